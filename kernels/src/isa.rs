@@ -1,0 +1,149 @@
+//! Which instruction set the kernels run on, chosen once at run time.
+//!
+//! The environment variable `FLAMBEAU_ISA` (`scalar`, `avx2`, `avx512`, `neon`) lowers the choice for tests and
+//! comparisons; asking for a set that the machine lacks leaves the detected one in force.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// An instruction set that kernels are compiled for, in ascending order of width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Isa {
+    /// The target's baseline: SSE2 on x86-64.
+    Scalar = 1,
+    /// Arm's 128-bit vectors (the baseline of aarch64).
+    Neon = 2,
+    /// AVX2 with FMA.
+    Avx2 = 3,
+    /// AVX-512 F, VL, DQ and BW.
+    Avx512 = 4,
+}
+
+static CURRENT: AtomicU8 = AtomicU8::new(0);
+
+/// The instruction set in force.
+#[inline]
+pub fn current() -> Isa {
+    match CURRENT.load(Ordering::Relaxed) {
+        1 => Isa::Scalar,
+        2 => Isa::Neon,
+        3 => Isa::Avx2,
+        4 => Isa::Avx512,
+        _ => init(),
+    }
+}
+
+#[cold]
+fn init() -> Isa {
+    let best = detect();
+    let wanted = match std::env::var("FLAMBEAU_ISA").as_deref() {
+        Ok("scalar") => Isa::Scalar,
+        Ok("neon") => Isa::Neon,
+        Ok("avx2") => Isa::Avx2,
+        _ => best,
+    };
+    set_current(wanted)
+}
+
+/// The widest instruction set of this machine that kernels are compiled for.
+pub fn detect() -> Isa {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512bw")
+        {
+            return Isa::Avx512;
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return Isa::Avx2;
+        }
+        Isa::Scalar
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        Isa::Neon
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        Isa::Scalar
+    }
+}
+
+/// Sets the instruction set for the whole process, capped at what the machine has; returns the one now in force.
+pub fn set_current(wanted: Isa) -> Isa {
+    let chosen = if wanted == Isa::Scalar {
+        wanted
+    } else {
+        wanted.min(detect())
+    };
+    CURRENT.store(chosen as u8, Ordering::Relaxed);
+    chosen
+}
+
+/// Compiles function bodies once per instruction set and dispatches at run time.
+///
+/// The body is ordinary scalar code over slices which the compiler vectorises for the enabled set, so helper
+/// functions that it calls must be `#[inline(always)]`. Generic parameters are written `[T: Bound]`.
+///
+/// ```text
+/// simd! {
+///     /// `out = a + b`.
+///     pub fn add[T: Float](a: &[T], b: &[T], out: &mut [T]) {
+///         for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) { *o = a + b; }
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! simd {
+    ($(
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident $([$($g:ident : $($bound:path)|+),+ $(,)?])? ($($arg:ident : $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block
+    )*) => { $(
+        $(#[$meta])*
+        #[inline]
+        $vis fn $name $(<$($g: $($bound +)+),+>)? ($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body $(<$($g: $($bound +)+),+>)? ($($arg: $ty),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")]
+                fn avx512 $(<$($g: $($bound +)+),+>)? ($($arg: $ty),*) $(-> $ret)? { body $(::<$($g),+>)? ($($arg),*) }
+                #[target_feature(enable = "avx2,fma,bmi2")]
+                fn avx2 $(<$($g: $($bound +)+),+>)? ($($arg: $ty),*) $(-> $ret)? { body $(::<$($g),+>)? ($($arg),*) }
+                match $crate::isa::current() {
+                    // SAFETY: `isa::current` never exceeds what `isa::detect` saw on this machine.
+                    $crate::isa::Isa::Avx512 => unsafe { avx512 $(::<$($g),+>)? ($($arg),*) },
+                    // SAFETY: as above.
+                    $crate::isa::Isa::Avx2 => unsafe { avx2 $(::<$($g),+>)? ($($arg),*) },
+                    _ => body $(::<$($g),+>)? ($($arg),*),
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            body $(::<$($g),+>)? ($($arg),*)
+        }
+    )* };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    simd! {
+        fn dot[T: Copy | std::ops::Mul<Output = T> | std::iter::Sum](a: &[T], b: &[T]) -> T {
+            a.iter().zip(b).map(|(&a, &b)| a * b).sum()
+        }
+    }
+
+    #[test]
+    fn every_set_gives_the_same() {
+        let before = current();
+        for isa in [Isa::Scalar, Isa::Avx2, Isa::Avx512] {
+            let now = set_current(isa);
+            assert!(now <= detect());
+            assert_eq!(dot(&[1.0f32, 2.0, 3.0], &[4.0, 5.0, 6.0]), 32.0);
+        }
+        set_current(before);
+    }
+}

@@ -1,0 +1,12 @@
+//! CPU kernels: slices in, slices out.
+//!
+//! Every kernel is one generic source, compiled for AVX-512, AVX2 + FMA and the portable baseline and chosen at run
+//! time ([`isa`]); large calls are split over a thread pool ([`pool`]) into pieces whose bounds depend on the sizes
+//! alone, so that results are the same bits whatever the number of threads. Temporary and result memory comes from
+//! a size-class pool ([`mem`]). Shapes are the caller's business: functions here document what they expect and
+//! check it by assertions on slice lengths.
+
+pub mod element;
+pub mod isa;
+pub mod mem;
+pub mod pool;

@@ -1,0 +1,332 @@
+//! A fork-join thread pool for kernels: the caller and `num_threads() - 1` parked workers.
+//!
+//! A parallel call publishes one job; the workers that are awake join in, everybody takes task numbers from one atomic
+//! counter, and a worker that wakes too late finds the job closed and never delays the caller. Calls from inside a
+//! task, and calls while another thread holds the pool, run serially. Work below about 8,000 elements is not worth a
+//! fork (about 1 µs); callers decide.
+//!
+//! How work is cut into tasks must not depend on the number of threads, so that sums are the same bits everywhere:
+//! use [`chunk_len`] or sizes of your own.
+//!
+//! The number of threads is `FLAMBEAU_NUM_THREADS`, else `RAYON_NUM_THREADS`, else the machine's parallelism, and can
+//! be changed by [`set_num_threads`].
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::thread::Thread;
+
+/// Calls `f(0), …, f(tasks - 1)`, spread over the threads. Returns when all are done.
+///
+/// # Panics
+/// If a task panics, the panic reaches the caller after the other tasks of this call have ended.
+pub fn parallel_for(tasks: usize, f: impl Fn(usize) + Sync) {
+    run(tasks, &f)
+}
+
+/// Calls `f` with consecutive ranges that cover `0..len`, each of `chunk` elements but for the last.
+pub fn parallel_ranges(len: usize, chunk: usize, f: impl Fn(Range<usize>) + Sync) {
+    let chunk = chunk.max(1);
+    run(len.div_ceil(chunk), &|i| f(i * chunk..((i + 1) * chunk).min(len)))
+}
+
+/// Splits `out` into pieces of `chunk` elements (the last may be shorter) and calls `f(first_index, piece)` for each.
+pub fn parallel_chunks_mut<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let (len, base) = (out.len(), SendPtr(out.as_mut_ptr()));
+    parallel_ranges(len, chunk, |r| {
+        // SAFETY: the ranges of one call are disjoint and inside `out`, which is borrowed mutably for the whole call.
+        let piece = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(r.start), r.len()) };
+        f(r.start, piece)
+    })
+}
+
+/// A chunk length for `len` elements: at least `min`, at most 128 chunks, a multiple of 64, and never a function of
+/// the number of threads.
+pub fn chunk_len(len: usize, min: usize) -> usize {
+    len.div_ceil(128).max(min).max(1).next_multiple_of(64)
+}
+
+/// A raw pointer that may cross threads; whoever uses it keeps the accesses disjoint.
+#[derive(Debug)]
+pub struct SendPtr<T>(pub *mut T);
+
+impl<T> Clone for SendPtr<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for SendPtr<T> {}
+
+// SAFETY: the pointer itself is plain data; every dereference is justified where it happens.
+unsafe impl<T> Send for SendPtr<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for SendPtr<T> {}
+
+impl<T> SendPtr<T> {
+    /// The pointer. (A method, so that closures capture the wrapper and not its field.)
+    #[inline(always)]
+    pub fn ptr(self) -> *mut T {
+        self.0
+    }
+}
+
+/// The number of threads that parallel calls may use, the caller included.
+pub fn num_threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => {
+            let n = default_threads();
+            THREADS.store(n, Ordering::Relaxed);
+            n
+        }
+        n => n,
+    }
+}
+
+/// Sets the number of threads for the whole process, from 1 to [`MAX_THREADS`].
+pub fn set_num_threads(n: usize) {
+    THREADS.store(n.clamp(1, MAX_THREADS), Ordering::Relaxed);
+}
+
+/// The most threads that the pool will start.
+pub const MAX_THREADS: usize = 256;
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+fn default_threads() -> usize {
+    let from_env = |name| {
+        std::env::var(name)
+            .ok()
+            .and_then(|v: String| v.trim().parse::<usize>().ok())
+    };
+    from_env("FLAMBEAU_NUM_THREADS")
+        .or_else(|| from_env("RAYON_NUM_THREADS"))
+        .filter(|&n| n > 0)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+        .clamp(1, MAX_THREADS)
+}
+
+type Job<'a> = &'a (dyn Fn(usize) + Sync);
+
+/// `state` = OPEN while workers may join, plus the number of workers inside the job.
+const OPEN: u64 = 1 << 63;
+/// About 100 µs of spinning before a worker parks.
+const SPINS: u32 = 4000;
+
+#[derive(Default)]
+struct Shared {
+    state: AtomicU64,
+    generation: AtomicU64,
+    next_task: AtomicUsize,
+    tasks: AtomicUsize,
+    /// Workers numbered this or higher stay out of the current job.
+    limit: AtomicUsize,
+    /// Address of a `Job` on the caller's stack; valid while the state is not zero.
+    job: AtomicUsize,
+    panicked: AtomicBool,
+}
+
+struct Worker {
+    thread: Thread,
+    asleep: &'static AtomicBool,
+}
+
+static SHARED: OnceLock<Shared> = OnceLock::new();
+/// The lock is held for the length of a parallel call; it guards the list of workers.
+static WORKERS: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
+
+thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
+
+fn run(tasks: usize, job: Job<'_>) {
+    let threads = num_threads().min(tasks);
+    if threads < 2 || INSIDE.get() {
+        return (0..tasks).for_each(job);
+    }
+    let Ok(mut workers) = WORKERS.try_lock() else {
+        return (0..tasks).for_each(job);
+    };
+    let shared = SHARED.get_or_init(Shared::default);
+    while workers.len() + 1 < threads {
+        match spawn(shared, workers.len()) {
+            Some(worker) => workers.push(worker),
+            None => break,
+        }
+    }
+    let _inside = Inside::enter();
+    shared.job.store(&raw const job as usize, Ordering::Relaxed);
+    shared.tasks.store(tasks, Ordering::Relaxed);
+    shared.next_task.store(0, Ordering::Relaxed);
+    shared.limit.store(threads - 1, Ordering::Relaxed);
+    shared.panicked.store(false, Ordering::Relaxed);
+    shared.state.store(OPEN, Ordering::Release);
+    shared.generation.fetch_add(1, Ordering::SeqCst);
+    for worker in workers.iter().take(threads - 1) {
+        if worker.asleep.load(Ordering::SeqCst) {
+            worker.thread.unpark();
+        }
+    }
+    let close = Close(shared);
+    take_tasks(shared, job);
+    drop(close);
+    if shared.panicked.load(Ordering::Relaxed) {
+        panic!("a task of a parallel kernel panicked; its message is above");
+    }
+}
+
+/// Closes the job and waits for the workers inside it, also while unwinding: the job lives on the caller's stack.
+struct Close<'a>(&'a Shared);
+
+impl Drop for Close<'_> {
+    fn drop(&mut self) {
+        self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
+        let mut spins = 0u32;
+        while self.0.state.load(Ordering::Acquire) != 0 {
+            spins += 1;
+            if spins < 20_000 {
+                std::hint::spin_loop()
+            } else {
+                std::thread::yield_now()
+            }
+        }
+    }
+}
+
+/// Marks this thread as being inside a task, so that nested calls run serially.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Self {
+        INSIDE.set(true);
+        Inside
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(false);
+    }
+}
+
+fn take_tasks(shared: &Shared, job: Job<'_>) {
+    let tasks = shared.tasks.load(Ordering::Relaxed);
+    loop {
+        let i = shared.next_task.fetch_add(1, Ordering::Relaxed);
+        if i >= tasks {
+            break;
+        }
+        job(i);
+    }
+}
+
+fn spawn(shared: &'static Shared, index: usize) -> Option<Worker> {
+    let asleep: &'static AtomicBool = Box::leak(Box::default());
+    let seen = shared.generation.load(Ordering::SeqCst);
+    let handle = std::thread::Builder::new()
+        .name(format!("flambeau-{}", index + 1))
+        .spawn(move || work(shared, index, asleep, seen))
+        .ok()?;
+    Some(Worker {
+        thread: handle.thread().clone(),
+        asleep,
+    })
+}
+
+fn work(shared: &'static Shared, index: usize, asleep: &'static AtomicBool, mut seen: u64) {
+    INSIDE.set(true);
+    loop {
+        let mut spins = 0;
+        while shared.generation.load(Ordering::Acquire) == seen {
+            spins += 1;
+            if spins < SPINS {
+                std::hint::spin_loop();
+                continue;
+            }
+            asleep.store(true, Ordering::SeqCst);
+            if shared.generation.load(Ordering::SeqCst) == seen {
+                std::thread::park();
+            }
+            asleep.store(false, Ordering::SeqCst);
+            spins = 0;
+        }
+        seen = shared.generation.load(Ordering::Acquire);
+        if !join(shared) {
+            continue;
+        }
+        if index < shared.limit.load(Ordering::Relaxed) {
+            // SAFETY: the state counts this worker, so the caller waits in `Close` and its job is still alive.
+            let job: Job<'_> = unsafe { *(shared.job.load(Ordering::Relaxed) as *const Job<'_>) };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| take_tasks(shared, job)));
+            if result.is_err() {
+                shared.panicked.store(true, Ordering::Relaxed);
+            }
+        }
+        shared.state.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Enters the current job unless it has been closed.
+fn join(shared: &Shared) -> bool {
+    shared
+        .state
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |s| {
+            (s & OPEN != 0).then_some(s + 1)
+        })
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once() {
+        for threads in [1, 2, 5] {
+            set_num_threads(threads);
+            for tasks in [0, 1, 2, 7, 1000] {
+                let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+                parallel_for(tasks, |i| {
+                    counts[i].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn nested_and_concurrent_calls_work() {
+        let total = AtomicUsize::new(0);
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for _ in 0..100 {
+                        parallel_for(8, |_| {
+                            parallel_for(4, |_| {
+                                total.fetch_add(1, Ordering::Relaxed);
+                            })
+                        })
+                    }
+                });
+            }
+        });
+        assert_eq!(total.load(Ordering::Relaxed), 4 * 100 * 8 * 4);
+    }
+
+    #[test]
+    fn chunks_are_disjoint_and_complete() {
+        let mut out = vec![0usize; 1000];
+        parallel_chunks_mut(&mut out, 64, |start, piece| {
+            for (i, o) in piece.iter_mut().enumerate() {
+                *o += start + i;
+            }
+        });
+        assert!(out.iter().enumerate().all(|(i, &o)| i == o));
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let result = std::panic::catch_unwind(|| parallel_for(16, |i| assert_ne!(i, 7)));
+        assert!(result.is_err());
+        every_task_runs_once();
+    }
+}
