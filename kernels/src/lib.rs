@@ -10,3 +10,5 @@ pub mod element;
 pub mod isa;
 pub mod mem;
 pub mod pool;
+pub mod random;
+pub mod special;
