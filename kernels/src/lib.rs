@@ -7,8 +7,12 @@
 //! check it by assertions on slice lengths.
 
 pub mod element;
+pub mod index;
 pub mod isa;
 pub mod mem;
+pub mod numeric;
+pub mod optimizer;
 pub mod pool;
+pub mod pooling;
 pub mod random;
 pub mod special;

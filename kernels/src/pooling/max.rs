@@ -1,0 +1,345 @@
+//! Max pooling with and without indices, its gradient, and its partial inverse.
+//!
+//! The first of several equal values wins, and NaN wins over everything (the last NaN of a window, as in torch). An
+//! index is that of the value within its plane.
+
+use super::{Window, for_planes, for_planes2};
+use crate::element::Pod;
+use crate::mem::Buf;
+use crate::numeric::Number;
+use crate::simd;
+
+/// `max_pool` without indices.
+pub fn max_pool_values<T: Number>(x: &[T], out: &mut [T], w: &Window) {
+    let (input, output) = (w.input_len(), w.output_len());
+    for_planes(out, output, input, |plane, out| {
+        pool_plane_values(&x[plane * input..][..input], out, w);
+    });
+}
+
+/// `max_pool` with the flat index of each maximum.
+pub fn max_pool<T: Number>(x: &[T], out: &mut [T], indices: &mut [i64], w: &Window) {
+    let (input, output) = (w.input_len(), w.output_len());
+    for_planes2((out, output), (indices, output), input, |plane, out, indices| {
+        pool_plane(&x[plane * input..][..input], out, indices, w);
+    });
+}
+
+/// Where a row of windows lies wholly inside the input in the last dimension: output positions `from..to`.
+#[inline(always)]
+fn inside(w: &Window) -> (usize, usize) {
+    let span = (w.kernel[2] - 1) * w.dilation[2];
+    let from = w.padding[2].div_ceil(w.stride[2]).min(w.output[2]);
+    let to = match (w.input[2] + w.padding[2]).checked_sub(span + 1) {
+        Some(last) => (last / w.stride[2] + 1).min(w.output[2]),
+        None => 0,
+    };
+    (from, to.max(from))
+}
+
+simd! {
+    fn pool_plane_values[T: Number](x: &[T], out: &mut [T], w: &Window) {
+        let ([_, height, width], [out_d, out_h, out_w]) = (w.input, w.output);
+        // The maximum over the window's rows, then over its columns.
+        let mut line = Buf::<T>::take(width);
+        for z in 0..out_d {
+            for y in 0..out_h {
+                line.fill(T::LEAST);
+                let ((z0, z1), (y0, y1)) = (w.range(0, z), w.range(1, y));
+                for z in (z0..z1).step_by(w.dilation[0]) {
+                    for y in (y0..y1).step_by(w.dilation[1]) {
+                        let row = &x[(z * height + y) * width..][..width];
+                        line.iter_mut().zip(row).for_each(|(m, &x)| *m = keep_larger(*m, x));
+                    }
+                }
+                columns(&line, &mut out[(z * out_h + y) * out_w..][..out_w], w);
+            }
+        }
+    }
+}
+
+/// `new` if it is larger or NaN, else `old`.
+#[inline(always)]
+fn keep_larger<T: Number>(old: T, new: T) -> T {
+    if new > old || new.is_not_a_number() {
+        new
+    } else {
+        old
+    }
+}
+
+/// The maxima of the windows along one row.
+#[inline(always)]
+fn columns<T: Number>(line: &[T], out: &mut [T], w: &Window) {
+    let (from, to) = inside(w);
+    if to > from {
+        let (n, stride) = (to - from, w.stride[2]);
+        let first = from * stride - w.padding[2];
+        let out = &mut out[from..to];
+        out.fill(T::LEAST);
+        for k in 0..w.kernel[2] {
+            let cells = &line[first + k * w.dilation[2]..][..(n - 1) * stride + 1];
+            // Strides that the compiler knows become permutations.
+            match stride {
+                1 => out
+                    .iter_mut()
+                    .zip(cells)
+                    .for_each(|(o, &x)| *o = keep_larger(*o, x)),
+                2 => {
+                    out.iter_mut()
+                        .zip(cells.chunks_exact(2))
+                        .for_each(|(o, x)| *o = keep_larger(*o, x[0]));
+                    out[n - 1] = keep_larger(out[n - 1], cells[2 * n - 2]);
+                }
+                _ => out
+                    .iter_mut()
+                    .zip(cells.iter().step_by(stride))
+                    .for_each(|(o, &x)| *o = keep_larger(*o, x)),
+            }
+        }
+    }
+    for at in (0..from).chain(to..out.len()) {
+        let (x0, x1) = w.range(2, at);
+        out[at] = line[x0..x1]
+            .iter()
+            .step_by(w.dilation[2])
+            .fold(T::LEAST, |m, &x| keep_larger(m, x));
+    }
+}
+
+simd! {
+    fn pool_plane[T: Number](x: &[T], out: &mut [T], indices: &mut [i64], w: &Window) {
+        let ([_, height, width], [out_d, out_h, out_w]) = (w.input, w.output);
+        assert!(x.len() <= u32::MAX as usize);
+        let (from, to) = inside(w);
+        let n = to - from;
+        let stride = w.stride[2];
+        // Of each window of the row: where its maximum lies, less the window's own offset.
+        let mut offsets = Buf::<u32>::take(n);
+        for z in 0..out_d {
+            for y in 0..out_h {
+                let ((z0, z1), (y0, y1)) = (w.range(0, z), w.range(1, y));
+                let row_of_out = (z * out_h + y) * out_w;
+                let out = &mut out[row_of_out..][..out_w];
+                let indices = &mut indices[row_of_out..][..out_w];
+                if n > 0 {
+                    let first = from * stride - w.padding[2];
+                    let best = &mut out[from..to];
+                    best.fill(T::LEAST);
+                    offsets.fill(((z0 * height + y0) * width + first) as u32);
+                    for z in (z0..z1).step_by(w.dilation[0]) {
+                        for y in (y0..y1).step_by(w.dilation[1]) {
+                            for k in 0..w.kernel[2] {
+                                let start = (z * height + y) * width + first + k * w.dilation[2];
+                                let cells = &x[start..][..(n - 1) * stride + 1];
+                                update_row(best, &mut offsets, cells, stride, start as u32);
+                            }
+                        }
+                    }
+                    for (i, (index, &offset)) in indices[from..to].iter_mut().zip(offsets.iter()).enumerate() {
+                        *index = offset as i64 + (i * stride) as i64;
+                    }
+                }
+                for at in (0..from).chain(to..out_w) {
+                    let (x0, x1) = w.range(2, at);
+                    let mut best = (T::LEAST, (z0 * height + y0) * width + x0);
+                    for z in (z0..z1).step_by(w.dilation[0]) {
+                        for y in (y0..y1).step_by(w.dilation[1]) {
+                            let row = (z * height + y) * width;
+                            for at in (row + x0..row + x1).step_by(w.dilation[2]) {
+                                if x[at] > best.0 || x[at].is_not_a_number() {
+                                    best = (x[at], at);
+                                }
+                            }
+                        }
+                    }
+                    (out[at], indices[at]) = (best.0, best.1 as i64);
+                }
+            }
+        }
+    }
+}
+
+/// One cell of every window of a row: `cells[i · stride]` against `best[i]`.
+#[inline(always)]
+fn update_row<T: Number>(best: &mut [T], offsets: &mut [u32], cells: &[T], stride: usize, offset: u32) {
+    let update = |best: &mut T, at: &mut u32, x: T| {
+        let take = x > *best || x.is_not_a_number();
+        *best = if take { x } else { *best };
+        *at = if take { offset } else { *at };
+    };
+    let n = best.len();
+    let targets = best.iter_mut().zip(offsets.iter_mut());
+    match stride {
+        1 => targets.zip(cells).for_each(|((b, o), &x)| update(b, o, x)),
+        2 => {
+            targets
+                .zip(cells.chunks_exact(2))
+                .for_each(|((b, o), x)| update(b, o, x[0]));
+            update(&mut best[n - 1], &mut offsets[n - 1], cells[2 * n - 2]);
+        }
+        _ => targets
+            .zip(cells.iter().step_by(stride))
+            .for_each(|((b, o), &x)| update(b, o, x)),
+    }
+}
+
+/// The gradient of a max pool: each output's gradient is added where its maximum was. Planes of `x_grad` have
+/// `input` elements, those of `grad` and `indices` `output`. Also serves adaptive and fractional pooling.
+pub fn max_pool_backward<T: Number>(
+    grad: &[T],
+    indices: &[i64],
+    x_grad: &mut [T],
+    input: usize,
+    output: usize,
+) {
+    for_planes(x_grad, input, input + output, |plane, x_grad| {
+        x_grad.fill(T::ZERO);
+        let plane = plane * output..(plane + 1) * output;
+        for (&g, &i) in grad[plane.clone()].iter().zip(&indices[plane]) {
+            let cell = &mut x_grad[i as usize];
+            *cell = cell.plus(g);
+        }
+    });
+}
+
+/// `max_unpool`: zeros, but for `x` at its indices; planes of `x` have `input` elements, those of `out` `output`.
+/// The indices must lie in `0..output`.
+pub fn max_unpool<T: Pod>(x: &[T], indices: &[i64], out: &mut [T], input: usize, output: usize) {
+    for_planes(out, output, input + output, |plane, out| {
+        out.fill(T::default());
+        let plane = plane * input..(plane + 1) * input;
+        for (&x, &i) in x[plane.clone()].iter().zip(&indices[plane]) {
+            out[i as usize] = x;
+        }
+    });
+}
+
+/// The gradient of [`max_unpool`], and the second one of [`max_pool`]: `x_grad[i] = grad[indices[i]]` per plane.
+pub fn max_unpool_backward<T: Pod>(
+    grad: &[T],
+    indices: &[i64],
+    x_grad: &mut [T],
+    input: usize,
+    output: usize,
+) {
+    for_planes(x_grad, input, input, |plane, x_grad| {
+        let grad = &grad[plane * output..][..output];
+        for (x, &i) in x_grad.iter_mut().zip(&indices[plane * input..]) {
+            *x = grad[i as usize];
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output_len;
+    use super::*;
+
+    fn naive(x: &[f32], w: &Window) -> (Vec<f32>, Vec<i64>) {
+        let [depth, height, width] = w.input.map(|n| n as isize);
+        let mut result = (Vec::new(), Vec::new());
+        let at = |o: usize, d: usize, k: usize| {
+            (o * w.stride[d] + k * w.dilation[d]) as isize - w.padding[d] as isize
+        };
+        for z in 0..w.output[0] {
+            for y in 0..w.output[1] {
+                for x_out in 0..w.output[2] {
+                    let mut best = None;
+                    for kz in 0..w.kernel[0] {
+                        for ky in 0..w.kernel[1] {
+                            for kx in 0..w.kernel[2] {
+                                let (z, y, x_in) = (at(z, 0, kz), at(y, 1, ky), at(x_out, 2, kx));
+                                if z < 0 || y < 0 || x_in < 0 || z >= depth || y >= height || x_in >= width {
+                                    continue;
+                                }
+                                let i = (z * height + y) * width + x_in;
+                                let v = x[i as usize];
+                                if best.is_none_or(|(b, _): (f32, isize)| v > b || v.is_nan()) {
+                                    best = Some((v, i));
+                                }
+                            }
+                        }
+                    }
+                    let (v, i) = best.unwrap();
+                    result.0.push(v);
+                    result.1.push(i as i64);
+                }
+            }
+        }
+        result
+    }
+
+    #[test]
+    fn every_geometry_agrees_with_the_definition() {
+        let mut checked = 0;
+        for (kernel, stride, padding, dilation, ceil) in [
+            ([1, 3, 3], [1, 2, 2], [0, 1, 1], [1, 1, 1], false),
+            ([2, 2, 2], [2, 2, 2], [0, 0, 0], [1, 1, 1], true),
+            ([1, 3, 2], [1, 1, 1], [0, 1, 1], [1, 2, 3], false),
+            ([3, 5, 4], [1, 3, 3], [1, 2, 2], [1, 1, 1], true),
+            ([1, 2, 2], [1, 3, 4], [0, 0, 0], [1, 1, 2], true),
+        ] {
+            for input in [[3, 7, 9], [4, 8, 21], [5, 5, 5]] {
+                let lens: [Option<usize>; 3] = std::array::from_fn(|d| {
+                    output_len(input[d], kernel[d], stride[d], padding[d], dilation[d], ceil)
+                });
+                let [Some(a), Some(b), Some(c)] = lens else {
+                    continue;
+                };
+                let w = Window {
+                    input,
+                    output: [a, b, c],
+                    kernel,
+                    stride,
+                    padding,
+                    dilation,
+                };
+                let planes = 3;
+                let mut x: Vec<f32> = (0..planes * w.input_len())
+                    .map(|i| ((i * 37 % 11) as f32 * 1.3).sin())
+                    .collect();
+                x[3] = f32::NAN;
+                x[6] = f32::NEG_INFINITY;
+                let mut out = vec![0.0; planes * w.output_len()];
+                let (mut values, mut indices) = (out.clone(), vec![0; out.len()]);
+                max_pool(&x, &mut out, &mut indices, &w);
+                max_pool_values(&x, &mut values, &w);
+                for plane in 0..planes {
+                    let expected = naive(&x[plane * w.input_len()..][..w.input_len()], &w);
+                    let range = plane * w.output_len()..(plane + 1) * w.output_len();
+                    let same = |a: &[f32]| a.iter().zip(&expected.0).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(same(&out[range.clone()]), "{w:?}");
+                    assert!(same(&values[range.clone()]), "{w:?}");
+                    assert_eq!(indices[range], expected.1, "{w:?}");
+                    checked += 1;
+                }
+            }
+        }
+        assert!(checked > 30);
+    }
+
+    #[test]
+    fn backward_and_unpool() {
+        let x = [1.0f64, 5.0, 3.0, 2.0];
+        let w = Window {
+            input: [1, 1, 4],
+            output: [1, 1, 3],
+            kernel: [1, 1, 2],
+            stride: [1; 3],
+            padding: [0; 3],
+            dilation: [1; 3],
+        };
+        let (mut out, mut indices, mut grad) = ([0.0; 3], [0; 3], [9.0; 4]);
+        max_pool(&x, &mut out, &mut indices, &w);
+        assert_eq!((out, indices), ([5.0, 5.0, 3.0], [1, 1, 2]));
+        max_pool_backward(&[1.0, 2.0, 4.0], &indices, &mut grad, 4, 3);
+        assert_eq!(grad, [0.0, 3.0, 4.0, 0.0]);
+        let mut unpooled = [9.0; 4];
+        max_unpool(&out, &indices, &mut unpooled, 3, 4);
+        assert_eq!(unpooled, [0.0, 5.0, 3.0, 0.0]);
+        let mut back = [0.0; 3];
+        max_unpool_backward(&[1.0, 2.0, 3.0, 4.0], &indices, &mut back, 3, 4);
+        assert_eq!(back, [2.0, 2.0, 3.0]);
+    }
+}
