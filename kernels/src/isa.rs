@@ -138,12 +138,9 @@ mod tests {
 
     #[test]
     fn every_set_gives_the_same() {
-        let before = current();
-        for isa in [Isa::Scalar, Isa::Avx2, Isa::Avx512] {
-            let now = set_current(isa);
-            assert!(now <= detect());
+        crate::testing::for_every_isa(|| {
+            assert!(current() <= detect());
             assert_eq!(dot(&[1.0f32, 2.0, 3.0], &[4.0, 5.0, 6.0]), 32.0);
-        }
-        set_current(before);
+        });
     }
 }

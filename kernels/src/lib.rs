@@ -8,6 +8,7 @@
 
 pub mod element;
 pub mod index;
+pub mod gemm;
 pub mod isa;
 pub mod mem;
 pub mod numeric;
@@ -15,4 +16,8 @@ pub mod optimizer;
 pub mod pool;
 pub mod pooling;
 pub mod random;
+pub mod simd;
 pub mod special;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,386 @@
+//! The blocked matrix product: panels, blocks of the inner dimension, and the split into parallel tasks.
+//!
+//! Every element of C is a sum over the same blocks of the inner dimension in the same order, however rows and columns
+//! are cut into tasks, so the cut may follow the number of threads and the bits still do not.
+
+use std::ops::Range;
+
+use super::kernel::{KernelTable, MicroKernel, Tile};
+use super::pack::{PackA, PackB};
+use super::{Activation, Epilogue};
+use crate::mem::Buf;
+use crate::pool::{SendPtr, num_threads, parallel_for};
+use crate::simd::Real;
+
+/// The longest block of the inner dimension, in elements of 4 bytes: part of what defines a result's bits.
+const DEPTH_BLOCK: usize = 384;
+/// Bytes of a private block of A or B, which must share the second-level cache with what streams past it.
+const PRIVATE_BYTES: usize = 448 << 10;
+/// Multiplications below which a product is one task: some microseconds.
+const SERIAL_WORK: usize = 1 << 18;
+/// Tasks per thread, so that a thread that is late leaves its share to the others.
+const TASKS_PER_THREAD: usize = 4;
+/// The tallest and the widest tile of any instruction set, in elements.
+const MAX_TILE: usize = 14 * 64;
+
+/// The shape of a product, cut into panels.
+pub(crate) struct Plan<T: 'static> {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    table: &'static KernelTable<T>,
+    vectors: usize,
+    pub(crate) width: usize,
+    row_panels: usize,
+    column_panels: usize,
+    depth_blocks: usize,
+}
+
+/// An operand: packed as a whole beforehand, or packed block by block by each task.
+pub(crate) enum Operand<'a, T, P: ?Sized> {
+    Packed(&'a [T]),
+    Source(&'a P),
+}
+
+/// Where C goes. A convolution's columns run over all images, so that they come in segments of one image each.
+#[derive(Clone, Copy)]
+pub(crate) struct Output<T> {
+    pub(crate) c: SendPtr<T>,
+    pub(crate) ldc: usize,
+    /// Columns per segment, and the distance from one segment's start to the next one's.
+    pub(crate) segment: Option<(usize, usize)>,
+}
+
+impl<T: Real> Plan<T> {
+    pub(crate) fn new(m: usize, n: usize, k: usize) -> Self {
+        let table = T::kernel_table();
+        let tiles = |vectors: usize| {
+            let rows = m.div_ceil(table.packed[vectors - 1].len());
+            (rows * n.div_ceil(vectors * table.lanes), usize::MAX - vectors)
+        };
+        Self::with_vectors((1..=3).min_by_key(|&v| tiles(v)).unwrap_or(1), m, n, k)
+    }
+
+    /// A plan with tiles of a given width.
+    pub(crate) fn with_vectors(vectors: usize, m: usize, n: usize, k: usize) -> Self {
+        let table = T::kernel_table();
+        let width = vectors * table.lanes;
+        let depth_block = DEPTH_BLOCK * 4 / size_of::<T>();
+        Plan {
+            m,
+            n,
+            k,
+            table,
+            vectors,
+            width,
+            row_panels: m.div_ceil(table.packed[vectors - 1].len()).max(1),
+            column_panels: n.div_ceil(width).max(1),
+            depth_blocks: k.div_ceil(depth_block).max(1),
+        }
+    }
+
+    /// The first row of panel `p`; panels are of nearly equal height.
+    fn row(&self, p: usize) -> usize {
+        p * self.m / self.row_panels
+    }
+
+    fn depth(&self, block: usize) -> Range<usize> {
+        block * self.k / self.depth_blocks..(block + 1) * self.k / self.depth_blocks
+    }
+
+    fn longest_depth(&self) -> usize {
+        self.k.div_ceil(self.depth_blocks)
+    }
+
+    fn work(&self) -> usize {
+        self.m.saturating_mul(self.n).saturating_mul(self.k)
+    }
+
+    /// Whether the product is best computed by one thread in one go.
+    pub(crate) fn is_one_task(&self) -> bool {
+        self.tasks() == 1
+    }
+
+    /// The number of tasks worth making.
+    fn tasks(&self) -> usize {
+        match num_threads() {
+            1 => 1,
+            threads => (self.work() / SERIAL_WORK).clamp(1, threads * TASKS_PER_THREAD),
+        }
+    }
+
+    /// Packs A as a whole: block by block of the inner dimension, panel by panel of rows.
+    pub(crate) fn pack_a(&self, a: &dyn PackA<T>) -> Buf<T> {
+        let mut packed = Buf::<T>::take(self.m * self.k);
+        let base = SendPtr(packed.as_mut_ptr());
+        self.pack_all(self.row_panels, &|block, p| {
+            let (depth, rows) = (self.depth(block), self.row(p)..self.row(p + 1));
+            let offset = self.m * depth.start + rows.start * depth.len();
+            // SAFETY: panels are disjoint and inside the buffer; the ranges lie inside A.
+            unsafe { a.pack(rows, depth, base.ptr().add(offset)) }
+        });
+        packed
+    }
+
+    /// Packs B as a whole: block by block of the inner dimension, panel by panel of columns.
+    pub(crate) fn pack_b(&self, b: &dyn PackB<T>) -> Buf<T> {
+        let mut packed = Buf::<T>::take(self.column_panels * self.width * self.k);
+        let base = SendPtr(packed.as_mut_ptr());
+        self.pack_all(self.column_panels, &|block, q| {
+            let (depth, columns) = (
+                self.depth(block),
+                q * self.width..((q + 1) * self.width).min(self.n),
+            );
+            let offset = self.width * (self.column_panels * depth.start + q * depth.len());
+            // SAFETY: panels are disjoint and inside the buffer; the ranges lie inside B.
+            unsafe { b.pack(depth, columns, self.width, base.ptr().add(offset)) }
+        });
+        packed
+    }
+
+    fn pack_all(&self, panels: usize, pack: &(dyn Fn(usize, usize) + Sync)) {
+        let total = panels * self.depth_blocks;
+        let tasks = if self.work() < SERIAL_WORK {
+            1
+        } else {
+            total.min(num_threads() * TASKS_PER_THREAD)
+        };
+        parallel_for(tasks, |t| {
+            for i in t * total / tasks..(t + 1) * total / tasks {
+                pack(i / panels, i % panels);
+            }
+        });
+    }
+
+    /// Multiplies. Operands packed as a whole must have been packed by a plan of the same sizes.
+    pub(crate) fn run(
+        &self,
+        a: Operand<'_, T, dyn PackA<T> + '_>,
+        b: Operand<'_, T, dyn PackB<T> + '_>,
+        out: Output<T>,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let block_bytes = self.longest_depth().max(1) * size_of::<T>();
+        let rows = self.m.div_ceil(self.row_panels);
+        let (mut row_groups, mut column_groups) = (1, 1);
+        if let Operand::Source(_) = a {
+            row_groups = self
+                .row_panels
+                .div_ceil((PRIVATE_BYTES / 2 / block_bytes / rows).max(1));
+        }
+        if let Operand::Source(_) = b {
+            column_groups = self
+                .column_panels
+                .div_ceil((PRIVATE_BYTES / block_bytes / self.width).max(1));
+        }
+        // What is still missing in tasks comes from where nothing is packed twice, as far as that goes.
+        let tasks = self.tasks();
+        let raise = |groups: &mut usize, others: usize, panels: usize| {
+            *groups = (*groups).max(tasks.div_ceil(others).min(panels));
+        };
+        if let Operand::Source(_) = b {
+            raise(&mut column_groups, row_groups, self.column_panels);
+            raise(&mut row_groups, column_groups, self.row_panels);
+        } else {
+            raise(&mut row_groups, column_groups, self.row_panels);
+            raise(&mut column_groups, row_groups, self.column_panels);
+        }
+        parallel_for(row_groups * column_groups, |task| {
+            let (column, row) = (task / row_groups, task % row_groups);
+            let rows = row * self.row_panels / row_groups..(row + 1) * self.row_panels / row_groups;
+            let columns = column * self.column_panels / column_groups
+                ..(column + 1) * self.column_panels / column_groups;
+            self.block(&a, &b, rows, columns, out, epilogue);
+        });
+    }
+
+    /// One task: a range of row panels times a range of column panels.
+    fn block(
+        &self,
+        a: &Operand<'_, T, dyn PackA<T> + '_>,
+        b: &Operand<'_, T, dyn PackB<T> + '_>,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: Output<T>,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let row_range = self.row(rows.start)..self.row(rows.end);
+        let mut a_block: Buf<T> = match a {
+            Operand::Packed(_) => Buf::take(0),
+            Operand::Source(_) => Buf::take(row_range.len() * self.longest_depth()),
+        };
+        let mut b_block: Buf<T> = match b {
+            Operand::Packed(_) => Buf::take(0),
+            Operand::Source(_) => Buf::take(columns.len() * self.width * self.longest_depth()),
+        };
+        for block in 0..self.depth_blocks {
+            let depth = self.depth(block);
+            let a_panels: *const T = match a {
+                Operand::Packed(whole) => {
+                    whole[self.m * depth.start + row_range.start * depth.len()..].as_ptr()
+                }
+                Operand::Source(source) => {
+                    for p in rows.clone() {
+                        let panel = self.row(p)..self.row(p + 1);
+                        let offset = (panel.start - row_range.start) * depth.len();
+                        // SAFETY: the panel lies inside the private block.
+                        unsafe { source.pack(panel, depth.clone(), a_block.as_mut_ptr().add(offset)) };
+                    }
+                    a_block.as_ptr()
+                }
+            };
+            let b_panels: *const T = match b {
+                Operand::Packed(whole) => {
+                    let offset = self.column_panels * depth.start + columns.start * depth.len();
+                    whole[self.width * offset..].as_ptr()
+                }
+                Operand::Source(source) => {
+                    for q in columns.clone() {
+                        let panel = q * self.width..((q + 1) * self.width).min(self.n);
+                        let offset = (q - columns.start) * self.width * depth.len();
+                        // SAFETY: the panel lies inside the private block.
+                        unsafe {
+                            source.pack(depth.clone(), panel, self.width, b_block.as_mut_ptr().add(offset))
+                        };
+                    }
+                    b_block.as_ptr()
+                }
+            };
+            let tile = |p: usize, q: usize| {
+                let panel = self.row(p)..self.row(p + 1);
+                // SAFETY: the offsets lie inside the blocks of this task.
+                let (a, b) = unsafe {
+                    (
+                        a_panels.add((panel.start - row_range.start) * depth.len()),
+                        b_panels.add((q - columns.start) * self.width * depth.len()),
+                    )
+                };
+                self.tile(block, depth.len(), panel, q, a, b, out, epilogue);
+            };
+            match b {
+                // A private block of B stays in the second-level cache and each panel of A in the first.
+                Operand::Source(_) => rows
+                    .clone()
+                    .for_each(|p| columns.clone().for_each(|q| tile(p, q))),
+                // The other way round.
+                Operand::Packed(_) => columns
+                    .clone()
+                    .for_each(|q| rows.clone().for_each(|p| tile(p, q))),
+            }
+        }
+        if let Activation::Function(function) = epilogue.activation {
+            let range = columns.start * self.width..(columns.end * self.width).min(self.n);
+            for row in row_range {
+                // SAFETY: this task alone writes these elements of C.
+                unsafe { out.for_each_segment(row, range.clone(), |_, segment| function(segment)) };
+            }
+        }
+    }
+
+    #[inline]
+    fn tile(
+        &self,
+        block: usize,
+        depth: usize,
+        rows: Range<usize>,
+        q: usize,
+        a: *const T,
+        b: *const T,
+        out: Output<T>,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let (first, last) = (block == 0, block + 1 == self.depth_blocks);
+        let columns = q * self.width..((q + 1) * self.width).min(self.n);
+        let vectors = columns.len().div_ceil(self.table.lanes);
+        let kernel: MicroKernel<T> = self.table.packed[vectors - 1][rows.len() - 1];
+        let null = std::ptr::null();
+        let pointer = |values: Option<&[T]>, offset: usize| match values {
+            Some(values) if last => values[offset..].as_ptr(),
+            _ => null,
+        };
+        let mut tile = Tile {
+            last: columns.len() - (vectors - 1) * self.table.lanes,
+            alpha: epilogue.alpha,
+            beta: if first { epilogue.beta } else { T::ONE },
+            row_bias: pointer(epilogue.row_bias, rows.start),
+            column_bias: pointer(epilogue.column_bias, columns.start),
+            relu: last && matches!(epilogue.activation, Activation::Relu),
+            ..Tile::plain(std::ptr::null_mut(), 0, 0)
+        };
+        if let Some(offset) = out.offset(rows.start, columns.clone()) {
+            tile.c = out.c.ptr().wrapping_add(offset);
+            tile.ldc = out.ldc;
+            tile.residual = pointer(epilogue.residual, offset);
+            // SAFETY: the panels hold `depth` steps and the tile lies inside C, of which this task alone writes it.
+            unsafe { kernel(depth, a, b, self.width, &tile) };
+            return;
+        }
+        // The tile crosses from one segment to the next: it is made in a buffer and copied piece by piece.
+        let (mut c, mut residual) = ([T::ZERO; MAX_TILE], [T::ZERO; MAX_TILE]);
+        let at = |row: usize, column: usize| (row - rows.start) * self.width + column - columns.start;
+        for row in rows.clone() {
+            if tile.beta != T::ZERO {
+                // SAFETY: this task alone writes these elements of C.
+                unsafe {
+                    out.for_each_segment(row, columns.clone(), |j, s| {
+                        c[at(row, j)..][..s.len()].copy_from_slice(s)
+                    })
+                };
+            }
+            if let (Some(values), true) = (epilogue.residual, last) {
+                out.segments(row, columns.clone(), |j, offset, len| {
+                    residual[at(row, j)..][..len].copy_from_slice(&values[offset..][..len]);
+                });
+                tile.residual = residual.as_ptr();
+            }
+        }
+        tile.c = c.as_mut_ptr();
+        tile.ldc = self.width;
+        // SAFETY: the panels hold `depth` steps; the buffers hold the tallest and widest tile.
+        unsafe { kernel(depth, a, b, self.width, &tile) };
+        for row in rows.clone() {
+            // SAFETY: this task alone writes these elements of C.
+            unsafe {
+                out.for_each_segment(row, columns.clone(), |j, s| {
+                    s.copy_from_slice(&c[at(row, j)..][..s.len()])
+                })
+            };
+        }
+    }
+}
+
+impl<T: Real> Output<T> {
+    /// Where a tile starts, if its columns lie in one segment.
+    fn offset(&self, row: usize, columns: Range<usize>) -> Option<usize> {
+        let Some((len, stride)) = self.segment else {
+            return Some(row * self.ldc + columns.start);
+        };
+        let (segment, column) = (columns.start / len, columns.start % len);
+        (column + columns.len() <= len).then(|| segment * stride + row * self.ldc + column)
+    }
+
+    /// Calls `f(column, offset, len)` for the pieces of a row that lie in one segment each.
+    fn segments(&self, row: usize, columns: Range<usize>, mut f: impl FnMut(usize, usize, usize)) {
+        let (len, stride) = self.segment.unwrap_or((usize::MAX, 0));
+        let mut column = columns.start;
+        while column < columns.end {
+            let (segment, start) = (column / len, column % len);
+            let count = (len - start).min(columns.end - column);
+            f(column, segment * stride + row * self.ldc + start, count);
+            column += count;
+        }
+    }
+
+    /// Calls `f(column, elements)` for the same pieces.
+    ///
+    /// # Safety
+    /// The row and the columns lie inside C, and nobody else accesses these elements.
+    unsafe fn for_each_segment(&self, row: usize, columns: Range<usize>, mut f: impl FnMut(usize, &mut [T])) {
+        self.segments(row, columns, |column, offset, len| {
+            // SAFETY: as the caller vouches.
+            f(column, unsafe {
+                std::slice::from_raw_parts_mut(self.c.ptr().add(offset), len)
+            })
+        });
+    }
+}

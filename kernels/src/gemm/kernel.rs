@@ -1,0 +1,385 @@
+//! The micro-kernels of matrix products, and the tables from which one is taken by tile height and width.
+//!
+//! A micro-kernel multiplies a packed panel of A (`[depth, rows]`) with a panel of B (`[depth, vectors · LANES]`) and
+//! keeps the whole tile of C in registers: 14 × 2 or 8 × 3 vectors of AVX-512, 6 × 2 or 4 × 3 of AVX2.
+
+use crate::simd::{Real, Simd};
+
+/// Where a tile goes and what happens to it on the way: `C = act(alpha · acc + beta · C + biases + residual)`.
+pub(crate) struct Tile<T> {
+    pub(crate) c: *mut T,
+    pub(crate) ldc: usize,
+    /// Lanes in use of the last vector of each row.
+    pub(crate) last: usize,
+    pub(crate) alpha: T,
+    /// With 0, C is not read.
+    pub(crate) beta: T,
+    /// One value per row, or null.
+    pub(crate) row_bias: *const T,
+    /// One value per column, or null.
+    pub(crate) column_bias: *const T,
+    /// Laid out like C, or null.
+    pub(crate) residual: *const T,
+    pub(crate) relu: bool,
+}
+
+impl<T: Real> Tile<T> {
+    /// A tile that is written as it is.
+    pub(crate) fn plain(c: *mut T, ldc: usize, last: usize) -> Self {
+        Tile {
+            c,
+            ldc,
+            last,
+            alpha: T::ONE,
+            beta: T::ZERO,
+            row_bias: std::ptr::null(),
+            column_bias: std::ptr::null(),
+            residual: std::ptr::null(),
+            relu: false,
+        }
+    }
+}
+
+/// `(depth, a, b, b_stride, tile)`: A is packed with the kernel's height; row k of B starts at `b + k · b_stride`.
+pub(crate) type MicroKernel<T> = unsafe fn(usize, *const T, *const T, usize, &Tile<T>);
+/// `(depth, x, x_stride, w, w_stride, out)`: dot products of rows of x with rows of w into `out[row · DOTS + column]`.
+pub(crate) type DotKernel<T> = unsafe fn(usize, *const T, usize, *const T, usize, *mut T);
+/// `(src, src_stride, rows, depth, dst, dst_stride, width)`: transposes `rows` rows of `depth` contiguous elements
+/// into `depth` rows of `width`, zero beyond `rows`. Copies, if it is `pack_rows`: see there.
+pub(crate) type PackKernel<T> = unsafe fn(*const T, usize, usize, usize, *mut T, usize, usize);
+
+/// Columns of one call of a dot kernel.
+pub(crate) const DOTS: usize = 4;
+/// The greatest height of a micro-kernel that reads B where it lies.
+pub(crate) const UNPACKED_ROWS: usize = 8;
+
+/// The kernels of one element type in one instruction set.
+pub struct KernelTable<T: 'static> {
+    /// Elements per vector.
+    pub(crate) lanes: usize,
+    /// `packed[vectors - 1][rows - 1]`.
+    pub(crate) packed: [&'static [MicroKernel<T>]; 3],
+    /// By `rows - 1`: kernels over an unpacked B whose last vector is partial, widest first, with their vectors.
+    pub(crate) unpacked: [[(usize, MicroKernel<T>); 3]; UNPACKED_ROWS],
+    /// By rows of x, less one.
+    pub(crate) dots: [DotKernel<T>; 4],
+    /// The same for a single row of w.
+    pub(crate) dot: [DotKernel<T>; 4],
+    pub(crate) pack_transposed: PackKernel<T>,
+    pub(crate) pack_rows: PackKernel<T>,
+}
+
+/// # Safety
+/// The panels hold `depth` steps, the tile's pointers cover its rows and columns, and the machine has S.
+#[inline(always)]
+pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
+    depth: usize,
+    mut a: *const S::Elem,
+    mut b: *const S::Elem,
+    b_stride: usize,
+    tile: &Tile<S::Elem>,
+) {
+    // SAFETY: all addresses lie in the panels and in the tile, which the caller vouches for.
+    unsafe {
+        let s = S::assume();
+        for i in 0..ROWS {
+            s.prefetch(tile.c.wrapping_add(i * tile.ldc));
+            s.prefetch(tile.c.wrapping_add(i * tile.ldc + (VECTORS - 1) * S::LANES));
+        }
+        let mut acc = [[s.splat(S::Elem::ZERO); VECTORS]; ROWS];
+        for _ in 0..depth {
+            let mut row = [s.splat(S::Elem::ZERO); VECTORS];
+            for v in 0..VECTORS {
+                let p = b.add(v * S::LANES);
+                row[v] = if UNPACKED && v + 1 == VECTORS {
+                    s.load_partial(p, tile.last)
+                } else {
+                    s.load(p)
+                };
+            }
+            for i in 0..ROWS {
+                let x = s.splat(*a.add(i));
+                for v in 0..VECTORS {
+                    acc[i][v] = s.mul_add(x, row[v], acc[i][v]);
+                }
+            }
+            a = a.add(ROWS);
+            b = b.wrapping_add(b_stride);
+        }
+        finish::<S, ROWS, VECTORS>(s, &acc, tile);
+    }
+}
+
+/// Applies the epilogue to the registers of a tile and stores them.
+#[inline(always)]
+unsafe fn finish<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    acc: &[[S::Vector; VECTORS]; ROWS],
+    tile: &Tile<S::Elem>,
+) {
+    // SAFETY: the tile's pointers cover ROWS rows of VECTORS vectors, the last of which has `last` lanes.
+    unsafe {
+        let zero = s.splat(S::Elem::ZERO);
+        let (alpha, beta) = (s.splat(tile.alpha), s.splat(tile.beta));
+        for i in 0..ROWS {
+            for v in 0..VECTORS {
+                let offset = i * tile.ldc + v * S::LANES;
+                let full = v + 1 < VECTORS || tile.last == S::LANES;
+                let get = |p: *const S::Elem| {
+                    if full {
+                        s.load(p)
+                    } else {
+                        s.load_partial(p, tile.last)
+                    }
+                };
+                let mut x = acc[i][v];
+                if tile.alpha != S::Elem::ONE {
+                    x = s.mul(x, alpha);
+                }
+                if tile.beta == S::Elem::ONE {
+                    x = s.add(x, get(tile.c.add(offset)));
+                } else if tile.beta != S::Elem::ZERO {
+                    x = s.mul_add(beta, get(tile.c.add(offset)), x);
+                }
+                if !tile.row_bias.is_null() {
+                    x = s.add(x, s.splat(*tile.row_bias.add(i)));
+                }
+                if !tile.column_bias.is_null() {
+                    x = s.add(x, get(tile.column_bias.add(v * S::LANES)));
+                }
+                if !tile.residual.is_null() {
+                    x = s.add(x, get(tile.residual.add(offset)));
+                }
+                if tile.relu {
+                    // In this order a NaN stays one.
+                    x = s.max(zero, x);
+                }
+                if full {
+                    s.store(tile.c.add(offset), x);
+                } else {
+                    s.store_partial(tile.c.add(offset), x, tile.last);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// ROWS rows of x and COLUMNS of w hold `depth` elements; `out` holds `(ROWS - 1) · DOTS + COLUMNS`; the machine has S.
+#[inline(always)]
+pub(crate) unsafe fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+    depth: usize,
+    x: *const S::Elem,
+    x_stride: usize,
+    w: *const S::Elem,
+    w_stride: usize,
+    out: *mut S::Elem,
+) {
+    // SAFETY: all addresses lie in the rows and in `out`, which the caller vouches for.
+    unsafe {
+        let s = S::assume();
+        let mut acc = [[s.splat(S::Elem::ZERO); COLUMNS]; ROWS];
+        let mut k = 0;
+        while k + S::LANES <= depth {
+            let mut column = [s.splat(S::Elem::ZERO); COLUMNS];
+            for j in 0..COLUMNS {
+                column[j] = s.load(w.add(j * w_stride + k));
+            }
+            for i in 0..ROWS {
+                let row = s.load(x.add(i * x_stride + k));
+                for j in 0..COLUMNS {
+                    acc[i][j] = s.mul_add(row, column[j], acc[i][j]);
+                }
+            }
+            k += S::LANES;
+        }
+        if k < depth {
+            for i in 0..ROWS {
+                let row = s.load_partial(x.add(i * x_stride + k), depth - k);
+                for j in 0..COLUMNS {
+                    let column = s.load_partial(w.add(j * w_stride + k), depth - k);
+                    acc[i][j] = s.mul_add(row, column, acc[i][j]);
+                }
+            }
+        }
+        for i in 0..ROWS {
+            for j in 0..COLUMNS {
+                *out.add(i * DOTS + j) = s.reduce_sum(acc[i][j]);
+            }
+        }
+    }
+}
+
+/// `dst[k, i] = src[i, k]` for `rows` rows of `depth` elements; see [`PackKernel`].
+///
+/// # Safety
+/// The blocks are readable and writable, and the machine has S.
+#[inline(always)]
+pub(crate) unsafe fn pack_transposed<S: Simd>(
+    src: *const S::Elem,
+    src_stride: usize,
+    rows: usize,
+    depth: usize,
+    dst: *mut S::Elem,
+    dst_stride: usize,
+    width: usize,
+) {
+    // SAFETY: blocks inside those that the caller vouches for.
+    unsafe {
+        let s = S::assume();
+        let mut i = 0;
+        while i < width {
+            let block = (width - i).min(S::LANES);
+            let present = rows.saturating_sub(i).min(block);
+            let mut k = 0;
+            while k < depth {
+                s.transpose(
+                    src.wrapping_add(i * src_stride + k),
+                    src_stride,
+                    present,
+                    (depth - k).min(S::LANES),
+                    dst.add(k * dst_stride + i),
+                    dst_stride,
+                    block,
+                );
+                k += S::LANES;
+            }
+            i += S::LANES;
+        }
+    }
+}
+
+/// `dst[k, i] = src[k, i]` for `depth` rows of `rows` contiguous elements, zero from there to `width`.
+///
+/// # Safety
+/// The blocks are readable and writable, and the machine has S.
+#[inline(always)]
+pub(crate) unsafe fn pack_rows<S: Simd>(
+    src: *const S::Elem,
+    src_stride: usize,
+    rows: usize,
+    depth: usize,
+    dst: *mut S::Elem,
+    dst_stride: usize,
+    width: usize,
+) {
+    // SAFETY: blocks inside those that the caller vouches for.
+    unsafe {
+        let s = S::assume();
+        for k in 0..depth {
+            let (from, to) = (src.wrapping_add(k * src_stride), dst.add(k * dst_stride));
+            let mut i = 0;
+            while i + S::LANES <= rows {
+                s.store(to.add(i), s.load(from.add(i)));
+                i += S::LANES;
+            }
+            while i < width {
+                let x = s.load_partial(from.wrapping_add(i), rows.saturating_sub(i).min(S::LANES));
+                s.store_partial(to.add(i), x, (width - i).min(S::LANES));
+                i += S::LANES;
+            }
+        }
+    }
+}
+
+/// The tables: one associated constant per instruction set, generic in the vector type.
+pub(crate) mod tables {
+    use super::{DotKernel, KernelTable, MicroKernel, PackKernel, Tile};
+    use crate::simd::Simd;
+    use std::marker::PhantomData;
+
+    macro_rules! table {
+        ($(#[$meta:meta])* $name:ident, $module:ident, [$($feature:meta)?], rows [$one:tt $two:tt $three:tt], unpacked $unpacked:tt) => {
+            $(#[$meta])*
+            pub(crate) struct $name<S>(PhantomData<S>);
+
+            $(#[cfg(target_arch = "x86_64")] #[doc = concat!("For ", stringify!($feature))])?
+            mod $module {
+                use super::*;
+
+                $(#[$feature])?
+                pub(super) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
+                    depth: usize, a: *const S::Elem, b: *const S::Elem, b_stride: usize, tile: &Tile<S::Elem>,
+                ) {
+                    // SAFETY: the caller's contract is the same.
+                    unsafe { super::super::micro::<S, ROWS, VECTORS, UNPACKED>(depth, a, b, b_stride, tile) }
+                }
+                $(#[$feature])?
+                pub(super) unsafe fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+                    depth: usize, x: *const S::Elem, x_stride: usize, w: *const S::Elem, w_stride: usize, out: *mut S::Elem,
+                ) {
+                    // SAFETY: the caller's contract is the same.
+                    unsafe { super::super::dots::<S, ROWS, COLUMNS>(depth, x, x_stride, w, w_stride, out) }
+                }
+                $(#[$feature])?
+                pub(super) unsafe fn pack_transposed<S: Simd>(
+                    src: *const S::Elem, src_stride: usize, rows: usize, depth: usize, dst: *mut S::Elem, dst_stride: usize, width: usize,
+                ) {
+                    // SAFETY: the caller's contract is the same.
+                    unsafe { super::super::pack_transposed::<S>(src, src_stride, rows, depth, dst, dst_stride, width) }
+                }
+                $(#[$feature])?
+                pub(super) unsafe fn pack_rows<S: Simd>(
+                    src: *const S::Elem, src_stride: usize, rows: usize, depth: usize, dst: *mut S::Elem, dst_stride: usize, width: usize,
+                ) {
+                    // SAFETY: the caller's contract is the same.
+                    unsafe { super::super::pack_rows::<S>(src, src_stride, rows, depth, dst, dst_stride, width) }
+                }
+            }
+
+            impl<S: Simd> $name<S> {
+                /// The kernels.
+                pub(crate) const TABLE: &'static KernelTable<S::Elem> = &KernelTable {
+                    lanes: S::LANES,
+                    packed: [
+                        table!(@packed $module, 1, $one),
+                        table!(@packed $module, 2, $two),
+                        table!(@packed $module, 3, $three),
+                    ],
+                    unpacked: table!(@unpacked $module, $unpacked),
+                    dots: [
+                        $module::dots::<S, 1, 4> as DotKernel<S::Elem>, $module::dots::<S, 2, 4>,
+                        $module::dots::<S, 3, 4>, $module::dots::<S, 4, 4>,
+                    ],
+                    dot: [
+                        $module::dots::<S, 1, 1> as DotKernel<S::Elem>, $module::dots::<S, 2, 1>,
+                        $module::dots::<S, 3, 1>, $module::dots::<S, 4, 1>,
+                    ],
+                    pack_transposed: $module::pack_transposed::<S> as PackKernel<S::Elem>,
+                    pack_rows: $module::pack_rows::<S> as PackKernel<S::Elem>,
+                };
+            }
+        };
+        (@packed $module:ident, $vectors:literal, [$($rows:literal)*]) => {
+            &[$($module::micro::<S, $rows, $vectors, false> as MicroKernel<S::Elem>),*]
+        };
+        (@unpacked $module:ident, [$($rows:literal $vectors:literal),*]) => {
+            [$([
+                ($vectors, $module::micro::<S, $rows, $vectors, true> as MicroKernel<S::Elem>),
+                (2, $module::micro::<S, $rows, 2, true> as MicroKernel<S::Elem>),
+                (1, $module::micro::<S, $rows, 1, true> as MicroKernel<S::Elem>),
+            ]),*]
+        };
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    table! {
+        /// 32 registers of 512 bits.
+        Avx512, avx512, [target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")],
+        rows [[1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8]],
+        unpacked [1 8, 2 8, 3 8, 4 6, 5 4, 6 4, 7 3, 8 3]
+    }
+    #[cfg(target_arch = "x86_64")]
+    table! {
+        /// 16 registers of 256 bits.
+        Avx2, avx2, [target_feature(enable = "avx2,fma,bmi2")],
+        rows [[1 2 3 4 5 6] [1 2 3 4 5 6] [1 2 3 4]],
+        unpacked [1 8, 2 6, 3 4, 4 3, 5 2, 6 2, 7 1, 8 1]
+    }
+    table! {
+        /// At least 16 registers of 128 bits.
+        Baseline, baseline, [],
+        rows [[1 2 3 4] [1 2 3 4] [1 2 3 4]],
+        unpacked [1 8, 2 4, 3 3, 4 3, 5 2, 6 2, 7 1, 8 1]
+    }
+}
