@@ -41,7 +41,7 @@ pub struct Buf<T: Pod> {
 impl<T: Pod> Buf<T> {
     /// A block whose contents are unspecified (but initialised).
     pub fn take(len: usize) -> Self {
-        let bytes = len.checked_mul(size_of::<T>()).unwrap_or(usize::MAX);
+        let bytes = len.saturating_mul(size_of::<T>());
         Buf {
             block: Block::take(bytes),
             len,

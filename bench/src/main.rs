@@ -1,0 +1,132 @@
+//! Times workloads: `cargo xtask bench [--only SUBSTRING] [--against "COMMAND"]`.
+//!
+//! A workload is timed the same way on both sides: inputs made once from a normal distribution, two warm-up calls,
+//! then at least 5 calls and at least 0.7 s of them ([`clock`]). With `--against`, another program measures the
+//! workload of the same name right after ours, with the same number of threads ([`peer`]). A measurement during which
+//! other processes used the processor is repeated ([`load`]), and a result says how quiet the machine was.
+
+mod clock;
+mod load;
+mod machine;
+mod op;
+mod peer;
+mod report;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+use peer::Peer;
+use report::{Report, Row};
+use workload::Workload;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask bench",
+    about = "Times workloads, alone or beside PyTorch's"
+)]
+struct Options {
+    /// Runs only the workloads whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Lists the workloads' names.
+    #[arg(long)]
+    list: bool,
+    /// Prints one JSON object a measurement instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// A program to compare with, such as "python3 torch_bench.py"; it is given `--only NAME --threads N` and prints
+    /// one JSON object a line with `name`, `min_ms`, `median_ms` and `calls`.
+    #[arg(long, value_name = "COMMAND")]
+    against: Option<String>,
+    /// Measures every workload this often, both sides in turn.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Threads on both sides; by default, the machine's processors.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Repeats a disturbed measurement up to this often.
+    #[arg(long, default_value_t = 3)]
+    retries: u32,
+    /// Writes all results to this JSON file, and the table beside it as Markdown.
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let workloads: Vec<Workload> = workload::all()
+        .into_iter()
+        .filter(|workload| workload.name.contains(&options.only))
+        .collect();
+    ensure!(
+        !workloads.is_empty(),
+        "no workload's name contains {:?}",
+        options.only
+    );
+    if options.list {
+        workloads
+            .iter()
+            .for_each(|workload| println!("{}", workload.name));
+        return Ok(());
+    }
+    let threads = options.threads.unwrap_or_else(machine::processors);
+    flambeau_kernels::pool::set_num_threads(threads);
+    let peer = options
+        .against
+        .as_deref()
+        .map(|command| Peer::new(command, threads))
+        .transpose()?;
+
+    let mut report = Report::new(threads, options.rounds, options.against.clone());
+    if !options.json {
+        println!("{}", Row::heading(peer.is_some()));
+    }
+    for workload in &workloads {
+        let row =
+            measure(workload, peer.as_ref(), options).with_context(|| format!("{} failed", workload.name))?;
+        if options.json {
+            row.json_lines(threads).iter().for_each(|line| println!("{line}"));
+        } else {
+            println!("{row}");
+        }
+        report.rows.push(row);
+    }
+    if let Some(path) = &options.out {
+        report.write(path)?;
+    }
+    if peer.is_some() {
+        println!("{}", report.summary());
+    }
+    Ok(())
+}
+
+/// All rounds of one workload: ours, theirs, ours, theirs, …
+fn measure(workload: &Workload, peer: Option<&Peer>, options: &Options) -> Result<Row> {
+    let mut row = Row::new(workload);
+    for _ in 0..options.rounds {
+        let ours = load::undisturbed(options.retries, || {
+            let mut call = workload.prepare()?;
+            clock::measure(&mut call).map(Some)
+        })?;
+        row.ours.extend(ours);
+        if let Some(peer) = peer {
+            let theirs = load::undisturbed(options.retries, || peer.measure(&workload.name))?;
+            row.theirs.extend(theirs);
+        }
+    }
+    row.peer = peer.and_then(Peer::version);
+    Ok(row)
+}

@@ -1,0 +1,357 @@
+//! What is printed and written: a table, raw results as JSON, and a summary of the ratios.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::clock::Measurement;
+use crate::load::QUIET;
+use crate::machine;
+use crate::workload::{Work, Workload};
+
+/// All rounds of one workload.
+pub(crate) struct Row {
+    name: String,
+    work: Work,
+    pub(crate) ours: Vec<Measurement>,
+    pub(crate) theirs: Vec<Measurement>,
+    pub(crate) peer: Option<String>,
+}
+
+impl Row {
+    /// A row without measurements.
+    pub(crate) fn new(workload: &Workload) -> Self {
+        Row {
+            name: workload.name.clone(),
+            work: workload.work,
+            ours: Vec::new(),
+            theirs: Vec::new(),
+            peer: None,
+        }
+    }
+
+    /// Our median over theirs: below 1, we are faster.
+    fn ratio(&self) -> Option<f64> {
+        Some(combine(&self.ours)?.median_ms / combine(&self.theirs)?.median_ms)
+    }
+
+    /// The head of the table.
+    pub(crate) fn heading(compared: bool) -> String {
+        let ours = format!(
+            "{:<36} {:>10} {:>10} {:>12}",
+            "workload", "min ms", "median ms", "reached"
+        );
+        if !compared {
+            return ours;
+        }
+        format!(
+            "{ours} {:>10} {:>10} {:>12} {:>7}",
+            "their min", "median", "reached", "ratio"
+        )
+    }
+
+    /// One JSON object a measurement.
+    pub(crate) fn json_lines(&self, threads: usize) -> Vec<Value> {
+        let flambeau = format!("flambeau {}", env!("CARGO_PKG_VERSION"));
+        let theirs = self.peer.clone().unwrap_or_default();
+        let by = std::iter::repeat_n(flambeau, self.ours.len()).chain(std::iter::repeat(theirs));
+        let line = |(measurement, by): (&Measurement, String)| {
+            let mut line = json!({ "name": self.name, "by": by, "threads": threads });
+            merge(&mut line, work_json(self.work));
+            merge(&mut line, measurement_json(measurement));
+            line
+        };
+        self.ours.iter().chain(&self.theirs).zip(by).map(line).collect()
+    }
+
+    fn json(&self) -> Value {
+        let side = |rounds: &[Measurement]| {
+            combine(rounds).map(|all| {
+                let mut side = measurement_json(&all);
+                merge(
+                    &mut side,
+                    json!({ "rounds": rounds.iter().map(measurement_json).collect::<Vec<_>>() }),
+                );
+                side
+            })
+        };
+        let mut row = json!({
+            "name": self.name,
+            "ours": side(&self.ours),
+            "theirs": side(&self.theirs),
+            "ratio": self.ratio(),
+        });
+        merge(&mut row, work_json(self.work));
+        row
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let side = |all: &Measurement| {
+            let disturbed = if all.others.is_some_and(|others| others > QUIET) {
+                "*"
+            } else {
+                ""
+            };
+            [
+                format!("{:.4}", all.min_ms),
+                format!("{:.4}{disturbed}", all.median_ms),
+                reached(self.work, all.median_ms),
+            ]
+        };
+        let mut cells = vec![self.name.clone()];
+        cells.extend(combine(&self.ours).iter().flat_map(side));
+        cells.extend(combine(&self.theirs).iter().flat_map(side));
+        cells.extend(self.ratio().map(|ratio| format!("{ratio:.2}")));
+        cells
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const WIDTHS: [usize; 8] = [36, 10, 10, 12, 10, 10, 12, 7];
+        for (i, (cell, width)) in self.cells().iter().zip(WIDTHS).enumerate() {
+            match i {
+                0 => write!(f, "{cell:<width$}")?,
+                _ => write!(f, " {cell:>width$}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One measurement from several rounds: the least minimum and the median of the medians, of the quiet rounds if there
+/// are any.
+fn combine(rounds: &[Measurement]) -> Option<Measurement> {
+    let is_quiet = |round: &&Measurement| round.others.is_none_or(|others| others <= QUIET);
+    let quiet: Vec<Measurement> = rounds.iter().filter(is_quiet).copied().collect();
+    let used = if quiet.is_empty() { rounds } else { &quiet };
+    let mut medians: Vec<f64> = used.iter().map(|round| round.median_ms).collect();
+    medians.sort_by(f64::total_cmp);
+    let middle = medians.len() / 2;
+    let median_ms = match medians.len() % 2 {
+        _ if medians.is_empty() => return None,
+        0 => (medians[middle - 1] + medians[middle]) / 2.0,
+        _ => medians[middle],
+    };
+    Some(Measurement {
+        min_ms: used
+            .iter()
+            .map(|round| round.min_ms)
+            .fold(f64::INFINITY, f64::min),
+        median_ms,
+        calls: used.iter().map(|round| round.calls).sum(),
+        others: used
+            .iter()
+            .filter_map(|round| round.others)
+            .max_by(f64::total_cmp),
+    })
+}
+
+fn reached(work: Work, ms: f64) -> String {
+    match work {
+        Work::Gflop(gflop) => format!("{:.1} GFLOP/s", gflop / ms * 1e3),
+        Work::Gb(gb) => format!("{:.1} GB/s", gb / ms * 1e3),
+        Work::Unstated => "-".to_string(),
+    }
+}
+
+fn measurement_json(measurement: &Measurement) -> Value {
+    json!({
+        "min_ms": measurement.min_ms,
+        "median_ms": measurement.median_ms,
+        "calls": measurement.calls,
+        "others": measurement.others,
+    })
+}
+
+fn work_json(work: Work) -> Value {
+    match work {
+        Work::Gflop(gflop) => json!({ "gflop": gflop, "gb": null }),
+        Work::Gb(gb) => json!({ "gflop": null, "gb": gb }),
+        Work::Unstated => json!({ "gflop": null, "gb": null }),
+    }
+}
+
+/// Adds the entries of one JSON object to another.
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}
+
+/// A whole run.
+pub(crate) struct Report {
+    threads: usize,
+    rounds: u32,
+    against: Option<String>,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Report {
+    /// A report without rows.
+    pub(crate) fn new(threads: usize, rounds: u32, against: Option<String>) -> Self {
+        Report {
+            threads,
+            rounds,
+            against,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Geometric means of the ratios over everything and over each group, the worst ratio, and how many are above 1.
+    pub(crate) fn summary(&self) -> Value {
+        let ratios: Vec<(&str, f64)> = self
+            .rows
+            .iter()
+            .filter_map(|row| Some((row.name.as_str(), row.ratio()?)))
+            .collect();
+        let geomean = |group: &str| {
+            let logs: Vec<f64> = ratios
+                .iter()
+                .filter(|(name, _)| name.starts_with(group))
+                .map(|(_, ratio)| ratio.ln())
+                .collect();
+            (!logs.is_empty()).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
+        };
+        json!({
+            "geomean": geomean(""),
+            "op": geomean("op/"),
+            "infer": geomean("infer/"),
+            "step": geomean("step/"),
+            "worst": ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1)),
+            "above_1": ratios.iter().filter(|(_, ratio)| *ratio > 1.0).count(),
+        })
+    }
+
+    /// Writes the raw results to `path`, and the table to the file of the same name that ends in `.md`.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let raw = json!({
+            "date": machine::date(),
+            "machine": machine::describe(),
+            "versions": machine::versions(),
+            "peer": self.peer(),
+            "threads": self.threads,
+            "rounds": self.rounds,
+            "summary": self.summary(),
+            "results": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+        });
+        let table = path.with_extension("md");
+        for (path, text) in [(path, format!("{raw:#}\n")), (&table, self.markdown(&raw))] {
+            fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn peer(&self) -> Option<&str> {
+        self.rows.iter().find_map(|row| row.peer.as_deref())
+    }
+
+    fn markdown(&self, raw: &Value) -> String {
+        let text = |value: &Value| value.as_str().unwrap_or("unknown").to_string();
+        let (machine, versions) = (&raw["machine"], &raw["versions"]);
+        let mut out = format!(
+            "# Flambeau {} beside {}\n\n\
+             {} on {} ({} processors, {}, {}); {} threads on both sides, rounds: {}; commit {}, {}.\n\n\
+             Times are milliseconds. The ratio is our median over theirs: below 1, we are faster. A star marks a time \
+             during which other processes\nkept more than {QUIET} processors busy in spite of repetition.\n\n",
+            text(&versions["flambeau"]),
+            self.peer().unwrap_or("nothing else"),
+            text(&raw["date"]),
+            text(&machine["cpu"]),
+            machine["processors"],
+            text(&machine["isa"]),
+            text(&machine["os"]),
+            self.threads,
+            self.rounds,
+            text(&versions["commit"]),
+            text(&versions["rustc"]),
+        );
+        let compared = self.against.is_some();
+        out.push_str(match compared {
+            true => "| workload | min | median | reached | their min | their median | they reach | ratio |\n|---|---:|---:|---:|---:|---:|---:|---:|\n",
+            false => "| workload | min | median | reached |\n|---|---:|---:|---:|\n",
+        });
+        for row in &self.rows {
+            out.push_str(&format!("| {} |\n", row.cells().join(" | ")));
+        }
+        if compared {
+            out.push_str(&format!("\nSummary: `{}`\n", raw["summary"]));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(median_ms: f64, others: f64) -> Measurement {
+        Measurement {
+            min_ms: median_ms / 2.0,
+            median_ms,
+            calls: 5,
+            others: Some(others),
+        }
+    }
+
+    fn row(name: &str, ours: f64, theirs: Option<f64>) -> Row {
+        Row {
+            name: name.to_string(),
+            work: Work::Gb(0.05),
+            ours: vec![round(ours, 0.0)],
+            theirs: theirs.map(|ms| round(ms, 0.0)).into_iter().collect(),
+            peer: Some("torch 2".to_string()),
+        }
+    }
+
+    #[test]
+    fn quiet_rounds_count_where_there_are_any() {
+        let all = combine(&[round(9.0, 1.0), round(2.0, 0.0), round(4.0, 0.05)]).unwrap();
+        assert_eq!((all.min_ms, all.median_ms, all.others), (1.0, 3.0, Some(0.05)));
+        let all = combine(&[round(9.0, 1.0), round(3.0, 0.5), round(4.0, 0.2)]).unwrap();
+        assert_eq!((all.min_ms, all.median_ms, all.others), (1.5, 4.0, Some(1.0)));
+        assert_eq!(combine(&[]), None);
+    }
+
+    #[test]
+    fn the_summary_is_a_geometric_mean_by_group() {
+        let mut report = Report::new(2, 1, Some("peer".to_string()));
+        report.rows = vec![
+            row("op/a", 1.0, Some(2.0)),
+            row("op/b", 4.0, Some(2.0)),
+            row("op/c", 4.0, None),
+            row("step/d", 1.0, Some(8.0)),
+        ];
+        let summary = report.summary();
+        let close = |key: &str, want: f64| (summary[key].as_f64().unwrap() - want).abs() < 1e-12;
+        assert!(close("op", 1.0) && close("step", 0.125) && close("geomean", 0.5));
+        assert_eq!(summary["infer"], Value::Null);
+        assert_eq!(summary["worst"], json!(["op/b", 2.0]));
+        assert_eq!(summary["above_1"], 1);
+    }
+
+    #[test]
+    fn a_row_shows_both_sides() {
+        let shown = row("op/a", 1.0, Some(2.0)).to_string();
+        let words: Vec<&str> = shown.split_whitespace().collect();
+        assert_eq!(
+            words,
+            [
+                "op/a", "0.5000", "1.0000", "50.0", "GB/s", "1.0000", "2.0000", "25.0", "GB/s", "0.50"
+            ]
+        );
+        let lines = row("op/a", 1.0, Some(2.0)).json_lines(2);
+        assert_eq!(lines[0]["median_ms"], 1.0);
+        assert_eq!(lines[1]["by"], "torch 2");
+    }
+
+    #[test]
+    fn a_disturbed_median_is_marked() {
+        let mut disturbed = row("op/a", 1.0, None);
+        disturbed.ours = vec![round(1.0, 0.5)];
+        assert!(disturbed.to_string().contains("1.0000*"));
+    }
+}

@@ -1,0 +1,79 @@
+//! What is timed: a table of names and of functions that prepare a call.
+
+use anyhow::Result;
+
+use crate::op;
+
+/// One call of a workload; it holds its inputs.
+pub(crate) type Call = Box<dyn FnMut() -> Result<()>>;
+
+/// The work that one call does, for the columns GFLOP/s and GB/s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Work {
+    /// 10⁹ additions and multiplications.
+    Gflop(f64),
+    /// 10⁹ bytes that must be moved: each input read once, each output written once.
+    Gb(f64),
+    /// Not stated: the time alone counts.
+    Unstated,
+}
+
+/// A named workload. Its name is the same on both sides; what stands before the `/` is its group.
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) work: Work,
+    prepare: Box<dyn Fn() -> Result<Call>>,
+}
+
+impl Workload {
+    /// A workload whose inputs `prepare` makes.
+    pub(crate) fn new(name: impl Into<String>, prepare: impl Fn() -> Result<Call> + 'static) -> Self {
+        Workload {
+            name: name.into(),
+            work: Work::Unstated,
+            prepare: Box::new(prepare),
+        }
+    }
+
+    /// States the arithmetic of one call.
+    pub(crate) fn gflop(mut self, gflop: f64) -> Self {
+        self.work = Work::Gflop(gflop);
+        self
+    }
+
+    /// States the memory traffic of one call.
+    pub(crate) fn gb(mut self, gb: f64) -> Self {
+        self.work = Work::Gb(gb);
+        self
+    }
+
+    /// Makes the inputs; the returned call can be timed.
+    pub(crate) fn prepare(&self) -> Result<Call> {
+        (self.prepare)()
+    }
+}
+
+/// All workloads, in the order in which they run.
+pub(crate) fn all() -> Vec<Workload> {
+    op::workloads()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_belong_to_a_group() {
+        let workloads = all();
+        let names: BTreeSet<&str> = workloads.iter().map(|w| w.name.as_str()).collect();
+        assert_eq!(names.len(), workloads.len());
+        for name in names {
+            assert!(
+                matches!(name.split_once('/'), Some(("op" | "infer" | "step", _))),
+                "{name}"
+            );
+        }
+    }
+}
