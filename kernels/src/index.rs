@@ -76,14 +76,14 @@ pub fn validate(index: &[i64], len: usize) -> Result<(), BadIndex> {
 /// Checks that every index lies in `-len..len` and adds `len` to the negative ones.
 pub fn normalise(index: &mut [i64], len: usize) -> Result<(), BadIndex> {
     let bound = len as i64;
-    if any_outside(index, bound, 2 * len as u64) {
-        if let Some(position) = index.iter().position(|&i| i < -bound || i >= bound) {
-            return Err(BadIndex {
-                position,
-                index: index[position],
-                len,
-            });
-        }
+    if any_outside(index, bound, 2 * len as u64)
+        && let Some(position) = index.iter().position(|&i| i < -bound || i >= bound)
+    {
+        return Err(BadIndex {
+            position,
+            index: index[position],
+            len,
+        });
     }
     index.iter_mut().for_each(|i| *i += bound & (*i >> 63));
     Ok(())

@@ -7,8 +7,9 @@
 //! check it by assertions on slice lengths.
 
 pub mod element;
-pub mod index;
+pub mod embedding;
 pub mod gemm;
+pub mod index;
 pub mod isa;
 pub mod mem;
 pub mod numeric;
@@ -16,7 +17,9 @@ pub mod optimizer;
 pub mod pool;
 pub mod pooling;
 pub mod random;
+pub mod search;
 pub mod simd;
+pub mod sort;
 pub mod special;
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ pub fn histogram<T: Float>(
             bin_of(value, edges)
         };
         if let Some(bin) = bin {
-            counts[bin] = counts[bin] + weights.map_or(T::ONE, |w| w[i]);
+            counts[bin] += weights.map_or(T::ONE, |w| w[i]);
         }
     }
 }

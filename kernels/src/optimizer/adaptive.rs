@@ -161,7 +161,7 @@ simd! {
     fn adagrad[T: Float](param: &mut [T], grad: &[T], sum: &mut [T], u: AdagradUpdate<T>) {
         for ((p, &g), s) in param.iter_mut().zip(grad).zip(sum) {
             let g = effective_grad(g, *p, u.sign, u.decay);
-            *s = *s + g * g;
+            *s += g * g;
             *p = *p - u.lr * g / (s.sqrt() + u.eps);
         }
     }
