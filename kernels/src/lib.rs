@@ -6,21 +6,30 @@
 //! a size-class pool ([`mem`]). Shapes are the caller's business: functions here document what they expect and
 //! check it by assertions on slice lengths.
 
+pub mod binary;
+pub mod cast;
+pub mod copy;
 pub mod element;
+mod elementwise;
 pub mod embedding;
 pub mod gemm;
 pub mod index;
 pub mod isa;
+pub mod math;
 pub mod mem;
 pub mod numeric;
 pub mod optimizer;
 pub mod pool;
 pub mod pooling;
 pub mod random;
+pub mod reduce;
 pub mod search;
 pub mod simd;
 pub mod sort;
 pub mod special;
+pub mod ternary;
+pub mod unary;
+pub mod view;
 
 #[cfg(test)]
 mod testing;
