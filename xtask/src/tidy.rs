@@ -47,8 +47,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let packages = layers::packages(root)?;
     let files = files::Files::read(root)?;
     let mut problems = layers::check(&packages);
-    problems.extend(source::check_all(&files, &layers::candle_folders(&packages)));
-    problems.extend(docs::check(&files));
+    problems.extend(source::check_all(&files, layers::candle_folder(&packages)));
+    let folders: Vec<&str> = packages.iter().map(layers::Package::folder).collect();
+    problems.extend(docs::check(&files, &folders));
     if problems.is_empty() {
         eprintln!("{} packages and {} files are tidy", packages.len(), files.len());
         return Ok(());

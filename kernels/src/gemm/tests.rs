@@ -1,3 +1,5 @@
+//! Products of all shapes and strides against a plain triple loop.
+
 use super::*;
 use crate::testing::{Lcg, assert_close, for_every_isa, same_bits_for_any_threads};
 

@@ -1,5 +1,5 @@
-//! Documentation: licences are there, links resolve, every page under `docs/` can be reached from its index, and every
-//! invariant of `ARCHITECTURE.md` names the test that holds it.
+//! Documentation: licences are there, links resolve, every page under `docs/` can be reached from its index, every crate
+//! is in the code map of `ARCHITECTURE.md`, and every invariant there names the test that holds it.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ const INDEX: &str = "docs/README.md";
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 const LICENSES: [&str; 2] = ["LICENSE-MIT", "LICENSE-APACHE"];
 
-/// Checks all of it.
-pub(crate) fn check(files: &Files) -> Vec<Problem> {
+/// Checks all of it. `folders` are those of the workspace's packages.
+pub(crate) fn check(files: &Files, folders: &[&str]) -> Vec<Problem> {
     let mut problems: Vec<Problem> = LICENSES
         .iter()
         .filter(|path| !files.exists(path))
@@ -29,6 +29,7 @@ pub(crate) fn check(files: &Files) -> Vec<Problem> {
         }
     }
     problems.extend(unreachable(files));
+    problems.extend(code_map(files, folders));
     problems.extend(invariants(files));
     problems
 }
@@ -99,6 +100,25 @@ fn unreachable(files: &Files) -> Vec<Problem> {
         .collect()
 }
 
+/// Every package has a section "### `folder`".
+fn code_map(files: &Files, folders: &[&str]) -> Vec<Problem> {
+    let text = files.text(ARCHITECTURE).unwrap_or_default();
+    folders
+        .iter()
+        .filter(|folder| {
+            let heading = format!("### `{folder}`");
+            !text.lines().any(|line| line == heading)
+        })
+        .map(|folder| {
+            Problem::new(
+                ARCHITECTURE,
+                0,
+                format!("the code map has no section on `{folder}`"),
+            )
+        })
+        .collect()
+}
+
 /// Invariants are numbered items below the heading `## Invariants`; each holds a code span `path/to/file.rs: test_name`.
 fn invariants(files: &Files) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -152,7 +172,7 @@ mod tests {
             ("LICENSE-APACHE", ""),
             ("docs/README.md", "[a](a.md)\n"),
         ];
-        check(&Files::of(&[&ground, files].concat()))
+        check(&Files::of(&[&ground, files].concat()), &[])
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -184,7 +204,7 @@ mod tests {
     #[test]
     fn licences_are_there() {
         assert_eq!(
-            check(&Files::of(&[("LICENSE-MIT", "")]))
+            check(&Files::of(&[("LICENSE-MIT", "")]), &[])
                 .iter()
                 .map(ToString::to_string)
                 .collect::<Vec<_>>(),
@@ -205,6 +225,19 @@ mod tests {
                 "ARCHITECTURE.md:7: an invariant that names no test",
                 "ARCHITECTURE.md:8: there is no test `bad` in x/src/a.rs",
             ]
+        );
+    }
+
+    #[test]
+    fn every_crate_is_in_the_code_map() {
+        let files = Files::of(&[(
+            "ARCHITECTURE.md",
+            "## Code map\n\n### `kernels`\n\n`xtask` is small.\n",
+        )]);
+        let problems = code_map(&files, &["kernels", "xtask"]);
+        assert_eq!(
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["ARCHITECTURE.md: the code map has no section on `xtask`"]
         );
     }
 }

@@ -91,14 +91,19 @@ fn parse(package: &Value, root: &Path) -> Result<Package> {
     })
 }
 
-/// The folders, with a closing `/`, whose sources may name candle.
-pub(crate) fn candle_folders(packages: &[Package]) -> Vec<String> {
+impl Package {
+    /// The folder of the manifest, relative to the root.
+    pub(crate) fn folder(&self) -> &str {
+        self.manifest.strip_suffix("/Cargo.toml").unwrap_or_default()
+    }
+}
+
+/// The folder whose sources may name candle.
+pub(crate) fn candle_folder(packages: &[Package]) -> Option<&str> {
     packages
         .iter()
-        .filter(|package| package.name == TENSOR)
-        .filter_map(|package| package.manifest.strip_suffix("Cargo.toml"))
-        .map(str::to_string)
-        .collect()
+        .find(|package| package.name == TENSOR)
+        .map(Package::folder)
 }
 
 /// Checks all packages.
@@ -206,7 +211,7 @@ mod tests {
             ])
             .is_empty()
         );
-        assert_eq!(candle_folders(&ground()), ["tensor/"]);
+        assert_eq!(candle_folder(&ground()), Some("tensor"));
     }
 
     #[test]

@@ -17,13 +17,14 @@ const FORBIDDEN: [(&str, &str); 3] = [
     ("#[ignore", "a test that does not run: `#[ignore]`"),
 ];
 
-/// Checks all text files. Only the files below `candle_folders` may name candle.
-pub(crate) fn check_all(files: &Files, candle_folders: &[String]) -> Vec<Problem> {
+/// Checks all text files. Only the files in `candle_folder` may name candle.
+pub(crate) fn check_all(files: &Files, candle_folder: Option<&str>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (path, text) in files.texts() {
         problems.extend(blanks(path, text));
         if path.ends_with(".rs") {
-            let may_name_candle = candle_folders.iter().any(|folder| path.starts_with(folder));
+            let folder = path.split_once('/').map(|(folder, _)| folder);
+            let may_name_candle = folder.is_some() && folder == candle_folder;
             problems.extend(rust(path, text, may_name_candle));
         }
     }
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     fn problems(path: &str, text: &str) -> Vec<String> {
-        check_all(&Files::of(&[(path, text)]), &["tensor/".to_string()])
+        check_all(&Files::of(&[(path, text)]), Some("tensor"))
             .iter()
             .map(ToString::to_string)
             .collect()
