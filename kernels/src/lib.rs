@@ -8,6 +8,7 @@
 
 pub mod binary;
 pub mod cast;
+pub mod conv;
 pub mod copy;
 pub mod element;
 mod elementwise;

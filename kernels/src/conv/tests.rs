@@ -1,0 +1,180 @@
+use super::*;
+use crate::testing::{Lcg, assert_close, for_every_isa, same_bits_for_any_threads};
+
+/// Calls `f(output index, input index, weight index)` for every multiplication.
+fn for_each_product(s: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
+    let (inputs, outputs) = (s.group_inputs(), s.group_outputs());
+    for n in 0..s.batch {
+        for o in 0..s.out_channels {
+            for p in 0..s.out_plane() {
+                let position = [
+                    p / (s.output[1] * s.output[2]),
+                    p / s.output[2] % s.output[1],
+                    p % s.output[2],
+                ];
+                for c in 0..inputs {
+                    for t in 0..s.taps() {
+                        let tap = [
+                            t / (s.kernel[1] * s.kernel[2]),
+                            t / s.kernel[2] % s.kernel[1],
+                            t % s.kernel[2],
+                        ];
+                        let at: [isize; 3] = std::array::from_fn(|d| {
+                            (position[d] * s.stride[d] + tap[d] * s.dilation[d]) as isize
+                                - s.padding[d] as isize
+                        });
+                        if (0..3).all(|d| at[d] >= 0 && at[d] < s.input[d] as isize) {
+                            let at = at.map(|x| x as usize);
+                            let channel = o / outputs * inputs + c;
+                            f(
+                                (n * s.out_channels + o) * s.out_plane() + p,
+                                (n * s.in_channels + channel) * s.in_plane()
+                                    + (at[0] * s.input[1] + at[1]) * s.input[2]
+                                    + at[2],
+                                (o * inputs + c) * s.taps() + t,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One dimension: input, kernel, stride, padding before and behind, dilation.
+type Dim = (usize, usize, usize, usize, usize, usize);
+
+fn shape(batch: usize, channels: [usize; 2], groups: usize, dims: [Dim; 3]) -> ConvShape {
+    ConvShape {
+        batch,
+        in_channels: channels[0],
+        out_channels: channels[1],
+        groups,
+        input: dims.map(|d| d.0),
+        kernel: dims.map(|d| d.1),
+        stride: dims.map(|d| d.2),
+        padding: dims.map(|d| d.3),
+        dilation: dims.map(|d| d.5),
+        output: dims.map(|d| ConvShape::output_size(d.0, d.1, d.2, [d.3, d.4], d.5).unwrap()),
+    }
+}
+
+const ONE: Dim = (1, 1, 1, 0, 0, 1);
+
+fn shapes() -> Vec<ConvShape> {
+    let square = |size, kernel, stride, padding| {
+        let d = (size, kernel, stride, padding, padding, 1);
+        [ONE, d, d]
+    };
+    vec![
+        shape(2, [3, 5], 1, [ONE, ONE, (17, 3, 1, 1, 1, 1)]),
+        shape(1, [4, 6], 2, [ONE, ONE, (100, 5, 3, 2, 0, 2)]),
+        shape(3, [1, 2], 1, [ONE, ONE, (7, 7, 1, 0, 0, 1)]),
+        shape(2, [3, 4], 1, square(9, 3, 1, 1)),
+        shape(2, [5, 17], 1, square(13, 3, 1, 1)),
+        shape(3, [16, 16], 1, square(7, 3, 1, 1)),
+        shape(1, [8, 9], 1, square(33, 3, 1, 0)),
+        shape(2, [9, 8], 1, square(20, 3, 1, 2)),
+        shape(2, [3, 8], 1, square(30, 7, 2, 3)),
+        shape(2, [6, 4], 1, square(15, 3, 2, 1)),
+        shape(2, [6, 7], 1, square(8, 1, 1, 0)),
+        shape(2, [6, 7], 1, square(9, 1, 2, 0)),
+        shape(1, [3, 10], 1, square(16, 4, 4, 0)),
+        shape(2, [2, 3], 1, [ONE, (12, 3, 2, 0, 2, 2), (11, 2, 3, 1, 0, 3)]),
+        shape(1, [8, 12], 4, square(10, 3, 1, 1)),
+        shape(2, [6, 6], 6, square(19, 3, 1, 1)),
+        shape(2, [6, 6], 6, square(35, 3, 2, 1)),
+        shape(2, [4, 8], 4, square(12, 5, 3, 2)),
+        shape(
+            2,
+            [2, 3],
+            1,
+            [(5, 3, 1, 1, 1, 1), (6, 2, 2, 0, 1, 1), (7, 3, 1, 1, 1, 2)],
+        ),
+        shape(
+            1,
+            [3, 3],
+            3,
+            [(6, 2, 2, 1, 0, 1), (5, 3, 1, 1, 1, 1), (9, 3, 2, 1, 1, 1)],
+        ),
+        shape(2, [3, 2], 1, square(2, 1, 3, 3)),
+        shape(0, [3, 2], 1, square(5, 3, 1, 1)),
+        shape(2, [0, 2], 1, square(5, 3, 1, 1)),
+    ]
+}
+
+fn convolutions_match<T: Real>(tolerance: f64) {
+    let mut random = Lcg::new(7);
+    for s in shapes() {
+        let (x, w) = (random.vec::<T>(s.input_len()), random.vec::<T>(s.weight_len()));
+        let (bias, grad) = (random.vec::<T>(s.out_channels), random.vec::<T>(s.output_len()));
+        let plane = s.out_plane();
+        let mut want: Vec<f64> = (0..s.output_len())
+            .map(|i| bias[i / plane % s.out_channels].to_f64())
+            .collect();
+        let (mut want_x, mut want_w) = (vec![0.0; x.len()], vec![0.0; w.len()]);
+        for_each_product(&s, |o, i, t| {
+            want[o] += x[i].to_f64() * w[t].to_f64();
+            want_x[i] += grad[o].to_f64() * w[t].to_f64();
+            want_w[t] += grad[o].to_f64() * x[i].to_f64();
+        });
+        let nan = T::from_f64(f64::NAN);
+        let mut out = vec![nan; want.len()];
+        conv_forward(&s, &x, &w, Some(&bias), &mut out);
+        assert_close(&out, &want, tolerance);
+        let mut grad_x = vec![nan; x.len()];
+        conv_backward_input(&s, &grad, &w, &mut grad_x);
+        assert_close(&grad_x, &want_x, tolerance);
+        let mut grad_w = vec![nan; w.len()];
+        conv_backward_weight(&s, &x, &grad, &mut grad_w);
+        assert_close(&grad_w, &want_w, tolerance * 10.0);
+        let mut grad_bias = vec![nan; bias.len()];
+        conv_backward_bias(&s, &grad, &mut grad_bias);
+        let mut want_bias = vec![0.0; bias.len()];
+        grad.iter()
+            .enumerate()
+            .for_each(|(i, g)| want_bias[i / plane % s.out_channels] += g.to_f64());
+        assert_close(&grad_bias, &want_bias, tolerance * 10.0);
+    }
+}
+
+#[test]
+fn every_shape_and_set() {
+    for_every_isa(|| {
+        convolutions_match::<f32>(1e-5);
+        convolutions_match::<f64>(1e-13);
+    });
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_threads() {
+    let mut random = Lcg::new(8);
+    let d = (28, 3, 1, 1, 1, 1);
+    for s in [
+        shape(3, [40, 30], 1, [ONE, d, d]),
+        shape(3, [40, 40], 40, [ONE, d, d]),
+    ] {
+        let (x, w) = (
+            random.vec::<f32>(s.input_len()),
+            random.vec::<f32>(s.weight_len()),
+        );
+        let grad = random.vec::<f32>(s.output_len());
+        same_bits_for_any_threads(|| {
+            let mut all = vec![0.0; s.output_len() + s.input_len() + s.weight_len()];
+            let (out, rest) = all.split_at_mut(s.output_len());
+            let (grad_x, grad_w) = rest.split_at_mut(s.input_len());
+            conv_forward(&s, &x, &w, None, out);
+            conv_backward_input(&s, &grad, &w, grad_x);
+            conv_backward_weight(&s, &x, &grad, grad_w);
+            all
+        });
+    }
+}
+
+#[test]
+#[should_panic(expected = "groups")]
+fn groups_must_divide_the_channels() {
+    let mut s = shape(1, [4, 4], 1, [ONE, ONE, (5, 3, 1, 1, 1, 1)]);
+    s.groups = 3;
+    conv_forward(&s, &[0.0f32; 20], &[0.0; 48], None, &mut [0.0; 20]);
+}
