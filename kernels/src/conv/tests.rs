@@ -1,3 +1,5 @@
+//! Convolutions and their gradients against plain loops, for every instruction set.
+
 use super::*;
 use crate::testing::{Lcg, assert_close, for_every_isa, same_bits_for_any_threads};
 
