@@ -2,9 +2,9 @@
 //!
 //! A table is `[rows, dim]`. Indices are normalised.
 
+use crate::element::{Float, Number};
 use crate::index::{self, for_destinations, larger, occurrences};
 use crate::mem::Buf;
-use crate::numeric::{Float, Number};
 use crate::pool;
 use crate::simd;
 

@@ -3,9 +3,9 @@
 //! Images are `[planes, height, width]` with `planes = batch · channels`; columns are
 //! `[planes, kernel height · kernel width, blocks]`.
 
-use crate::element::Pod;
+use crate::element::{Number, Pod};
 use crate::index::rows_per_task;
-use crate::numeric::Number;
+
 use crate::pool;
 
 /// The sliding blocks: `[height, width]` each.

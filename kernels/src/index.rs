@@ -29,9 +29,9 @@ pub use mask::{
 pub use segment::{lengths_to_offsets, segment_reduce, segment_reduce_backward};
 pub use select::{index_add, index_copy, index_fill, index_reduce, index_select};
 
-use crate::element::Pod;
+use crate::element::{Number, Pod};
 use crate::mem::Buf;
-use crate::numeric::Number;
+
 use crate::pool;
 use crate::simd;
 

@@ -7,9 +7,9 @@
 //! gradient is the transposed map.
 
 use crate::element::Pod;
+use crate::element::{Float, Number};
 use crate::index::rows_per_task;
 use crate::mem::Buf;
-use crate::numeric::{Float, Number};
 use crate::pool;
 use crate::simd;
 

@@ -13,7 +13,7 @@ pub use adam::{Adam, AdamUpdate, Adamax, AdamaxUpdate, NAdam, NAdamUpdate, RAdam
 pub use adaptive::{Adadelta, AdadeltaUpdate, Adagrad, AdagradUpdate, RmsProp, RmsPropUpdate};
 pub use sgd::{Asgd, AsgdUpdate, Lion, LionUpdate, Rprop, RpropUpdate, Sgd, SgdUpdate};
 
-use crate::numeric::Float;
+use crate::element::Float;
 use crate::pool;
 
 /// The rule of one step, with `N` state tensors per parameter. States that the hyper-parameters don't call for are

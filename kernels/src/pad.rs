@@ -3,9 +3,9 @@
 //! Padding is separable: an axis lists, for every output position, the input position it copies, or [`OUTSIDE`].
 //! Negative padding crops.
 
-use crate::element::Pod;
+use crate::element::{Number, Pod};
 use crate::index::rows_per_task;
-use crate::numeric::Number;
+
 use crate::pool;
 
 /// In a list of positions: the constant.

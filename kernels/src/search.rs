@@ -1,6 +1,6 @@
 //! Binary search: `torch.searchsorted` and `torch.bucketize`.
 
-use crate::numeric::Element;
+use crate::element::Element;
 use crate::pool;
 
 /// For each of `values` (`[rows, n]`) the place in its row of `sorted` (`[rows, len]`, or one row for all) before

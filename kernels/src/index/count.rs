@@ -1,6 +1,6 @@
 //! Counting: `bincount`, `histc`/`histogram`, `one_hot`.
 
-use crate::numeric::{Float, Number};
+use crate::element::{Float, Number};
 use crate::pool;
 
 /// How often each value occurs; the result has `max(minlength, largest + 1)` entries. Values are not negative.

@@ -5,8 +5,8 @@
 //! zero, and `gather`.
 
 use super::{Reduction, for_destinations, larger, mean_of, rows_per_task, smaller};
-use crate::element::Pod;
-use crate::numeric::Number;
+use crate::element::{Number, Pod};
+
 use crate::pool;
 
 /// `out[o, i, j] = src[o, index[o, i, j], j]`, with `src` `[outer, len, inner]`, index and `out` `[outer, n, inner]`.

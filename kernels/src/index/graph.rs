@@ -4,8 +4,8 @@
 //! The gradient with respect to `x` is the same kernel with sources and targets exchanged.
 
 use super::for_destinations;
+use crate::element::Number;
 use crate::mem::Buf;
-use crate::numeric::Number;
 use crate::pool;
 use crate::simd;
 

@@ -4,7 +4,7 @@
 //! `[outer, offsets.len() - 1, inner]`.
 
 use super::{Reduction, larger, mean_of, rows_per_task, smaller};
-use crate::numeric::Number;
+use crate::element::Number;
 use crate::pool;
 
 /// The offsets of segments with these lengths: `[0, l0, l0 + l1, …]`.

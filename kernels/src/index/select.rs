@@ -4,8 +4,8 @@
 //! `index_select`; of `index_copy`, `index_fill` of the gradient with zero, and `index_select`.
 
 use super::{Reduction, for_destinations, larger, occurrences, rows_per_task, smaller};
-use crate::element::Pod;
-use crate::numeric::Number;
+use crate::element::{Number, Pod};
+
 use crate::pool;
 use crate::simd;
 

@@ -1,7 +1,7 @@
 //! `Adam` and `AdamW`, `Adamax`, `NAdam`, `RAdam`.
 
 use super::{Update, direction, effective_grad, lerp};
-use crate::numeric::Float;
+use crate::element::Float;
 use crate::simd;
 
 /// `torch.optim.Adam`, and `AdamW` where `decoupled_weight_decay`. State: the average of the gradient, of its square,

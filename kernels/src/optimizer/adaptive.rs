@@ -1,7 +1,7 @@
 //! `RMSprop`, `Adagrad`, `Adadelta`.
 
 use super::{Update, direction, effective_grad, lerp};
-use crate::numeric::Float;
+use crate::element::Float;
 use crate::simd;
 
 /// `torch.optim.RMSprop`. State: the average of the squared gradient, the momentum buffer (empty without momentum) and

@@ -1,7 +1,7 @@
 //! `SGD`, `ASGD`, `Rprop` and `Lion`.
 
 use super::{Update, direction, effective_grad, sign};
-use crate::numeric::Float;
+use crate::element::Float;
 use crate::simd;
 
 /// `torch.optim.SGD`. State: the momentum buffer (empty without momentum).

@@ -1,7 +1,7 @@
 //! Adaptive pooling: the windows follow from the sizes of input and output ([`adaptive_range`]).
 
 use super::{adaptive_range, for_planes, for_planes2};
-use crate::numeric::{Float, Number};
+use crate::element::{Float, Number};
 
 fn ranges(input: [usize; 3], output: [usize; 3]) -> [Vec<(usize, usize)>; 3] {
     std::array::from_fn(|d| {

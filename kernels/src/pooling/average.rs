@@ -1,7 +1,7 @@
 //! Average pooling and its gradient.
 
 use super::{Window, for_planes};
-use crate::numeric::Float;
+use crate::element::Float;
 
 /// What an average is divided by.
 #[derive(Clone, Copy, Debug)]

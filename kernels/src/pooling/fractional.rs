@@ -1,7 +1,7 @@
 //! Fractional max pooling (Graham 2014): windows of one size at pseudo-random steps.
 
 use super::for_planes2;
-use crate::numeric::Float;
+use crate::element::Float;
 
 /// Where the windows start along a dimension: torch's sequence for one random sample in `[0, 1)`.
 fn starts<T: Float>(sample: T, input: usize, output: usize, kernel: usize) -> Vec<usize> {

@@ -4,9 +4,9 @@
 //! index is that of the value within its plane.
 
 use super::{Window, for_planes, for_planes2};
-use crate::element::Pod;
+use crate::element::{Number, Pod};
 use crate::mem::Buf;
-use crate::numeric::Number;
+
 use crate::simd;
 
 /// `max_pool` without indices.
