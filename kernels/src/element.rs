@@ -56,7 +56,10 @@ pub trait Element:
 
 /// An element with arithmetic. On integers it wraps; division by zero is the caller's to exclude.
 pub trait Number:
-    Element + crate::reduce::ExtremeKernels<Self> + crate::ternary::NumberKernels<Self>
+    Element
+    + crate::reduce::ExtremeKernels<Self>
+    + crate::ternary::NumberKernels<Self>
+    + crate::scan::ScanKernels<Self>
 {
     /// The least value: negative infinity for floats.
     const LEAST: Self;
@@ -121,6 +124,10 @@ pub trait Float:
     + crate::binary::FloatKernels<Self>
     + crate::ternary::FloatKernels<Self>
     + crate::reduce::FloatKernels<Self>
+    + crate::scan::FloatKernels<Self>
+    + crate::softmax::FloatKernels<Self>
+    + crate::norm::FloatKernels<Self>
+    + crate::loss::FloatKernels<Self>
 {
 }
 

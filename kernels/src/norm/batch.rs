@@ -1,0 +1,256 @@
+//! Batch norm over `[batch, channels, inner]`: each channel has a mean, a variance and weights.
+//!
+//! Work is cut by planes of `inner` elements of one channel of one sample; where `inner` is 1 (fully connected layers)
+//! whole rows of channels are treated at once.
+
+use super::{grad_row, grad_sums, scale_shift};
+use crate::element::{Float, instantiate};
+use crate::elementwise::GRAIN;
+use crate::pool::{self, SendPtr};
+use crate::reduce;
+use crate::simd;
+use crate::view::View;
+
+/// Rows of channels whose sums are added up by one task when `inner` is 1.
+const ROWS: usize = 64;
+
+simd! {
+    /// `out = x·scale + shift` along a row of channels.
+    fn scale_shift_row[T: Float](x: &[T], scale: &[T], shift: &[T], out: &mut [T]) {
+        for (((o, &x), &a), &b) in out.iter_mut().zip(x).zip(scale).zip(shift) {
+            *o = x * a + b;
+        }
+    }
+
+    /// Adds `grad` and `grad·(x - mean)` of a row of channels to their sums.
+    fn grad_sums_row[T: Float](grad: &[T], x: &[T], mean: &[T], sums: &mut [T], dots: &mut [T]) {
+        for ((((s, d), &g), &x), &m) in sums.iter_mut().zip(dots).zip(grad).zip(x).zip(mean) {
+            *s += g;
+            *d += g * (x - m);
+        }
+    }
+
+    /// `out = grad·a - (x - mean)·b - c` along a row of channels.
+    fn grad_channels_row[T: Float](grad: &[T], x: &[T], mean: &[T], a: &[T], b: &[T], c: &[T], out: &mut [T]) {
+        let n = out.len();
+        let (grad, x, mean, a, b, c) = (&grad[..n], &x[..n], &mean[..n], &a[..n], &b[..n], &c[..n]);
+        for i in 0..n {
+            out[i] = grad[i] * a[i] - (x[i] - mean[i]) * b[i] - c[i];
+        }
+    }
+}
+
+/// Calls `f(channel, range)` for each plane, or `f(0, range)` for each row of channels if `inner` is 1.
+fn for_planes([batch, channels, inner]: [usize; 3], f: impl Fn(usize, std::ops::Range<usize>) + Sync) {
+    let (count, len) = if inner == 1 {
+        (batch, channels)
+    } else {
+        (batch * channels, inner)
+    };
+    let plane = |i: usize| f(if inner == 1 { 0 } else { i % channels }, i * len..(i + 1) * len);
+    if count * len < 2 * GRAIN {
+        return (0..count).for_each(plane);
+    }
+    let group = (GRAIN / len).max(count.div_ceil(128)).max(1);
+    pool::parallel_ranges(count, group, |range| range.for_each(&plane))
+}
+
+/// `out = x·scale[channel] + shift[channel]`.
+fn apply<T: Float>(x: &[T], shape: [usize; 3], scale: &[T], shift: &[T], out: &mut [T]) {
+    let base = SendPtr(out.as_mut_ptr());
+    for_planes(shape, |channel, range| {
+        // SAFETY: the ranges are disjoint and inside `out`.
+        let out = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(range.start), range.len()) };
+        if shape[2] == 1 {
+            scale_shift_row(&x[range], scale, shift, out)
+        } else {
+            scale_shift(&x[range], scale[channel], shift[channel], out)
+        }
+    })
+}
+
+/// Per channel: `Σgrad` and `Σgrad·(x - mean)`.
+fn channel_sums<T: Float>(
+    grad: &[T],
+    x: &[T],
+    mean: &[T],
+    [batch, channels, inner]: [usize; 3],
+) -> Vec<(f64, f64)> {
+    // One partial sum per plane, or per some rows of channels: summed per channel afterwards, in order.
+    let rows = if inner == 1 { batch.div_ceil(ROWS) } else { batch };
+    let mut partial = vec![(0.0, 0.0); rows * channels];
+    if inner == 1 {
+        let chunk = |row: usize, partial: &mut [(f64, f64)]| {
+            let (mut sums, mut dots) = (vec![T::ZERO; channels], vec![T::ZERO; channels]);
+            for at in (row * ROWS..((row + 1) * ROWS).min(batch)).map(|r| r * channels..(r + 1) * channels) {
+                grad_sums_row(&grad[at.clone()], &x[at], mean, &mut sums, &mut dots);
+            }
+            for ((p, s), d) in partial.iter_mut().zip(sums).zip(dots) {
+                *p = (s.to_f64(), d.to_f64());
+            }
+        };
+        pool::parallel_chunks_mut(&mut partial, channels, |at, partial| {
+            chunk(at / channels, partial)
+        });
+    } else {
+        let to = SendPtr(partial.as_mut_ptr());
+        for_planes([batch, channels, inner], |channel, range| {
+            let plane = range.start / inner;
+            let sums = grad_sums(&grad[range.clone()], &x[range], mean[channel]);
+            // SAFETY: each plane has one element of its own.
+            unsafe { *to.ptr().add(plane) = sums };
+        });
+    }
+    let mut sums = vec![(0.0, 0.0); channels];
+    for row in partial.chunks(channels.max(1)) {
+        for (s, p) in sums.iter_mut().zip(row) {
+            *s = (s.0 + p.0, s.1 + p.1);
+        }
+    }
+    sums
+}
+
+/// `out = grad·a - (x - mean)·b - c` with one `mean`, `a`, `b`, `c` per channel.
+fn grad_planes<T: Float>(grad: &[T], x: &[T], shape: [usize; 3], [mean, a, b, c]: [&[T]; 4], out: &mut [T]) {
+    let base = SendPtr(out.as_mut_ptr());
+    for_planes(shape, |k, range| {
+        // SAFETY: the ranges are disjoint and inside `out`.
+        let out = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(range.start), range.len()) };
+        let (grad, x) = (&grad[range.clone()], &x[range]);
+        if shape[2] == 1 {
+            grad_channels_row(grad, x, mean, a, b, c, out)
+        } else {
+            grad_row(grad, x, mean[k], a[k], b[k], c[k], out)
+        }
+    })
+}
+
+/// Writes the weights' gradients where they are wanted.
+fn affine_grads<T: Float>(
+    sums: &[(f64, f64)],
+    rstd: &[T],
+    dweight: Option<&mut [T]>,
+    dbias: Option<&mut [T]>,
+) {
+    if let Some(dweight) = dweight {
+        for ((d, s), r) in dweight.iter_mut().zip(sums).zip(rstd) {
+            *d = T::from_f64(s.1 * r.to_f64());
+        }
+    }
+    if let Some(dbias) = dbias {
+        for (d, s) in dbias.iter_mut().zip(sums) {
+            *d = T::from_f64(s.0);
+        }
+    }
+}
+
+fn check<T>(
+    name: &str,
+    lens: &[usize],
+    shape: [usize; 3],
+    channel_lens: &[usize],
+    affine: [Option<&[T]>; 2],
+) {
+    let numel: usize = shape.iter().product();
+    assert!(
+        lens.iter().all(|&l| l == numel),
+        "{name}: the lengths are not the shape's"
+    );
+    assert!(
+        channel_lens.iter().all(|&l| l == shape[1]),
+        "{name}: the statistics' lengths are not the channels'"
+    );
+    assert!(
+        affine.iter().all(|a| a.is_none_or(|a| a.len() == shape[1])),
+        "{name}: weight or bias length"
+    );
+}
+
+instantiate! {
+    trait Kernels for f32, f64 where Float;
+
+    /// Batch norm of `x` with shape `[batch, channels, inner]` by the batch's own statistics. `mean`, `var` (biased) and
+    /// `rstd` receive one value per channel.
+    pub fn batch_norm_train(
+        x: &[T], shape: [usize; 3], weight: Option<&[T]>, bias: Option<&[T]>, eps: f64,
+        out: &mut [T], mean: &mut [T], var: &mut [T], rstd: &mut [T],
+    ) {
+        let [_, channels, inner] = shape;
+        check("batch_norm_train", &[x.len(), out.len()], shape, &[mean.len(), var.len(), rstd.len()], [weight, bias]);
+        let view = View { data: x, shape: &shape, strides: &[channels * inner, inner, 1] };
+        reduce::var_mean(view, &[true, false, true], 0.0, var, mean);
+        for (r, v) in rstd.iter_mut().zip(var.iter()) {
+            *r = T::from_f64(1.0 / (v.to_f64() + eps).sqrt());
+        }
+        let (scale, shift) = scale_and_shift(mean, rstd, weight, bias);
+        apply(x, shape, &scale, &shift, out)
+    }
+
+    /// Batch norm by given statistics.
+    pub fn batch_norm_inference(
+        x: &[T], shape: [usize; 3], mean: &[T], var: &[T], weight: Option<&[T]>, bias: Option<&[T]>, eps: f64,
+        out: &mut [T],
+    ) {
+        check("batch_norm_inference", &[x.len(), out.len()], shape, &[mean.len(), var.len()], [weight, bias]);
+        let rstd: Vec<T> = var.iter().map(|v| T::from_f64(1.0 / (v.to_f64() + eps).sqrt())).collect();
+        let (scale, shift) = scale_and_shift(mean, &rstd, weight, bias);
+        apply(x, shape, &scale, &shift, out)
+    }
+
+    /// The gradients of [`batch_norm_train`]; each is computed only where an output is given.
+    pub fn batch_norm_backward(
+        grad: &[T], x: &[T], shape: [usize; 3], mean: &[T], rstd: &[T], weight: Option<&[T]>,
+        dx: Option<&mut [T]>, dweight: Option<&mut [T]>, dbias: Option<&mut [T]>,
+    ) {
+        let [batch, channels, inner] = shape;
+        check("batch_norm_backward", &[x.len(), grad.len()], shape, &[mean.len(), rstd.len()], [weight, None]);
+        let sums = channel_sums(grad, x, mean, shape);
+        if let Some(dx) = dx {
+            assert_eq!(dx.len(), x.len(), "batch_norm_backward: the gradient's length differs");
+            let n = (batch * inner) as f64;
+            let mut factors = [0, 1, 2].map(|_| vec![T::ZERO; channels]);
+            for k in 0..channels {
+                let (r, w) = (rstd[k].to_f64(), weight.map_or(1.0, |w| w[k].to_f64()));
+                factors[0][k] = T::from_f64(r * w);
+                factors[1][k] = T::from_f64(sums[k].1 * r * r * r * w / n);
+                factors[2][k] = T::from_f64(sums[k].0 * r * w / n);
+            }
+            grad_planes(grad, x, shape, [mean, &factors[0], &factors[1], &factors[2]], dx);
+        }
+        affine_grads(&sums, rstd, dweight, dbias);
+    }
+
+    /// The gradients of [`batch_norm_inference`]; each is computed only where an output is given.
+    pub fn batch_norm_inference_backward(
+        grad: &[T], x: &[T], shape: [usize; 3], mean: &[T], var: &[T], weight: Option<&[T]>, eps: f64,
+        dx: Option<&mut [T]>, dweight: Option<&mut [T]>, dbias: Option<&mut [T]>,
+    ) {
+        let channels = shape[1];
+        check("batch_norm_inference_backward", &[x.len(), grad.len()], shape, &[mean.len(), var.len()], [weight, None]);
+        let rstd: Vec<T> = var.iter().map(|v| T::from_f64(1.0 / (v.to_f64() + eps).sqrt())).collect();
+        if let Some(dx) = dx {
+            assert_eq!(dx.len(), x.len(), "batch_norm_inference_backward: the gradient's length differs");
+            let scale: Vec<T> = (0..channels).map(|k| rstd[k] * weight.map_or(T::ONE, |w| w[k])).collect();
+            apply(grad, shape, &scale, &vec![T::ZERO; channels], dx);
+        }
+        if dweight.is_some() || dbias.is_some() {
+            affine_grads(&channel_sums(grad, x, mean, shape), &rstd, dweight, dbias);
+        }
+    }
+}
+
+/// The factors of `out = x·scale + shift`.
+fn scale_and_shift<T: Float>(
+    mean: &[T],
+    rstd: &[T],
+    weight: Option<&[T]>,
+    bias: Option<&[T]>,
+) -> (Vec<T>, Vec<T>) {
+    let scale: Vec<T> = (0..mean.len())
+        .map(|k| rstd[k] * weight.map_or(T::ONE, |w| w[k]))
+        .collect();
+    let shift = (0..mean.len())
+        .map(|k| bias.map_or(T::ZERO, |b| b[k]) - mean[k] * scale[k])
+        .collect();
+    (scale, shift)
+}
