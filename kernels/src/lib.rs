@@ -13,7 +13,10 @@ pub mod copy;
 pub mod element;
 mod elementwise;
 pub mod embedding;
+#[cfg(feature = "fft")]
+pub mod fft;
 pub mod fold;
+pub mod frames;
 pub mod gemm;
 pub mod grid_sample;
 pub mod index;
