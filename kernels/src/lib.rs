@@ -26,7 +26,6 @@ pub mod loss;
 pub mod math;
 pub mod mem;
 pub mod norm;
-pub mod numeric;
 pub mod optimizer;
 pub mod pad;
 pub mod pool;
