@@ -6,6 +6,7 @@
 //! a size-class pool ([`mem`]). Shapes are the caller's business: functions here document what they expect and
 //! check it by assertions on slice lengths.
 
+pub mod attention;
 pub mod binary;
 pub mod cast;
 pub mod conv;

@@ -197,8 +197,12 @@ pub trait Real:
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// ∞.
+    const INFINITY: Self;
     /// −∞.
     const NEG_INFINITY: Self;
+    /// The lowest finite number.
+    const LOWEST: Self;
     /// The nearest value.
     fn from_f64(x: f64) -> Self;
     /// The same value.
@@ -210,8 +214,8 @@ pub trait Real:
     /// Coefficients of `exp(x) = 2^n · p(r)`: the polynomial in falling powers, down to the constant 1.
     #[doc(hidden)]
     const EXP_POLYNOMIAL: &'static [Self];
-    /// The least argument at which vectorised `exp` stays normal, the greatest below overflow, 1/ln 2, ln 2 in two
-    /// parts, and the number which rounds to an integer when added and subtracted.
+    /// An argument at which `exp` is 0, one at which it is ∞, 1/ln 2, ln 2 in two parts, and the number which rounds to
+    /// an integer when added and subtracted.
     #[doc(hidden)]
     const EXP_RANGE: [Self; 6];
 
@@ -237,7 +241,9 @@ macro_rules! real {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const INFINITY: Self = $t::INFINITY;
             const NEG_INFINITY: Self = $t::NEG_INFINITY;
+            const LOWEST: Self = $t::MIN;
             const EXP_POLYNOMIAL: &'static [Self] = &{
                 let (mut c, mut i) = ([0.0; $degree + 1], 0);
                 while i <= $degree {
@@ -299,30 +305,121 @@ macro_rules! real {
 
 #[rustfmt::skip]
 real!(f32, 7,
-    [-87.336_54, 88.722_83, std::f32::consts::LOG2_E, 0.693_359_4, -2.121_944_4e-4, 12_582_912.0],
+    [-110.0, 89.0, std::f32::consts::LOG2_E, 0.693_359_4, -2.121_944_4e-4, 12_582_912.0],
     4, Avx512F32, Avx2F32, NeonF32);
 #[rustfmt::skip]
 real!(f64, 13,
-    [-708.396_418_532_264, 709.782_712_893_384, std::f64::consts::LOG2_E, 0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10, 6_755_399_441_055_744.0],
+    [-760.0, 710.0, std::f64::consts::LOG2_E, 0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10, 6_755_399_441_055_744.0],
     4, Avx512F64, Avx2F64, NeonF64);
 
-/// e^x to about 1 ulp; 0 below the normal range, ∞ above it, NaN kept.
+/// `x = n · ln 2 + r` with integral n: the two summands.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(s: S, x: S::Vector) -> S::Vector {
-    let [lowest, highest, log2e, ln2_high, ln2_low, round] = S::Elem::EXP_RANGE;
-    // `min` and `max` return their second operand when one is NaN, so that a NaN in `x` survives.
-    let clamped = s.max(s.splat(lowest), s.min(s.splat(highest), x));
-    let n = s.sub(s.mul_add(clamped, s.splat(log2e), s.splat(round)), s.splat(round));
-    let r = s.mul_add(n, s.splat(-ln2_high), clamped);
-    let r = s.mul_add(n, s.splat(-ln2_low), r);
-    let mut p = s.splat(S::Elem::EXP_POLYNOMIAL[0]);
-    for &c in &S::Elem::EXP_POLYNOMIAL[1..] {
+fn reduce_argument<S: Simd>(s: S, x: S::Vector) -> (S::Vector, S::Vector) {
+    let [_, _, log2e, ln2_high, ln2_low, round] = S::Elem::EXP_RANGE;
+    let n = s.sub(s.mul_add(x, s.splat(log2e), s.splat(round)), s.splat(round));
+    let r = s.mul_add(n, s.splat(-ln2_high), x);
+    (n, s.mul_add(n, s.splat(-ln2_low), r))
+}
+
+/// `exp` of a reduced argument without the constant term: (e^r − 1) / r.
+#[inline(always)]
+fn exp_tail<S: Simd>(s: S, r: S::Vector) -> S::Vector {
+    let coefficients = S::Elem::EXP_POLYNOMIAL;
+    let mut p = s.splat(coefficients[0]);
+    for &c in &coefficients[1..coefficients.len() - 1] {
         p = s.mul_add(p, r, s.splat(c));
     }
-    // Two steps, because 2^n itself can overflow at the upper end.
+    p
+}
+
+/// e^x to about 1 ulp; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(s: S, x: S::Vector) -> S::Vector {
+    let [lowest, highest, .., round] = S::Elem::EXP_RANGE;
+    // `min` and `max` return their second operand when one is NaN.
+    let clamped = s.max(s.splat(lowest), s.min(s.splat(highest), x));
+    let (n, r) = reduce_argument(s, clamped);
+    let p = s.mul_add(exp_tail(s, r), r, s.splat(S::Elem::ONE));
+    // Two steps, because 2^n itself leaves the normal range at both ends.
     let half = s.sub(
         s.mul_add(n, s.splat(S::Elem::from_f64(0.5)), s.splat(round)),
         s.splat(round),
     );
     s.scale_by_power_of_two(s.scale_by_power_of_two(p, half), s.sub(n, half))
+}
+
+/// 1 / (1 + e^−x).
+#[inline(always)]
+pub(crate) fn sigmoid<S: Simd>(s: S, x: S::Vector) -> S::Vector {
+    let one = s.splat(S::Elem::ONE);
+    s.div(one, s.add(one, exp(s, s.sub(s.splat(S::Elem::ZERO), x))))
+}
+
+/// tanh x = (e^2x − 1) / (e^2x + 1) to a few ulp, small arguments included; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn tanh<S: Simd>(s: S, x: S::Vector) -> S::Vector {
+    // From here on the result rounds to 1.
+    let limit = S::Elem::from_f64(22.0);
+    let clamped = s.max(s.splat(-limit), s.min(s.splat(limit), x));
+    let (n, r) = reduce_argument(s, s.add(clamped, clamped));
+    let power = s.scale_by_power_of_two(s.splat(S::Elem::ONE), n);
+    let less_one = s.sub(power, s.splat(S::Elem::ONE));
+    let e = s.mul_add(s.mul(exp_tail(s, r), r), power, less_one);
+    s.div(e, s.add(e, s.splat(S::Elem::from_f64(2.0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::for_every_isa;
+
+    type Function<S> = fn(S, <S as Simd>::Vector) -> <S as Simd>::Vector;
+
+    struct Map<'a, T>(&'a mut [T], usize);
+
+    impl<T: Real> WithSimd<T> for Map<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd<Elem = T>>(self, s: S) {
+            let f: Function<S> = [exp, sigmoid, tanh][self.1];
+            for x in self.0.chunks_mut(S::LANES) {
+                // SAFETY: the chunk's own length.
+                unsafe {
+                    s.store_partial(x.as_mut_ptr(), f(s, s.load_partial(x.as_ptr(), x.len())), x.len())
+                };
+            }
+        }
+    }
+
+    fn functions_are_accurate<T: Real>(epsilon: f64, limit: f64) {
+        let exact: [fn(f64) -> f64; 3] = [f64::exp, |x| 1.0 / (1.0 + (-x).exp()), f64::tanh];
+        for (i, exact) in exact.into_iter().enumerate() {
+            let x: Vec<T> = (-4000..=4000)
+                .map(|k| T::from_f64((k as f64 / 4000.0).powi(3) * limit))
+                .collect();
+            let mut y = x.clone();
+            T::dispatch(Map(&mut y, i));
+            for (x, y) in x.iter().zip(&y) {
+                let want = exact(x.to_f64());
+                let error = (y.to_f64() - want).abs();
+                assert!(
+                    error <= 4.0 * epsilon * want.abs() + 1e-36,
+                    "function {i} of {x:?}: {y:?}, not {want}"
+                );
+            }
+            let mut special = [T::NEG_INFINITY, T::from_f64(f64::INFINITY), T::from_f64(f64::NAN)];
+            T::dispatch(Map(&mut special, i));
+            assert_eq!(special[0].to_f64(), exact(f64::NEG_INFINITY));
+            assert_eq!(special[1].to_f64(), exact(f64::INFINITY));
+            assert!(special[2].to_f64().is_nan());
+        }
+    }
+
+    #[test]
+    fn exp_sigmoid_and_tanh() {
+        for_every_isa(|| {
+            functions_are_accurate::<f32>(f32::EPSILON as f64, 80.0);
+            functions_are_accurate::<f64>(f64::EPSILON, 700.0);
+        });
+    }
 }
