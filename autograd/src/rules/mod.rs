@@ -1,0 +1,96 @@
+//! The gradient rules, one file per operation with the stem of its file in `flambeau_tensor::ops`.
+//!
+//! A rule gets the gradients of the outputs and what the operation saved, and returns the gradient of each input. It is
+//! written with recorded tensor operations, so that it can be differentiated again. A gradient may have the shape to
+//! which its input was broadcast; the engine sums it back.
+
+use std::sync::Arc;
+
+use flambeau_tensor::graph::{Node, Op, Saved};
+use flambeau_tensor::{Result, Tensor, bail};
+use smallvec::{SmallVec, smallvec};
+
+mod binary;
+mod custom;
+mod matmul;
+mod shape;
+mod slice;
+mod sum;
+mod unary;
+
+/// One gradient per input; `None` where there is none or none is needed.
+pub(crate) type Grads = SmallVec<[Option<Tensor>; 3]>;
+
+/// What a rule sees of the walk.
+pub(crate) struct Context<'a> {
+    pub(crate) node: &'a Arc<Node>,
+    pub(crate) grads: &'a [Option<Tensor>],
+    pub(crate) needs: &'a [bool],
+}
+
+impl Context<'_> {
+    /// The gradient of the only output.
+    pub(crate) fn grad(&self) -> Result<&Tensor> {
+        match self.grads {
+            [Some(grad)] => Ok(grad),
+            _ => bail!(
+                Autograd,
+                "backward: expected one gradient, got {} slots",
+                self.grads.len()
+            ),
+        }
+    }
+
+    /// Whether the gradient of input `i` is needed.
+    pub(crate) fn needs(&self, i: usize) -> bool {
+        self.needs.get(i).copied().unwrap_or(false)
+    }
+
+    /// A saved tensor, with its history.
+    pub(crate) fn tensor(&self, saved: &Saved) -> Tensor {
+        saved.tensor(self.node)
+    }
+
+    /// A saved tensor that the operation keeps only in some cases, this one among them.
+    pub(crate) fn kept(&self, saved: &Option<Saved>) -> Result<Tensor> {
+        match saved {
+            Some(saved) => Ok(self.tensor(saved)),
+            None => bail!(
+                Autograd,
+                "backward of {}: a value that the rule reads was not saved",
+                self.node.name()
+            ),
+        }
+    }
+
+    /// The shape of input `i`.
+    pub(crate) fn input_shape(&self, i: usize) -> Result<&[usize]> {
+        match self.node.inputs().get(i) {
+            Some(Some(edge)) => Ok(edge.shape()),
+            _ => bail!(Autograd, "backward: input {i} is not tracked"),
+        }
+    }
+}
+
+/// The gradients of an operation with one input.
+pub(crate) fn one(grad: Tensor) -> Result<Grads> {
+    Ok(smallvec![Some(grad)])
+}
+
+/// Applies the rule of `op`.
+pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
+    match op {
+        Op::Leaf(_) => Ok(Grads::new()),
+        Op::Custom(op) => custom::backward(op, cx),
+        Op::Unary(op) => unary::backward(op, cx),
+        Op::Binary(op) => binary::backward(op, cx),
+        Op::Cast(()) | Op::Expand(()) => one(cx.grad()?.clone()), // the engine casts and sums back
+        Op::Reshape(()) => shape::reshape(cx),
+        Op::Permute(op) => shape::permute(op, cx),
+        Op::Slice(op) => slice::slice(op, cx),
+        Op::SliceBackward(op) => slice::slice_backward(op, cx),
+        Op::Cat(op) => shape::cat(op, cx),
+        Op::Sum(op) => sum::backward(op, cx),
+        Op::Matmul(op) => matmul::backward(op, cx),
+    }
+}

@@ -1,0 +1,135 @@
+//! Running all case files below some directories, and what came of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use flambeau_tensor::{Error, Result};
+
+use super::case::{Case, Outcome};
+use super::file::CaseFile;
+use crate::registry;
+
+/// What to run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Run only files whose name contains this.
+    pub only: Option<String>,
+}
+
+/// A case that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The file's name.
+    pub file: String,
+    /// The case's number.
+    pub id: i64,
+    /// What differs.
+    pub why: String,
+}
+
+/// The result of one group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupReport {
+    /// Functions that the registry has.
+    pub known: usize,
+    /// Functions that it has not.
+    pub unknown: Vec<String>,
+    /// Cases of known functions.
+    pub cases: usize,
+    /// Cases that passed.
+    pub passed: usize,
+    /// Cases of complex tensors for functions that don't take them.
+    pub skipped_complex: usize,
+    /// Cases that failed.
+    pub failed: Vec<Failure>,
+}
+
+impl GroupReport {
+    fn count(&mut self, file: &str, id: i64, outcome: Outcome) {
+        self.cases += 1;
+        match outcome {
+            Outcome::Passed => self.passed += 1,
+            Outcome::SkippedComplex => self.skipped_complex += 1,
+            Outcome::Failed(why) => self.failed.push(Failure {
+                file: file.to_string(),
+                id,
+                why,
+            }),
+        }
+    }
+}
+
+/// Runs every case file below `directories` in the groups that exist. A group is the name of the folder that holds the
+/// files.
+///
+/// # Errors
+/// `Io` or `Format` if a directory or file can't be read. A failing case is no error: it is in the report.
+pub fn run(directories: &[PathBuf], options: &Options) -> Result<BTreeMap<String, GroupReport>> {
+    let mut files = Vec::new();
+    for directory in directories {
+        collect(directory, &mut files)?;
+    }
+    files.sort();
+    let mut report = BTreeMap::<String, GroupReport>::new();
+    for path in files {
+        let stem = path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .unwrap_or_default()
+            .to_string();
+        let group = path
+            .parent()
+            .and_then(Path::file_name)
+            .and_then(|s| s.to_str())
+            .unwrap_or_default()
+            .to_string();
+        if options
+            .only
+            .as_ref()
+            .is_some_and(|only| !stem.contains(only.as_str()))
+        {
+            continue;
+        }
+        if group == "ops" {
+            run_ops(&path, &stem, report.entry(group).or_default())?;
+        }
+    }
+    Ok(report)
+}
+
+fn run_ops(path: &Path, stem: &str, report: &mut GroupReport) -> Result<()> {
+    let file = CaseFile::open(path)?;
+    let tensors = file.tensors()?;
+    let name = file
+        .cases
+        .first()
+        .and_then(|case| case["op"].as_str())
+        .unwrap_or(stem);
+    if !registry::knows(name) {
+        report.unknown.push(stem.to_string());
+        return Ok(());
+    }
+    report.known += 1;
+    for json in &file.cases {
+        let case = Case::new(json, &tensors);
+        let id = case.id();
+        report.count(stem, id, case.run());
+    }
+    Ok(())
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let io = |error: std::io::Error| Error::Io(format!("{}: {error}", directory.display()));
+    for entry in std::fs::read_dir(directory).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path
+            .extension()
+            .is_some_and(|e| e == "safetensors" || e == "json")
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

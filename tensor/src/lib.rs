@@ -1,0 +1,45 @@
+//! One [`Tensor`] with PyTorch's semantics.
+//!
+//! A tensor is a cheap handle: shape, dtype, strides into a shared [copy-on-write](crate::Tensor#memory) buffer, and,
+//! when it is tracked, the recorded operation that made it. This crate computes values and records history; the crate
+//! `flambeau-autograd` turns the history into gradients.
+//!
+//! # Example: arithmetic
+//!
+//! ```
+//! use flambeau_tensor::{Result, Tensor};
+//!
+//! fn main() -> Result<()> {
+//!     let a = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+//!     let b = &a * 2.0 + 1.0;
+//!     assert_eq!(b.to_vec::<f32>()?, [3.0, 5.0, 7.0, 9.0]);
+//!     assert_eq!(a.matmul(&b)?.shape(), [2, 2]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Methods return [`Result`]; the operators `+ - * /` are sugar for short programs and panic with the same message at
+//! the caller's line.
+
+mod buffer;
+mod candle;
+mod dtype;
+mod error;
+mod grad_mode;
+pub mod graph;
+mod operators;
+pub mod ops;
+mod scalar;
+mod shape;
+mod tensor;
+mod value;
+
+pub use candle::debug;
+pub use dtype::{DType, Element, promote, result_type};
+pub use error::{Error, Result};
+pub use flambeau_kernels::{isa, mem, pool};
+pub use grad_mode::{enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled};
+pub use operators::Operand;
+pub use scalar::Scalar;
+pub use shape::{Dims, IntoShape, Shape, broadcast_shapes};
+pub use tensor::Tensor;

@@ -1,0 +1,262 @@
+//! Making tensors: from data, and constant ones.
+
+use flambeau_kernels::mem::Buf;
+
+use crate::value::Value;
+use crate::{DType, Element, IntoShape, Result, Scalar, Shape, Tensor, bail, ensure, with_stored};
+
+/// Nested data that [`Tensor::new`] accepts: a number, an array, a slice or a `Vec`, to any depth.
+pub trait NestedData {
+    /// The type of the numbers.
+    type Item: Element;
+
+    /// Appends the sizes of this level and those below.
+    fn push_shape(&self, shape: &mut Vec<usize>);
+
+    /// Appends the numbers in row-major order.
+    ///
+    /// # Errors
+    /// `Shape` if an inner size differs from `shape`.
+    fn push_data(&self, shape: &[usize], data: &mut Vec<Self::Item>) -> Result<()>;
+}
+
+macro_rules! nested_numbers {
+    ($($t:ty)*) => { $(
+        impl NestedData for $t {
+            type Item = $t;
+
+            fn push_shape(&self, _: &mut Vec<usize>) {}
+
+            fn push_data(&self, _: &[usize], data: &mut Vec<$t>) -> Result<()> {
+                data.push(*self);
+                Ok(())
+            }
+        }
+    )* };
+}
+nested_numbers!(bool u8 i8 i16 i32 i64 half::f16 half::bf16 f32 f64);
+
+impl<D: NestedData> NestedData for [D] {
+    type Item = D::Item;
+
+    fn push_shape(&self, shape: &mut Vec<usize>) {
+        shape.push(self.len());
+        if let Some(first) = self.first() {
+            first.push_shape(shape);
+        }
+    }
+
+    fn push_data(&self, shape: &[usize], data: &mut Vec<D::Item>) -> Result<()> {
+        let wanted = shape.first().copied().unwrap_or(0);
+        ensure!(
+            self.len() == wanted,
+            Shape,
+            "tensor: a row has {} entries where the first has {wanted}",
+            self.len()
+        );
+        self.iter().try_for_each(|row| row.push_data(&shape[1..], data))
+    }
+}
+
+/// Data that is nested like something it contains or points to.
+macro_rules! nested_like_slice {
+    ($([$($generics:tt)*] $t:ty => $inner:ty, $as_inner:expr;)*) => { $(
+        impl<$($generics)*> NestedData for $t {
+            type Item = <$inner as NestedData>::Item;
+
+            fn push_shape(&self, shape: &mut Vec<usize>) {
+                let inner: fn(&Self) -> &$inner = $as_inner;
+                inner(self).push_shape(shape)
+            }
+
+            fn push_data(&self, shape: &[usize], data: &mut Vec<Self::Item>) -> Result<()> {
+                let inner: fn(&Self) -> &$inner = $as_inner;
+                inner(self).push_data(shape, data)
+            }
+        }
+    )* };
+}
+nested_like_slice! {
+    [D: NestedData, const N: usize] [D; N] => [D], |x| x.as_slice();
+    [D: NestedData] Vec<D> => [D], |x| x.as_slice();
+    [D: NestedData + ?Sized] &D => D, |x| *x;
+}
+
+impl Tensor {
+    /// A tensor of the given numbers, nested as they are (`torch.tensor`): `Tensor::new([[1.0f32, 2.0], [3.0, 4.0]])`.
+    ///
+    /// # Errors
+    /// `Shape` if rows differ in length.
+    pub fn new(data: impl NestedData) -> Result<Tensor> {
+        let (mut shape, mut flat) = (Vec::new(), Vec::new());
+        data.push_shape(&mut shape);
+        data.push_data(&shape, &mut flat)?;
+        Tensor::from_slice(&flat, shape)
+    }
+
+    /// A tensor of `shape` with the elements of `data` in row-major order.
+    ///
+    /// # Errors
+    /// `Shape` if the number of elements differs.
+    pub fn from_slice<T: Element>(data: &[T], shape: impl IntoShape) -> Result<Tensor> {
+        let shape = shape.into_shape();
+        let (given, wanted) = (data.len(), checked_numel("from_slice", &shape)?);
+        ensure!(
+            given == wanted,
+            Shape,
+            "from_slice: {given} elements for shape {shape:?}, which has {wanted}"
+        );
+        let mut buf = Buf::<T::Stored>::take(given);
+        for (slot, &x) in buf.iter_mut().zip(data) {
+            *slot = x.store();
+        }
+        Ok(Tensor::from_value(Value::new(buf, T::DTYPE, shape)))
+    }
+
+    /// A tensor of `shape` with the elements of `data` in row-major order.
+    ///
+    /// # Errors
+    /// `Shape` if the number of elements differs.
+    pub fn from_vec<T: Element>(data: Vec<T>, shape: impl IntoShape) -> Result<Tensor> {
+        Tensor::from_slice(&data, shape)
+    }
+
+    /// A 0-d tensor of a number, of the number's own type.
+    pub fn scalar<T: Element>(x: T) -> Tensor {
+        Tensor::from_value(Value::new(
+            Buf::from_slice(&[x.store()]),
+            T::DTYPE,
+            Shape::default(),
+        ))
+    }
+
+    /// A tensor with every element `value`, cast to `dtype` (`torch.full`).
+    ///
+    /// # Errors
+    /// `Shape` if the shape has more elements than memory can address.
+    pub fn full(shape: impl IntoShape, value: impl Into<Scalar>, dtype: DType) -> Result<Tensor> {
+        let (shape, value) = (shape.into_shape(), value.into());
+        checked_numel("full", &shape)?;
+        Ok(Tensor::from_value(full_value(shape, value, dtype)))
+    }
+
+    /// A tensor of zeros (`torch.zeros`).
+    ///
+    /// # Errors
+    /// `Shape` if the shape has more elements than memory can address.
+    pub fn zeros(shape: impl IntoShape, dtype: DType) -> Result<Tensor> {
+        let shape = shape.into_shape();
+        let numel = checked_numel("zeros", &shape)?;
+        Ok(Tensor::from_value(
+            with_stored!(dtype, T => Value::new(Buf::<T>::zeroed(numel), dtype, shape)),
+        ))
+    }
+
+    /// A tensor of ones (`torch.ones`).
+    ///
+    /// # Errors
+    /// `Shape` if the shape has more elements than memory can address.
+    pub fn ones(shape: impl IntoShape, dtype: DType) -> Result<Tensor> {
+        Tensor::full(shape, 1i64, dtype)
+    }
+
+    /// Zeros in the shape and type of this tensor.
+    ///
+    /// # Errors
+    /// None that a valid tensor meets.
+    pub fn zeros_like(&self) -> Result<Tensor> {
+        Tensor::zeros(self.shape(), self.dtype())
+    }
+
+    /// Ones in the shape and type of this tensor.
+    ///
+    /// # Errors
+    /// None that a valid tensor meets.
+    pub fn ones_like(&self) -> Result<Tensor> {
+        Tensor::ones(self.shape(), self.dtype())
+    }
+
+    /// A tensor with every element `value` in the shape and type of this tensor.
+    ///
+    /// # Errors
+    /// None that a valid tensor meets.
+    pub fn full_like(&self, value: impl Into<Scalar>) -> Result<Tensor> {
+        Tensor::full(self.shape(), value, self.dtype())
+    }
+}
+
+/// The number of elements of a shape that comes from outside.
+pub(crate) fn checked_numel(op: &str, shape: &[usize]) -> Result<usize> {
+    let numel = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+    match numel.filter(|&n| n < isize::MAX as usize / 16) {
+        Some(numel) => Ok(numel),
+        None => bail!(
+            Shape,
+            "{op}: shape {shape:?} has more elements than memory can address"
+        ),
+    }
+}
+
+/// A contiguous value with every element `value`.
+pub(crate) fn full_value(shape: Shape, value: Scalar, dtype: DType) -> Value {
+    if dtype == DType::Bool {
+        return Value::build::<u8>(dtype, shape, |out| out.fill(value.to_bool() as u8));
+    }
+    with_stored!(dtype, T => Value::build::<T>(dtype, shape, |out| out.fill(<T as FromScalar>::from_scalar(value))))
+}
+
+/// Conversion of a number to an element: integers wrap, floats are rounded (or cut off to integers).
+pub(crate) trait FromScalar {
+    fn from_scalar(scalar: Scalar) -> Self;
+}
+
+macro_rules! from_scalar {
+    ($($t:ty)*) => { $(
+        impl FromScalar for $t {
+            #[inline]
+            fn from_scalar(scalar: Scalar) -> $t {
+                match scalar {
+                    Scalar::Bool(b) => b as u8 as $t,
+                    Scalar::Int(i) => i as $t,
+                    Scalar::Float(f) => f as $t,
+                }
+            }
+        }
+    )* };
+}
+from_scalar!(u8 i8 i16 i32 i64 f32 f64);
+
+impl FromScalar for half::f16 {
+    fn from_scalar(scalar: Scalar) -> Self {
+        half::f16::from_f64(scalar.to_f64())
+    }
+}
+
+impl FromScalar for half::bf16 {
+    fn from_scalar(scalar: Scalar) -> Self {
+        half::bf16::from_f64(scalar.to_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_data_gives_its_shape() {
+        let t = Tensor::new([[1i64, 2, 3], [4, 5, 6]]).unwrap();
+        assert_eq!((t.shape(), t.dtype()), (&[2, 3][..], DType::I64));
+        assert_eq!(Tensor::new(2.5f64).unwrap().shape(), [0usize; 0]);
+        let flags = Tensor::new(vec![vec![true, false]; 2]).unwrap();
+        assert_eq!(flags.to_vec::<bool>().unwrap(), [true, false, true, false]);
+        let error = Tensor::new(vec![vec![1.0f32], vec![]]).unwrap_err().to_string();
+        assert_eq!(error, "tensor: a row has 0 entries where the first has 1");
+    }
+
+    #[test]
+    fn impossible_sizes_are_errors() {
+        assert!(Tensor::zeros([usize::MAX, 2], DType::F32).is_err());
+        let error = Tensor::from_slice(&[1.0f32], [2, 2]).unwrap_err().to_string();
+        assert_eq!(error, "from_slice: 1 elements for shape [2, 2], which has 4");
+    }
+}

@@ -1,0 +1,81 @@
+//! The operations: one file per operation or family, and [`Op`], the list of what can be recorded.
+//!
+//! An operation checks its arguments, computes the value with a kernel and records itself. Most of PyTorch's functions
+//! are composites of few primitives; a primitive exists where a composite would be slower or less accurate, and is one
+//! variant of [`Op`] with exactly what its gradient rule reads.
+
+pub mod binary;
+pub mod cast;
+pub mod create;
+pub mod custom;
+pub mod matmul;
+pub mod shape;
+pub mod slice;
+pub mod sum;
+pub mod unary;
+
+use crate::tensor::Leaf;
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $variant:ident($payload:ty) = $name:expr;)*) => {
+        /// A recorded operation with what its gradient rule reads.
+        ///
+        /// The list is closed on purpose: `flambeau-autograd` matches on it and stops compiling when an operation has
+        /// no rule.
+        #[derive(Clone, Debug)]
+        pub enum Op {
+            $($(#[$doc])* $variant($payload),)*
+        }
+
+        impl Op {
+            /// The names of all variants, for tests that compare tables with this list.
+            pub const VARIANTS: &[&str] = &[$(stringify!($variant)),*];
+
+            /// The operation's name, as PyTorch's users know it.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Op::$variant(op) => {
+                        let name: fn(&$payload) -> &'static str = $name;
+                        name(op)
+                    })*
+                }
+            }
+
+            /// The variant's name.
+            pub fn variant(&self) -> &'static str {
+                match self {
+                    $(Op::$variant(_) => stringify!($variant),)*
+                }
+            }
+        }
+    };
+}
+
+ops! {
+    /// Not an operation: a tensor made by the user, which accumulates its gradient.
+    Leaf(Leaf) = |_| "leaf";
+    /// An operation with a rule of the user's own.
+    Custom(custom::CustomOp) = |op| op.function.name();
+    /// A function of each element.
+    Unary(unary::UnaryOp) = |op| unary::name(op.function);
+    /// A function of two broadcast tensors' elements.
+    Binary(binary::BinaryOp) = |op| binary::name(op.function);
+    /// Another element type.
+    Cast(()) = |_| "to";
+    /// The same elements in the same order in another shape.
+    Reshape(()) = |_| "reshape";
+    /// Dimensions in another order.
+    Permute(shape::PermuteOp) = |_| "permute";
+    /// Dimensions of size 1 repeated, and new ones in front.
+    Expand(()) = |_| "expand";
+    /// Every step-th element of a range of one dimension.
+    Slice(slice::SliceOp) = |_| "slice";
+    /// Zeros with a slice set: the transpose of `Slice`.
+    SliceBackward(slice::SliceOp) = |_| "slice_backward";
+    /// Tensors joined along one dimension.
+    Cat(shape::CatOp) = |_| "cat";
+    /// Sum over dimensions.
+    Sum(sum::SumOp) = |_| "sum";
+    /// Matrix product over the last two dimensions.
+    Matmul(matmul::MatmulOp) = |_| "matmul";
+}

@@ -1,0 +1,187 @@
+//! A tensor's value without its history: shared memory and a strided layout over it.
+
+use std::sync::Arc;
+
+use flambeau_kernels::mem::Buf;
+use flambeau_kernels::{cast, copy, view::View};
+
+use crate::buffer::{Buffer, Stored};
+use crate::{DType, Result, Shape, bail, with_stored};
+
+/// Elements of a shared [`Buffer`] seen through shape, strides and offset. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Value {
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) dtype: DType,
+    pub(crate) shape: Shape,
+    pub(crate) strides: Shape,
+    pub(crate) offset: usize,
+}
+
+impl Value {
+    /// The contiguous value of `shape` whose elements are `buf`, which holds exactly as many.
+    #[inline]
+    pub(crate) fn new<T: Stored>(buf: Buf<T>, dtype: DType, shape: Shape) -> Value {
+        debug_assert_eq!(buf.len(), shape.numel());
+        let strides = shape.contiguous_strides();
+        Value {
+            buffer: Arc::new(T::wrap(buf)),
+            dtype,
+            shape,
+            strides,
+            offset: 0,
+        }
+    }
+
+    /// A contiguous value of `shape` that `fill` writes; the elements are unspecified before.
+    #[inline]
+    pub(crate) fn build<T: Stored>(dtype: DType, shape: Shape, fill: impl FnOnce(&mut [T])) -> Value {
+        let mut buf = Buf::take(shape.numel());
+        fill(&mut buf);
+        Value::new(buf, dtype, shape)
+    }
+
+    /// Another view of the same memory. The caller has checked that it lies inside.
+    pub(crate) fn with_layout(&self, shape: Shape, strides: Shape, offset: usize) -> Value {
+        Value {
+            buffer: self.buffer.clone(),
+            dtype: self.dtype,
+            shape,
+            strides,
+            offset,
+        }
+    }
+
+    /// The shape.
+    #[inline]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The element type.
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The type of the elements in memory: `uint8` for `bool`.
+    pub(crate) fn stored_dtype(&self) -> DType {
+        if self.dtype == DType::Bool {
+            DType::U8
+        } else {
+            self.dtype
+        }
+    }
+
+    /// Whether this value is the only one that refers to its memory.
+    pub(crate) fn is_unique(&self) -> bool {
+        Arc::strong_count(&self.buffer) == 1
+    }
+
+    /// The value with elements of type `dtype`: itself, strides and all, if it has that type already.
+    pub(crate) fn cast_view(&self, dtype: DType) -> Result<Value> {
+        if dtype == self.dtype {
+            Ok(self.clone())
+        } else {
+            self.cast(dtype)
+        }
+    }
+
+    /// The number of elements.
+    #[inline]
+    pub fn numel(&self) -> usize {
+        self.shape.numel()
+    }
+
+    /// Whether the elements lie one after the other in row-major order.
+    pub fn is_contiguous(&self) -> bool {
+        let mut step = 1;
+        for (&size, &stride) in self.shape.iter().zip(&*self.strides).rev() {
+            if size != 1 && stride != step {
+                return self.numel() == 0;
+            }
+            step *= size;
+        }
+        true
+    }
+
+    /// The elements from the first one on, in memory order; for a contiguous value exactly its elements.
+    #[inline]
+    pub(crate) fn data<T: Stored>(&self) -> Result<&[T]> {
+        let all = self.buffer.as_slice::<T>()?;
+        let end = if self.is_contiguous() {
+            self.offset + self.numel()
+        } else {
+            all.len()
+        };
+        match all.get(self.offset.min(all.len())..end) {
+            Some(data) => Ok(data),
+            None => bail!(
+                Index,
+                "a view reaches to element {end} of a buffer of {}",
+                all.len()
+            ),
+        }
+    }
+
+    /// The value as kernels read it.
+    #[inline]
+    pub(crate) fn view<T: Stored>(&self) -> Result<View<'_, T>> {
+        Ok(View {
+            data: self.data()?,
+            shape: &self.shape,
+            strides: &self.strides,
+        })
+    }
+
+    /// The same elements in row-major order: this value if it is contiguous, else a copy.
+    #[inline]
+    pub(crate) fn contiguous(&self) -> Result<Value> {
+        if self.is_contiguous() {
+            Ok(self.clone())
+        } else {
+            self.copy()
+        }
+    }
+
+    /// A contiguous copy in memory of its own.
+    pub(crate) fn copy(&self) -> Result<Value> {
+        with_stored!(self.dtype, T => {
+            let view = self.view::<T>()?;
+            Ok(Value::build::<T>(self.dtype, self.shape.clone(), |out| copy::gather_strided(view, out)))
+        })
+    }
+
+    /// The elements in row-major order as a contiguous value of type `dtype`.
+    pub(crate) fn cast(&self, dtype: DType) -> Result<Value> {
+        let source = self.contiguous()?;
+        if dtype == self.dtype {
+            return Ok(source);
+        }
+        with_stored!(self.dtype, S => {
+            let data = source.data::<S>()?;
+            let shape = self.shape.clone();
+            if dtype == DType::Bool {
+                return Ok(Value::build::<u8>(dtype, shape, |out| cast::cast_to_bool(data, out)));
+            }
+            with_stored!(dtype, T => Ok(Value::build::<T>(dtype, shape, |out| cast::cast(data, out))))
+        })
+    }
+
+    /// The contiguous elements for writing, copied first if anybody else refers to the memory.
+    pub(crate) fn data_mut<T: Stored>(&mut self) -> Result<&mut [T]> {
+        if Arc::strong_count(&self.buffer) != 1 || !self.is_contiguous() {
+            *self = self.copy()?;
+        }
+        let (offset, numel) = (self.offset, self.numel());
+        match Arc::get_mut(&mut self.buffer).and_then(T::slice_mut) {
+            Some(all) => Ok(&mut all[offset..offset + numel]),
+            None => bail!(
+                Backend,
+                "a buffer of {} is shared or not of {}",
+                self.dtype,
+                std::any::type_name::<T>()
+            ),
+        }
+    }
+}
