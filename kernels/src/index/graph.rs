@@ -59,6 +59,8 @@ pub fn gather_scatter_add<T: Number>(
     );
 }
 
+/// Below this many elements edges are taken as they come.
+const SORT_FROM: usize = 1 << 16;
 /// How many edges ahead rows are fetched into the cache.
 const AHEAD: usize = 12;
 
@@ -129,6 +131,19 @@ pub fn gather_scatter_csr<T: Number>(
     out: &mut [T],
     features: usize,
 ) {
+    add_rows(x, sources, csr, weights, out, features, false)
+}
+
+/// Adds every row's edges to what it holds, or to zero unless `keep`.
+fn add_rows<T: Number>(
+    x: &[T],
+    sources: &[i64],
+    csr: &Csr,
+    weights: Option<&[T]>,
+    out: &mut [T],
+    features: usize,
+    keep: bool,
+) {
     let nodes = csr.offsets.len().saturating_sub(1);
     assert_eq!(out.len(), nodes * features);
     if out.is_empty() {
@@ -136,6 +151,9 @@ pub fn gather_scatter_csr<T: Number>(
     }
     let rows = super::rows_per_task(nodes, (csr.order.len() / nodes + 1) * features);
     pool::parallel_chunks_mut(out, rows * features, |first, piece| {
+        if !keep {
+            piece.fill(T::ZERO);
+        }
         accumulate_rows(piece, first / features, x, sources, csr, weights, features)
     });
 }
@@ -150,7 +168,6 @@ simd! {
         weights: Option<&[T]>,
         features: usize,
     ) {
-        piece.fill(T::ZERO);
         for (r, out) in piece.chunks_exact_mut(features).enumerate() {
             let range = csr.offsets[first + r] as usize..csr.offsets[first + r + 1] as usize;
             for at in range {
@@ -177,26 +194,28 @@ mod tests {
 
     #[test]
     fn fused_and_sorted_agree_with_two_steps() {
-        let (nodes, features, edges) = (97, 5, 4000);
-        let x: Vec<f32> = (0..nodes * features).map(|i| (i as f32).sin()).collect();
-        let sources: Vec<i64> = (0..edges).map(|e| (e * 31 % nodes) as i64).collect();
-        let targets: Vec<i64> = (0..edges).map(|e| (e * e % nodes) as i64).collect();
-        let weights: Vec<f32> = (0..edges).map(|e| (e as f32 * 0.1).cos()).collect();
-        for weights in [None, Some(&weights[..])] {
-            let mut expected = vec![0.0; nodes * features];
-            for e in 0..edges {
-                for j in 0..features {
-                    let term = weights.map_or(1.0, |w| w[e]) * x[sources[e] as usize * features + j];
-                    expected[targets[e] as usize * features + j] += term;
+        for edges in [4000, 20_000] {
+            let (nodes, features) = (97, 5);
+            let x: Vec<f32> = (0..nodes * features).map(|i| (i as f32).sin()).collect();
+            let sources: Vec<i64> = (0..edges).map(|e| (e * 31 % nodes) as i64).collect();
+            let targets: Vec<i64> = (0..edges).map(|e| (e * e % nodes) as i64).collect();
+            let weights: Vec<f32> = (0..edges).map(|e| (e as f32 * 0.1).cos()).collect();
+            for weights in [None, Some(&weights[..])] {
+                let mut expected = vec![0.0; nodes * features];
+                for e in 0..edges {
+                    for j in 0..features {
+                        let term = weights.map_or(1.0, |w| w[e]) * x[sources[e] as usize * features + j];
+                        expected[targets[e] as usize * features + j] += term;
+                    }
                 }
-            }
-            let mut fused = vec![0.0; nodes * features];
-            gather_scatter_add(&x, &sources, &targets, weights, &mut fused, features);
-            let mut sorted = vec![f32::NAN; nodes * features];
-            let csr = csr_from_edges(&targets, nodes);
-            gather_scatter_csr(&x, &sources, &csr, weights, &mut sorted, features);
-            for ((a, b), e) in fused.iter().zip(&sorted).zip(&expected) {
-                assert!((a - e).abs() < 1e-4 && (b - e).abs() < 1e-4);
+                let mut fused = vec![0.0; nodes * features];
+                gather_scatter_add(&x, &sources, &targets, weights, &mut fused, features);
+                let mut sorted = vec![f32::NAN; nodes * features];
+                let csr = csr_from_edges(&targets, nodes);
+                gather_scatter_csr(&x, &sources, &csr, weights, &mut sorted, features);
+                for ((a, b), e) in fused.iter().zip(&sorted).zip(&expected) {
+                    assert!((a - e).abs() < 1e-4 && (b - e).abs() < 1e-4);
+                }
             }
         }
     }
