@@ -33,6 +33,7 @@ pub mod pool;
 pub mod pooling;
 pub mod random;
 pub mod reduce;
+pub mod rnn;
 pub mod scan;
 pub mod search;
 pub mod simd;

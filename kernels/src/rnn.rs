@@ -1,0 +1,244 @@
+//! Recurrent sequences: one layer, one direction, of LSTM, GRU or plain RNN, forward and backward (torch: `nn.LSTM`,
+//! `nn.GRU`, `nn.RNN`; with one step `LSTMCell`, `GRUCell`, `RNNCell`).
+//!
+//! With σ the sigmoid and gates in torch's order:
+//!
+//! - LSTM `i, f, g, o`: `c' = σ(f)·c + σ(i)·tanh(g)`, `h' = σ(o)·tanh(c')`
+//! - GRU `r, z, n`: `n = tanh(x·W_inᵀ + b_in + σ(r)·(h·W_hnᵀ + b_hn))`, `h' = (1 − σ(z))·n + σ(z)·h`
+//! - RNN: `h' = tanh(…)` or `h' = relu(…)`
+//!
+//! Rows are packed as in torch's `PackedSequence`: step t holds the first `steps[t]` sequences, longest first, so that
+//! a padded batch is `steps = [batch; time]`. The input's part of all gates is one product before the first step, and
+//! the gradients of the weights are one product after the last. Directions of a bidirectional layer are independent
+//! calls, which may run side by side.
+
+mod backward;
+mod cell;
+
+pub use backward::{RnnGradients, rnn_backward};
+
+use crate::gemm::{Epilogue, MatRef, PackedB, gemm, gemm_packed};
+use crate::mem::Buf;
+use crate::pool::parallel_chunks_mut;
+use crate::simd::Real;
+use cell::Step;
+
+/// The kind of a recurrent layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RnnKind {
+    /// Long short-term memory.
+    Lstm,
+    /// Gated recurrent unit.
+    Gru,
+    /// `tanh`.
+    Tanh,
+    /// `relu`.
+    Relu,
+}
+
+impl RnnKind {
+    /// Blocks of `hidden` rows in the weights.
+    pub fn gates(self) -> usize {
+        match self {
+            RnnKind::Lstm => 4,
+            RnnKind::Gru => 3,
+            RnnKind::Tanh | RnnKind::Relu => 1,
+        }
+    }
+
+    /// Blocks of `hidden` values that the forward pass keeps per row for the backward pass: the activated gates and
+    /// the cell of an LSTM; of a GRU the gates and the recurrent part of n.
+    fn kept(self) -> usize {
+        match self {
+            RnnKind::Lstm => 5,
+            RnnKind::Gru => 4,
+            RnnKind::Tanh | RnnKind::Relu => 0,
+        }
+    }
+}
+
+/// Sizes of a sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct RnnShape<'a> {
+    /// The kind of layer.
+    pub kind: RnnKind,
+    /// Elements of an input row.
+    pub input: usize,
+    /// Elements of a hidden state.
+    pub hidden: usize,
+    /// Sequences present at each step, never rising; `steps[0]` is the batch.
+    pub steps: &'a [usize],
+    /// Whether the last step comes first.
+    pub reverse: bool,
+}
+
+impl RnnShape<'_> {
+    /// Sequences.
+    pub fn batch(&self) -> usize {
+        self.steps.first().copied().unwrap_or(0)
+    }
+
+    /// Rows of the input and of the output: the sum of the steps.
+    pub fn rows(&self) -> usize {
+        self.steps.iter().sum()
+    }
+
+    /// Elements that the forward pass keeps for the backward pass.
+    pub fn reserve_len(&self) -> usize {
+        self.rows() * self.kind.kept() * self.hidden
+    }
+
+    /// `(first row, rows)` of each step, in the order of computation.
+    fn order(&self) -> Vec<(usize, usize)> {
+        let mut start = 0;
+        let mut order: Vec<_> = self
+            .steps
+            .iter()
+            .map(|&rows| {
+                start += rows;
+                (start - rows, rows)
+            })
+            .collect();
+        if self.reverse {
+            order.reverse();
+        }
+        order
+    }
+
+    fn check<T: Real>(&self, weights: &RnnWeights<'_, T>, x: &[T], states: [(&str, &[T]); 2]) {
+        let gates = self.kind.gates() * self.hidden;
+        assert!(
+            self.steps.windows(2).all(|w| w[0] >= w[1]),
+            "rnn: the number of sequences rises"
+        );
+        assert_eq!(x.len(), self.rows() * self.input, "rnn: the size of the input");
+        assert_eq!(weights.w_ih.len(), gates * self.input, "rnn: the size of w_ih");
+        assert_eq!(weights.w_hh.len(), gates * self.hidden, "rnn: the size of w_hh");
+        for bias in [weights.b_ih, weights.b_hh].into_iter().flatten() {
+            assert_eq!(bias.len(), gates, "rnn: the size of a bias");
+        }
+        for (name, state) in states {
+            assert_eq!(
+                state.len(),
+                self.state_len(name == "c"),
+                "rnn: the size of {name}"
+            );
+        }
+    }
+
+    /// Elements of a state; only an LSTM has a cell.
+    fn state_len(&self, cell: bool) -> usize {
+        if cell && self.kind != RnnKind::Lstm {
+            0
+        } else {
+            self.batch() * self.hidden
+        }
+    }
+}
+
+/// The parameters of a layer and direction.
+#[derive(Clone, Copy, Debug)]
+pub struct RnnWeights<'a, T> {
+    /// `[gates · hidden, input]`.
+    pub w_ih: &'a [T],
+    /// `[gates · hidden, hidden]`.
+    pub w_hh: &'a [T],
+    /// `[gates · hidden]`.
+    pub b_ih: Option<&'a [T]>,
+    /// `[gates · hidden]`.
+    pub b_hh: Option<&'a [T]>,
+}
+
+/// Runs a sequence.
+///
+/// # Shapes
+/// `x` `[rows, input]`, `h0` and `h_n` `[batch, hidden]`, `c0` and `c_n` the same for an LSTM and empty otherwise,
+/// `out` `[rows, hidden]`, `reserve` [`RnnShape::reserve_len`].
+///
+/// # Panics
+/// If a slice does not have its size.
+pub fn rnn_forward<T: Real>(
+    shape: &RnnShape<'_>,
+    weights: &RnnWeights<'_, T>,
+    x: &[T],
+    h0: &[T],
+    c0: &[T],
+    out: &mut [T],
+    h_n: &mut [T],
+    c_n: &mut [T],
+    reserve: &mut [T],
+) {
+    shape.check(weights, x, [("h", h0), ("c", c0)]);
+    assert_eq!(
+        out.len(),
+        shape.rows() * shape.hidden,
+        "rnn: the size of the output"
+    );
+    assert_eq!(
+        [h_n.len(), c_n.len()],
+        [h0.len(), c0.len()],
+        "rnn: the sizes of the last states"
+    );
+    assert_eq!(reserve.len(), shape.reserve_len(), "rnn: the size of the reserve");
+    h_n.copy_from_slice(h0);
+    c_n.copy_from_slice(c0);
+    let (rows, hidden) = (shape.rows(), shape.hidden);
+    if rows == 0 || hidden == 0 {
+        return;
+    }
+    let width = shape.kind.gates() * hidden;
+    let mut gates = Buf::<T>::take(rows * width);
+    let epilogue = Epilogue {
+        column_bias: weights.b_ih,
+        ..Epilogue::default()
+    };
+    let w_ih = MatRef::row_major(weights.w_ih, width, shape.input).transposed();
+    gemm(
+        MatRef::row_major(x, rows, shape.input),
+        w_ih,
+        &mut gates,
+        width,
+        &epilogue,
+    );
+    let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden).transposed());
+    let kept = shape.kind.kept() * hidden;
+    let mut recurrent = Buf::<T>::take(shape.batch() * width);
+    let epilogue = Epilogue {
+        column_bias: weights.b_hh,
+        ..Epilogue::default()
+    };
+    for (start, count) in shape.order() {
+        let recurrent = &mut recurrent[..count * width];
+        gemm_packed(
+            MatRef::row_major(h_n, count, hidden),
+            &w_hh,
+            recurrent,
+            width,
+            &epilogue,
+        );
+        T::dispatch(Step {
+            kind: shape.kind,
+            hidden,
+            gates: &mut gates[start * width..][..count * width],
+            recurrent,
+            h: &mut h_n[..count * hidden],
+            c: c_n,
+            kept: &mut reserve[start * kept..][..count * kept],
+        });
+        out[start * hidden..][..count * hidden].copy_from_slice(&h_n[..count * hidden]);
+    }
+}
+
+/// Sums the columns of a row-major matrix, in the order of its rows.
+fn sum_rows<T: Real>(matrix: &[T], columns: usize, sums: &mut [T]) {
+    let width = sums.len().div_ceil(8).max(64);
+    parallel_chunks_mut(sums, width, |start, sums| {
+        sums.fill(T::ZERO);
+        for row in matrix.chunks_exact(columns) {
+            sums.iter_mut().zip(&row[start..]).for_each(|(s, &x)| *s += x);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;
