@@ -1,13 +1,14 @@
 //! Bessel functions of order 0 and 1, modified and not, the spherical one of order 0, and the Airy function Ai.
 //!
-//! Up to a bound the functions are Chebyshev or power series (with their logarithm split off), beyond it their asymptotic
-//! form, amplitude and phase, with Chebyshev series for its slowly varying parts.
+//! Up to a bound the functions are Chebyshev, power or rational series (with their logarithm split off), beyond it their
+//! asymptotic form: amplitude and phase.
 //!
-//! Errors: the modified functions, Ai for x > 0: 3e-15, relative. The oscillating ones: 3e-16 absolute, besides what the
-//! argument's own rounding implies where it is large.
+//! Errors: the modified functions and Ai for x > −2.09: 6e-15, relative. The oscillating ones equal PyTorch's to 1e-15
+//! and share its errors, which `rational` states.
 
+use super::rational::*;
 use super::tables::*;
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_PI_4, PI};
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_4, PI};
 
 /// Euler's constant.
 const EULER: f64 = 0.577_215_664_901_532_9;
@@ -127,63 +128,48 @@ pub fn k1e(x: f64) -> f64 {
     })
 }
 
-/// The argument of the series over x² in [0, 64].
-fn square_argument(x: f64) -> f64 {
-    x * x / 32.0 - 1.0
-}
-
-/// √(2/(πx)) and the amplitudes of the cosine and the sine of the phase for x > 8.
-fn amplitudes(x: f64, cos_part: &[f64], sin_part: &[f64]) -> (f64, f64) {
-    let t = 128.0 / (x * x) - 1.0;
+/// √(2/(πx)) times the amplitudes of the cosine and the sine of the phase, for x > 5.
+fn amplitudes(x: f64, cos_part: &Rational, sin_part: &Rational) -> (f64, f64) {
+    let w = 5.0 / x;
     let scale = (FRAC_2_PI / x).sqrt();
-    (
-        scale * chebyshev_series(cos_part, t),
-        scale * chebyshev_series(sin_part, t) / x,
-    )
-}
-
-/// (sin, cos) of x − π/4, without losing digits to the subtraction.
-fn phase_order_0(x: f64) -> (f64, f64) {
-    let (sin, cos) = x.sin_cos();
-    (FRAC_1_SQRT_2 * (sin - cos), FRAC_1_SQRT_2 * (cos + sin))
-}
-
-/// (sin, cos) of x − 3π/4.
-fn phase_order_1(x: f64) -> (f64, f64) {
-    let (sin, cos) = x.sin_cos();
-    (-FRAC_1_SQRT_2 * (sin + cos), FRAC_1_SQRT_2 * (sin - cos))
+    (scale * cos_part.at(w * w), scale * w * sin_part.at(w * w))
 }
 
 /// J₀(x) (`torch.special.bessel_j0`).
 pub fn j0(x: f64) -> f64 {
     let x = x.abs();
-    if x <= 8.0 {
-        return chebyshev_series(&J0_SMALL, square_argument(x));
+    if x <= 5.0 {
+        let z = x * x;
+        if x < 1e-5 {
+            return 1.0 - 0.25 * z;
+        }
+        return (z - 5.783_185_962_946_785) * (z - 30.471_262_343_662_087) * J0_NEAR.at(z);
     }
-    let (p, q) = amplitudes(x, &J0_COS, &J0_SIN);
-    let (sin, cos) = phase_order_0(x);
+    let (p, q) = amplitudes(x, &ORDER_0_COS, &ORDER_0_SIN);
+    let (sin, cos) = (x - FRAC_PI_4).sin_cos();
     p * cos - q * sin
 }
 
 /// J₁(x) (`torch.special.bessel_j1`).
 pub fn j1(x: f64) -> f64 {
     let size = x.abs();
-    if size <= 8.0 {
-        return x * chebyshev_series(&J1_SMALL, square_argument(x));
+    if size <= 5.0 {
+        let z = x * x;
+        return x * J1_NEAR.at(z) * (z - 14.681_970_642_123_893) * (z - 49.218_456_321_694_6);
     }
-    let (p, q) = amplitudes(size, &J1_COS, &J1_SIN);
-    let (sin, cos) = phase_order_1(size);
+    let (p, q) = amplitudes(size, &ORDER_1_COS, &ORDER_1_SIN);
+    let (sin, cos) = (size - 3.0 * FRAC_PI_4).sin_cos();
     (p * cos - q * sin) * 1f64.copysign(x)
 }
 
 /// Y₀(x) (`torch.special.bessel_y0`): −∞ at 0, NaN below.
 pub fn y0(x: f64) -> f64 {
     on_positive(x, f64::NEG_INFINITY, |x| {
-        if x <= 8.0 {
-            return chebyshev_series(&Y0_SMALL, square_argument(x)) + FRAC_2_PI * x.ln() * j0(x);
+        if x <= 5.0 {
+            return Y0_NEAR.at(x * x) + FRAC_2_PI * x.ln() * j0(x);
         }
-        let (p, q) = amplitudes(x, &J0_COS, &J0_SIN);
-        let (sin, cos) = phase_order_0(x);
+        let (p, q) = amplitudes(x, &ORDER_0_COS, &ORDER_0_SIN);
+        let (sin, cos) = (x - FRAC_PI_4).sin_cos();
         p * sin + q * cos
     })
 }
@@ -191,12 +177,11 @@ pub fn y0(x: f64) -> f64 {
 /// Y₁(x) (`torch.special.bessel_y1`): −∞ at 0, NaN below.
 pub fn y1(x: f64) -> f64 {
     on_positive(x, f64::NEG_INFINITY, |x| {
-        if x <= 8.0 {
-            let regular = x * chebyshev_series(&Y1_SMALL, square_argument(x));
-            return regular + FRAC_2_PI * (x.ln() * j1(x) - 1.0 / x);
+        if x <= 5.0 {
+            return x * Y1_NEAR.at(x * x) + FRAC_2_PI * (x.ln() * j1(x) - 1.0 / x);
         }
-        let (p, q) = amplitudes(x, &J1_COS, &J1_SIN);
-        let (sin, cos) = phase_order_1(x);
+        let (p, q) = amplitudes(x, &ORDER_1_COS, &ORDER_1_SIN);
+        let (sin, cos) = (x - 3.0 * FRAC_PI_4).sin_cos();
         p * sin + q * cos
     })
 }
@@ -214,16 +199,15 @@ pub fn spherical_bessel_j0(x: f64) -> f64 {
 
 /// The Airy function Ai(x) (`torch.special.airy_ai`): NaN at ±∞, 0 from where it underflows.
 pub fn airy_ai(x: f64) -> f64 {
-    // ⅔ · 2^(3/2) and ⅔ · 5^(3/2), where the asymptotic forms begin.
+    // ⅔ · 2^(3/2), where the asymptotic form begins.
     const ZETA_2: f64 = 1.885_618_083_164_126_7;
-    const ZETA_5: f64 = 7.453_559_924_999_299;
     if x.is_infinite() {
         return f64::NAN;
     }
     if x > 103.892 {
         return 0.0;
     }
-    if (-5.0..=2.0).contains(&x) {
+    if (-2.09..=2.0).contains(&x) {
         return chebyshev_series(&AIRY_MID, (2.0 * x + 3.0) / 7.0);
     }
     let size = x.abs();
@@ -233,10 +217,8 @@ pub fn airy_ai(x: f64) -> f64 {
         let series = chebyshev_series(&AIRY_POS, 2.0 * ZETA_2 / zeta - 1.0);
         return series * (-zeta).exp() / (2.0 * PI.sqrt() * root.sqrt());
     }
-    let ratio = ZETA_5 / zeta;
-    let t = 2.0 * ratio * ratio - 1.0;
-    // The phase is ζ − π/4: its cosine is the sine of ζ + π/4, and its sine minus the cosine of that.
+    let z = 1.0 / zeta;
     let (sin, cos) = (zeta + FRAC_PI_4).sin_cos();
-    let oscillation = chebyshev_series(&AIRY_COS, t) * sin - chebyshev_series(&AIRY_SIN, t) / zeta * cos;
+    let oscillation = sin * (z * z).mul_add(AIRY_SIN.at(z * z), 1.0) - cos * z * AIRY_COS.at(z * z);
     oscillation / (PI.sqrt() * root.sqrt())
 }
