@@ -3,6 +3,7 @@
 //! Nodes are handled in descending order of their numbers, which is a topological order (see
 //! [`flambeau_tensor::graph`]): when a node's turn comes, all its users have sent their gradients. Nothing recurses.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -53,9 +54,9 @@ pub(crate) fn gradients_of(
     targets: &[Option<Edge>],
     walk: Walk,
 ) -> Result<Vec<Option<Tensor>>> {
-    let useful = nodes_between(&roots, targets);
+    let path = Path::between(&roots, targets);
     let mut found = vec![None; targets.len()];
-    run(roots, walk, Some(&useful), |node, grads: &[Option<Tensor>]| {
+    run(roots, walk, Some(&path), |node, grads: &[Option<Tensor>]| {
         for (target, slot) in targets.iter().zip(&mut found) {
             if let Some(edge) = target
                 && edge.node.id() == node.id()
@@ -70,7 +71,7 @@ pub(crate) fn gradients_of(
 fn run(
     roots: Vec<(Edge, Tensor)>,
     walk: Walk,
-    useful: Option<&HashSet<u64>>,
+    path: Option<&Path>,
     mut visit: impl FnMut(&Arc<Node>, &[Option<Tensor>]),
 ) -> Result<()> {
     let _recording = Recording::set(walk.create_graph);
@@ -85,7 +86,7 @@ fn run(
             }
         }
         visit(&node, &grads);
-        if useful.is_some_and(|useful| !useful.contains(&id)) {
+        if path.is_some_and(|path| !path.through.contains(&id)) {
             continue;
         }
         let op = if walk.retain_graph || walk.create_graph {
@@ -100,7 +101,7 @@ fn run(
             )
         };
         if let Op::Leaf(leaf) = op {
-            if let (None, Some(tensor), Some(Some(grad))) = (useful, leaf.tensor(), grads.pop()) {
+            if let (Some(tensor), Some(Some(grad))) = (leaf.tensor(), grads.pop()) {
                 accumulate_in_leaf(&tensor, grad, walk)?;
                 node.run_after_accumulation(&tensor)?;
             }
@@ -111,7 +112,7 @@ fn run(
             .iter()
             .map(|e| {
                 e.as_ref()
-                    .is_some_and(|e| useful.is_none_or(|useful| useful.contains(&e.node.id())))
+                    .is_some_and(|e| path.is_none_or(|path| path.onto.contains(&e.node.id())))
             })
             .collect();
         let context = Context {
@@ -120,10 +121,11 @@ fn run(
             needs: &needs,
         };
         let input_grads = rules::backward(&op, &context).map_err(|error| located(error, &node, &op))?;
+        let name = op.name();
         drop(op);
         for ((edge, grad), needed) in node.inputs().iter().zip(input_grads).zip(needs) {
             if let (Some(edge), Some(grad), true) = (edge, grad, needed) {
-                check_finite(&grad, &node)?;
+                check_finite(&grad, &node, name)?;
                 send(&mut queue, edge, grad, walk)?;
             }
         }
@@ -159,29 +161,41 @@ fn accumulate_in_leaf(leaf: &Tensor, grad: Tensor, walk: Walk) -> Result<()> {
     }
 }
 
-/// The nodes through which gradients pass from `roots` to `targets`, both included.
-fn nodes_between(roots: &[(Edge, Tensor)], targets: &[Option<Edge>]) -> HashSet<u64> {
-    let mut useful: HashSet<u64> = targets.iter().flatten().map(|e| e.node.id()).collect();
-    let mut reached: BTreeMap<u64, Arc<Node>> = BTreeMap::new();
-    let mut stack: Vec<Arc<Node>> = roots.iter().map(|(e, _)| e.node.clone()).collect();
-    while let Some(node) = stack.pop() {
-        if let std::collections::btree_map::Entry::Vacant(entry) = reached.entry(node.id()) {
-            stack.extend(node.inputs().iter().flatten().map(|e| e.node.clone()));
-            entry.insert(node);
+/// The part of the history that lies between some roots and some targets.
+struct Path {
+    /// Nodes whose rules are applied: some input of theirs leads to a target. A target is among them only if another
+    /// target lies behind it, so that its operation is kept for the walk that will need it.
+    through: HashSet<u64>,
+    /// Nodes that gradients are sent to: those of `through` and the targets.
+    onto: HashSet<u64>,
+}
+
+impl Path {
+    fn between(roots: &[(Edge, Tensor)], targets: &[Option<Edge>]) -> Path {
+        let mut reached: BTreeMap<u64, Arc<Node>> = BTreeMap::new();
+        let mut stack: Vec<Arc<Node>> = roots.iter().map(|(e, _)| e.node.clone()).collect();
+        while let Some(node) = stack.pop() {
+            if let Entry::Vacant(entry) = reached.entry(node.id()) {
+                stack.extend(node.inputs().iter().flatten().map(|e| e.node.clone()));
+                entry.insert(node);
+            }
         }
-    }
-    // Ascending order: a node's inputs have been decided when its turn comes.
-    for (id, node) in &reached {
-        if node
-            .inputs()
-            .iter()
-            .flatten()
-            .any(|e| useful.contains(&e.node.id()))
-        {
-            useful.insert(*id);
+        let mut onto: HashSet<u64> = targets.iter().flatten().map(|e| e.node.id()).collect();
+        let mut through = HashSet::new();
+        // Ascending order: a node's inputs have been decided when its turn comes.
+        for (id, node) in &reached {
+            if node
+                .inputs()
+                .iter()
+                .flatten()
+                .any(|e| onto.contains(&e.node.id()))
+            {
+                through.insert(*id);
+                onto.insert(*id);
+            }
         }
+        Path { through, onto }
     }
-    useful
 }
 
 /// The error of a rule with the operation and, under anomaly detection, the place where it was recorded.
@@ -196,13 +210,13 @@ fn located(error: Error, node: &Node, op: &Op) -> Error {
 }
 
 /// Under anomaly detection, an error if a rule has made a NaN.
-fn check_finite(grad: &Tensor, node: &Node) -> Result<()> {
+fn check_finite(grad: &Tensor, node: &Node, name: &str) -> Result<()> {
     if let Some(trace) = node.backtrace()
         && grad.to_vec_f64()?.iter().any(|x| x.is_nan())
     {
         bail!(
             Autograd,
-            "backward: an operation made a NaN gradient; it was recorded at:\n{trace}"
+            "backward of {name}: the gradient is NaN; the operation was recorded at:\n{trace}"
         );
     }
     Ok(())

@@ -18,10 +18,17 @@
 //! The gradient of each operation is an ordinary program of tensor operations (`rules`, one file per operation), so
 //! gradients can be differentiated again: pass `create_graph`.
 
+mod anomaly;
 mod backward;
+mod checkpoint;
 mod engine;
+pub mod functional;
+mod gradcheck;
 mod rules;
 
+pub use anomaly::detect_anomaly;
 pub use backward::{Backward, GradOptions, HookHandle, grad};
+pub use checkpoint::checkpoint;
 pub use flambeau_tensor::ops::custom::{Function, apply};
 pub use flambeau_tensor::{enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled};
+pub use gradcheck::{CheckOptions, gradcheck, gradgradcheck};

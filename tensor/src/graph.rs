@@ -72,6 +72,11 @@ impl std::fmt::Debug for Hooks {
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 static ANOMALY: AtomicBool = AtomicBool::new(false);
 
+/// The number that the next recorded node will get: nodes of what is recorded from now on are not below it.
+pub fn next_id() -> u64 {
+    NEXT_ID.load(Ordering::Relaxed)
+}
+
 /// Switches on or off that each recorded operation keeps a backtrace; returns what it was.
 pub fn set_anomaly_enabled(enabled: bool) -> bool {
     ANOMALY.swap(enabled, Ordering::Relaxed)
@@ -254,6 +259,15 @@ impl Saved {
         Saved {
             value: value.clone(),
             history: History::Output(slot),
+        }
+    }
+
+    /// An edge without a value worth keeping.
+    pub(crate) fn edge_only(edge: Edge) -> Saved {
+        let value = Value::build::<u8>(DType::U8, Shape::new(&[0]), |_| ());
+        Saved {
+            value,
+            history: History::Input(edge),
         }
     }
 

@@ -1,4 +1,5 @@
-//! The operators `+ - * /` on tensors and numbers, and the operand type that arithmetic methods take.
+//! The operators `+ - * /` on tensors and numbers, and the operand type that arithmetic methods take. Numbers beside
+//! operators are `f64` or `i64`, so that literals need no suffix.
 //!
 //! Operators are sugar for short programs: they panic where the method of the same meaning returns an error.
 
@@ -48,7 +49,7 @@ macro_rules! operators {
         operators!(@pair $trait $method, &Tensor, &Tensor, |x, y| Tensor::$method(x, y));
         operators!(@pair $trait $method, Tensor, Tensor, |x, y| Tensor::$method(&x, &y));
         operators!(@pair $trait $method, &Tensor, Tensor, |x, y| Tensor::$method(x, &y));
-        operators!(@scalars $trait $method, $scalar_first, f64 f32 i64 i32);
+        operators!(@scalars $trait $method, $scalar_first, f64 i64);
     )* };
     (@pair $trait:ident $method:ident, $lhs:ty, $rhs:ty, |$x:ident, $y:ident| $body:expr) => {
         impl $trait<$rhs> for $lhs {

@@ -1,7 +1,7 @@
 //! Rule of user-defined functions: their own `backward`.
 
 use flambeau_tensor::ops::custom::CustomOp;
-use flambeau_tensor::{Result, Tensor, bail};
+use flambeau_tensor::{Result, Tensor, ensure};
 
 use super::{Context, Grads};
 
@@ -9,14 +9,12 @@ pub(super) fn backward(op: &CustomOp, cx: &Context<'_>) -> Result<Grads> {
     let inputs: Vec<Tensor> = op.inputs.iter().map(|s| cx.tensor(s)).collect();
     let outputs: Vec<Tensor> = op.outputs.iter().map(|s| cx.tensor(s)).collect();
     let grads = op.function.backward(&inputs, &outputs, cx.grads)?;
-    if grads.len() != inputs.len() {
-        bail!(
-            Autograd,
-            "backward of {}: {} gradients for {} inputs",
-            op.function.name(),
-            grads.len(),
-            inputs.len()
-        );
-    }
+    let (got, wanted) = (grads.len(), cx.node.inputs().len());
+    ensure!(
+        got == wanted,
+        Autograd,
+        "backward of {}: {got} gradients for {wanted} inputs",
+        op.function.name()
+    );
     Ok(grads.into())
 }

@@ -12,7 +12,7 @@ use crate::registry;
 /// What to run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Run only files whose name contains this.
+    /// Run only files whose name contains this, or one of these if they are separated by commas.
     pub only: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::graph::{History, Op, Saved, record_many};
+use crate::graph::{Edge, History, Op, Saved, record_many};
 use crate::value::Value;
 use crate::{Result, Tensor, no_grad};
 
@@ -79,4 +79,16 @@ pub fn apply(function: Arc<dyn Function>, inputs: &[&Tensor]) -> Result<Vec<Tens
             outputs: outputs.collect(),
         })
     }))
+}
+
+/// Records `values` as outputs of a function whose inputs are the given edges; its `backward` gets no input tensors.
+pub fn record_on_edges(function: Arc<dyn Function>, values: Vec<Value>, edges: &[Edge]) -> Vec<Tensor> {
+    let inputs: Vec<Saved> = edges.iter().map(|edge| Saved::edge_only(edge.clone())).collect();
+    record_many(values, &inputs.iter().collect::<Vec<_>>(), |_| {
+        Op::Custom(CustomOp {
+            function: function.clone(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        })
+    })
 }
