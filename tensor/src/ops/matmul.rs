@@ -1,10 +1,10 @@
 //! The matrix product with PyTorch's rules for vectors and batches.
 
-use flambeau_kernels::gemm::{Epilogue, MatRef, gemm_batched};
+use flambeau_kernels::gemm::{Epilogue, MatRef, gemm_batched, gemm_integer};
 
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, broadcast_shapes, ensure, with_float};
+use crate::{DType, Result, Shape, Tensor, broadcast_shapes, ensure, with_float, with_integer};
 
 /// A recorded matrix product of two tensors with at least two dimensions each.
 #[derive(Clone, Debug)]
@@ -90,11 +90,23 @@ impl Value {
         let (b, b_stride) = rhs.batched(&batch_shape)?;
         let last = |v: &Value| [v.strides[v.strides.len() - 2], v.strides[v.strides.len() - 1]];
         let ([a_row, a_column], [b_row, b_column]) = (last(&a), last(&b));
+        let batch = batch_shape.numel();
+        if !self.dtype.is_float() {
+            return with_integer!("matmul", self.dtype, T => {
+                let (a_data, b_data) = (a.data::<T>()?, b.data::<T>()?);
+                Ok(Value::build::<T>(self.dtype, shape, |out| {
+                    for (i, c) in out.chunks_exact_mut((n * m).max(1)).enumerate() {
+                        let lhs = MatRef::new(&a_data[i * a_stride..], n, k, a_row, a_column);
+                        gemm_integer(lhs, MatRef::new(&b_data[i * b_stride..], k, m, b_row, b_column), c);
+                    }
+                }))
+            });
+        }
         with_float!("matmul", self.dtype, T => {
             let lhs = MatRef::new(a.data::<T>()?, n, k, a_row, a_column);
             let rhs = MatRef::new(b.data::<T>()?, k, m, b_row, b_column);
             Ok(Value::build::<T>(self.dtype, shape, |out| {
-                gemm_batched(batch_shape.numel(), lhs, a_stride, rhs, b_stride, out, m, n * m, &Epilogue::default())
+                gemm_batched(batch, lhs, a_stride, rhs, b_stride, out, m, n * m, &Epilogue::default())
             }))
         })
     }
