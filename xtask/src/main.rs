@@ -1,7 +1,7 @@
 //! The project's chores, as `cargo xtask <command>`.
 //!
 //! `cargo xtask check` is what a change must pass. Its steps are commands of their own, so that one can be run alone.
-//! `bench` and `golden` build optimised programs of their own and hand their arguments on.
+//! `bench` and `golden` are programs of their own; their arguments are handed on.
 
 mod steps;
 mod tidy;
@@ -57,6 +57,9 @@ enum Command {
     /// Times Flambeau's workloads, alone or beside PyTorch's; `cargo xtask bench --help` lists the options.
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
+    /// Runs reference cases made by PyTorch: `cargo xtask golden DIR... [--only NAME] [--json]`.
+    #[command(disable_help_flag = true)]
+    Golden(Forwarded),
 }
 
 /// Arguments that go to another program as they are.
@@ -99,7 +102,13 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Clippy => vec![Step::Clippy],
         Command::Test => vec![Step::Test],
         Command::Doc => vec![Step::Doc],
-        Command::Bench(forwarded) => return steps::release("flambeau-bench", "bench", &forwarded.args),
+        Command::Bench(Forwarded { args }) => {
+            return steps::program("release", "flambeau-bench", "bench", &args);
+        }
+        // The cases are small: what the tests have built serves, and a release build would take longer than the run.
+        Command::Golden(Forwarded { args }) => {
+            return steps::program("dev", "flambeau-parity", "golden", &args);
+        }
     };
     steps::run(&steps)?;
     Ok(ExitCode::SUCCESS)

@@ -72,19 +72,11 @@ pub(crate) fn run(steps: &[Step]) -> Result<()> {
     outcome
 }
 
-/// Builds the binary `bin` of `package` optimised and runs it with `args`; its exit status becomes ours.
-pub(crate) fn release(package: &str, bin: &str, args: &[String]) -> Result<ExitCode> {
+/// Builds the binary `bin` of `package` in a profile of cargo's and runs it with `args`; its exit status becomes ours.
+pub(crate) fn program(profile: &str, package: &str, bin: &str, args: &[String]) -> Result<ExitCode> {
     let status = cargo_command()
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            package,
-            "--bin",
-            bin,
-            "--",
-        ])
+        .args(["run", "--quiet", "--profile", profile])
+        .args(["--package", package, "--bin", bin, "--"])
         .args(args)
         .status()
         .context("cargo cannot be started")?;

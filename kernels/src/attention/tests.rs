@@ -1,3 +1,5 @@
+//! Attention and its gradients against plain loops.
+
 use super::*;
 use crate::testing::{Lcg, assert_close, for_every_isa, same_bits_for_any_threads};
 
