@@ -136,13 +136,10 @@ impl<T: Real> Kernels<T> {
     /// Packs all rows of a matrix as a left operand.
     fn pack_a(&self, matrix: MatRef<'_, T>, dst: &mut [T]) {
         assert!(dst.len() >= matrix.rows * matrix.columns);
-        for rows in panels(matrix.rows, self.height()) {
-            // SAFETY: the panels of a matrix of this size fill as many elements.
-            unsafe {
-                let dst = dst.as_mut_ptr().add(rows.start * matrix.columns);
-                PackA::pack(&matrix, rows, 0..matrix.columns, dst);
-            }
-        }
+        let mut cuts = vec![0];
+        cuts.extend(panels(matrix.rows, self.height()).map(|rows| rows.end));
+        // SAFETY: the panels of a matrix of this size fill as many elements.
+        unsafe { PackA::pack(&matrix, &cuts, 0..matrix.columns, dst.as_mut_ptr()) };
     }
 
     /// Packs all columns of a matrix, at most a panel of them, as a right operand.

@@ -209,19 +209,23 @@ struct Channels<'a, T> {
 }
 
 impl<T: Real> PackA<T> for Channels<'_, T> {
-    unsafe fn pack(&self, rows: Range<usize>, depth: Range<usize>, dst: *mut T) {
-        let mut k = depth.start;
-        while k < depth.end {
-            let (image, position) = (k / self.plane, k % self.plane);
-            let len = (self.plane - position).min(depth.end - k);
-            let start = (image * self.channels + self.first) * self.plane;
-            let piece = MatRef::row_major(&self.x[start..], rows.end, self.plane);
-            // SAFETY: the piece of the panel that holds `len` steps.
-            unsafe {
-                let dst = dst.add((k - depth.start) * rows.len());
-                piece.pack(rows.clone(), position..position + len, dst);
+    unsafe fn pack(&self, cuts: &[usize], depth: Range<usize>, dst: *mut T) {
+        for panel in cuts.windows(2) {
+            let height = panel[1] - panel[0];
+            let panel_dst = dst.wrapping_add((panel[0] - cuts[0]) * depth.len());
+            let mut k = depth.start;
+            while k < depth.end {
+                let (image, position) = (k / self.plane, k % self.plane);
+                let len = (self.plane - position).min(depth.end - k);
+                let start = (image * self.channels + self.first) * self.plane;
+                let piece = MatRef::row_major(&self.x[start..], panel[1], self.plane);
+                // SAFETY: the piece of the panel that holds `len` steps.
+                unsafe {
+                    let dst = panel_dst.add((k - depth.start) * height);
+                    piece.pack(panel, position..position + len, dst);
+                }
+                k += len;
             }
-            k += len;
         }
     }
 }

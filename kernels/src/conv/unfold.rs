@@ -96,10 +96,11 @@ struct Run {
     origin: [isize; 3],
 }
 
-/// The loads of one vector of columns, for every tap.
+/// The loads of consecutive vectors of columns, for every tap.
+#[derive(Default)]
 struct Loads {
     loads: Vec<Load>,
-    /// The loads of tap t are `loads[ends[t - 1]..ends[t]]`.
+    /// Those of tap t of vector v are `loads[ends[i]..ends[i + 1]]` with `i = v · taps + t`.
     ends: Vec<usize>,
 }
 
@@ -113,8 +114,18 @@ impl<'a, T: Real> Unfold<'a, T> {
         }
     }
 
-    /// Computes the loads of `count` columns from `column` on.
-    fn loads(&self, column: usize, count: usize, loads: &mut Loads) {
+    /// The loads of columns `columns`, cut into vectors of `lanes`.
+    fn loads(&self, columns: Range<usize>, lanes: usize) -> Loads {
+        let mut loads = Loads::default();
+        loads.ends.push(0);
+        for column in columns.clone().step_by(lanes) {
+            self.push_loads(column, (columns.end - column).min(lanes), &mut loads);
+        }
+        loads
+    }
+
+    /// Adds the loads of `count` columns from `column` on.
+    fn push_loads(&self, column: usize, count: usize, loads: &mut Loads) {
         let window = self.window;
         let [_, height, width] = window.output;
         let plane = window.out_plane();
@@ -148,8 +159,6 @@ impl<'a, T: Real> Unfold<'a, T> {
                 }
             }
         }
-        loads.loads.clear();
-        loads.ends.clear();
         for tap in &window.taps {
             for run in &runs[..number] {
                 let [z, y, x] = [
@@ -175,50 +184,38 @@ impl<'a, T: Real> Unfold<'a, T> {
         }
     }
 
-    /// Calls `f(row, vector)` for the rows `rows` of the vector of columns that `loads` describes.
+    /// The vector of tap `tap` and vector `v` of columns, from the channel that starts at `base`.
     #[inline(always)]
-    fn for_each_row<S: Simd<Elem = T>>(
+    fn load<S: Simd<Elem = T>>(
         &self,
         s: S,
         loads: &Loads,
-        rows: Range<usize>,
-        mut f: impl FnMut(usize, S::Vector),
-    ) {
-        if rows.is_empty() {
-            return;
-        }
-        let (taps, plane) = (self.window.taps.len(), self.window.in_plane());
+        v: usize,
+        tap: usize,
+        base: *const T,
+    ) -> S::Vector {
+        let i = v * self.window.taps.len() + tap;
         let stride = self.window.stride[2];
-        let (mut channel, mut tap) = (rows.start / taps, rows.start % taps);
-        let mut base = self
-            .x
-            .as_ptr()
-            .wrapping_add((self.first_channel + channel) * plane);
-        for row in rows {
-            let start = if tap == 0 { 0 } else { loads.ends[tap - 1] };
-            let mut v = s.splat(T::ZERO);
-            for load in &loads.loads[start..loads.ends[tap]] {
-                let p = base.wrapping_offset(load.offset);
-                // SAFETY: the mask selects lanes which read inside the input.
-                unsafe {
-                    v = match stride {
-                        1 => s.load_masked(v, load.mask, p),
-                        2 => s.add(v, s.load_every_second(load.mask, p)),
-                        _ => s.add(v, load_strided(s, load.mask, p, stride)),
-                    };
-                }
-            }
-            f(row, v);
-            tap += 1;
-            if tap == taps {
-                tap = 0;
-                channel += 1;
-                base = self
-                    .x
-                    .as_ptr()
-                    .wrapping_add((self.first_channel + channel) * plane);
+        let mut vector = s.splat(T::ZERO);
+        for load in &loads.loads[loads.ends[i]..loads.ends[i + 1]] {
+            let p = base.wrapping_offset(load.offset);
+            // SAFETY: the mask selects lanes which read inside the input.
+            unsafe {
+                vector = match stride {
+                    1 => s.load_masked(vector, load.mask, p),
+                    2 => s.add(vector, s.load_every_second(load.mask, p)),
+                    _ => s.add(vector, load_strided(s, load.mask, p, stride)),
+                };
             }
         }
+        vector
+    }
+
+    /// Where channel `channel` of those that are unfolded starts in the first image.
+    fn channel(&self, channel: usize) -> *const T {
+        self.x
+            .as_ptr()
+            .wrapping_add((self.first_channel + channel) * self.window.in_plane())
     }
 }
 
@@ -265,18 +262,48 @@ impl<T: Real> WithSimd<T> for Pack<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let mut loads = Loads {
-            loads: Vec::new(),
-            ends: Vec::new(),
-        };
-        for start in (0..self.width).step_by(S::LANES) {
-            let count = self.columns.len().saturating_sub(start).min(S::LANES);
-            self.unfold.loads(self.columns.start + start, count, &mut loads);
-            let (first, width, dst) = (self.depth.start, self.width, self.dst.wrapping_add(start));
-            self.unfold.for_each_row(s, &loads, self.depth.clone(), |row, v| {
-                // SAFETY: the caller of `PackB::pack` vouches for `depth · width` elements, of which this is one vector.
-                unsafe { s.store(dst.add((row - first) * width), v) };
-            });
+        let Pack {
+            unfold,
+            depth,
+            columns,
+            width,
+            dst,
+        } = self;
+        let taps = unfold.window.taps.len();
+        if depth.is_empty() {
+            return;
+        }
+        let vectors = columns.len().div_ceil(S::LANES);
+        let loads = unfold.loads(columns, S::LANES);
+        let per_panel = width / S::LANES;
+        // A channel's rows for all columns, before the next channel: that reads along the image.
+        let mut row = depth.start;
+        while row < depth.end {
+            let (channel, tap) = (row / taps, row % taps);
+            let count = (taps - tap).min(depth.end - row);
+            let base = unfold.channel(channel);
+            for v in 0..vectors {
+                let start =
+                    (v / per_panel * depth.len() + row - depth.start) * width + v % per_panel * S::LANES;
+                for t in 0..count {
+                    // SAFETY: the caller of `PackB::pack` vouches for whole panels, of which this is one vector.
+                    unsafe {
+                        s.store(
+                            dst.add(start + t * width),
+                            unfold.load(s, &loads, v, tap + t, base),
+                        )
+                    };
+                }
+            }
+            row += count;
+        }
+        // The last panel may have vectors without columns.
+        for v in vectors..vectors.next_multiple_of(per_panel) {
+            for row in 0..depth.len() {
+                let start = (v / per_panel * depth.len() + row) * width + v % per_panel * S::LANES;
+                // SAFETY: as above.
+                unsafe { s.store(dst.add(start), s.splat(T::ZERO)) };
+            }
         }
     }
 }
@@ -311,28 +338,35 @@ impl<T: Real> WithSimd<T> for PackTransposed<'_, T> {
             width,
             dst,
         } = self.0;
-        let mut loads = Loads {
-            loads: Vec::new(),
-            ends: Vec::new(),
-        };
+        let taps = unfold.window.taps.len();
+        let loads = unfold.loads(depth.clone(), S::LANES);
         // One vector of positions for each of up to 16 rows `(channel, tap)`.
         let mut block = [T::ZERO; 16 * 16];
-        for position in depth.clone().step_by(S::LANES) {
-            let count = (depth.end - position).min(S::LANES);
-            unfold.loads(position, count, &mut loads);
+        for (q, first) in columns.clone().step_by(width).enumerate() {
             for start in (0..width).step_by(S::LANES) {
-                let rows = columns.start + start..(columns.start + start + S::LANES).min(columns.end);
-                let (first, number) = (rows.start, rows.len());
-                if !rows.is_empty() {
-                    let block = block.as_mut_ptr();
-                    unfold.for_each_row(s, &loads, rows, |row, v| {
+                let rows = (first + start).min(columns.end)..(first + start + S::LANES).min(columns.end);
+                for (v, position) in depth.clone().step_by(S::LANES).enumerate() {
+                    let count = (depth.end - position).min(S::LANES);
+                    for (i, row) in rows.clone().enumerate() {
+                        let vector = unfold.load(s, &loads, v, row % taps, unfold.channel(row / taps));
                         // SAFETY: at most LANES rows of LANES elements, at most 16 · 16.
-                        unsafe { s.store(block.add((row - first) * S::LANES), v) };
-                    });
+                        unsafe { s.store(block.as_mut_ptr().add(i * S::LANES), vector) };
+                    }
+                    let target = (q * depth.len() + position - depth.start) * width + start;
+                    // SAFETY: the block holds these rows; the caller of `PackB::pack` vouches for the panels.
+                    unsafe {
+                        let target = dst.wrapping_add(target);
+                        s.transpose(
+                            block.as_ptr(),
+                            S::LANES,
+                            rows.len(),
+                            count,
+                            target,
+                            width,
+                            S::LANES,
+                        );
+                    }
                 }
-                let target = dst.wrapping_add((position - depth.start) * width + start);
-                // SAFETY: the block holds `number` rows; the caller of `PackB::pack` vouches for the panel.
-                unsafe { s.transpose(block.as_ptr(), S::LANES, number, count, target, width, S::LANES) };
             }
         }
     }

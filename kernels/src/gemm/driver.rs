@@ -107,15 +107,25 @@ impl<T: Real> Plan<T> {
         }
     }
 
+    /// Where the rows of these panels begin, and where the last one ends.
+    fn cuts(&self, panels: Range<usize>) -> Vec<usize> {
+        (panels.start..=panels.end).map(|p| self.row(p)).collect()
+    }
+
+    /// The columns of these panels.
+    fn columns(&self, panels: Range<usize>) -> Range<usize> {
+        panels.start * self.width..(panels.end * self.width).min(self.n)
+    }
+
     /// Packs A as a whole: block by block of the inner dimension, panel by panel of rows.
     pub(crate) fn pack_a(&self, a: &dyn PackA<T>) -> Buf<T> {
         let mut packed = Buf::<T>::take(self.m * self.k);
         let base = SendPtr(packed.as_mut_ptr());
-        self.pack_all(self.row_panels, &|block, p| {
-            let (depth, rows) = (self.depth(block), self.row(p)..self.row(p + 1));
-            let offset = self.m * depth.start + rows.start * depth.len();
+        self.pack_all(self.row_panels, &|block, panels| {
+            let (depth, cuts) = (self.depth(block), self.cuts(panels));
+            let offset = self.m * depth.start + cuts[0] * depth.len();
             // SAFETY: panels are disjoint and inside the buffer; the ranges lie inside A.
-            unsafe { a.pack(rows, depth, base.ptr().add(offset)) }
+            unsafe { a.pack(&cuts, depth, base.ptr().add(offset)) }
         });
         packed
     }
@@ -124,20 +134,19 @@ impl<T: Real> Plan<T> {
     pub(crate) fn pack_b(&self, b: &dyn PackB<T>) -> Buf<T> {
         let mut packed = Buf::<T>::take(self.column_panels * self.width * self.k);
         let base = SendPtr(packed.as_mut_ptr());
-        self.pack_all(self.column_panels, &|block, q| {
-            let (depth, columns) = (
-                self.depth(block),
-                q * self.width..((q + 1) * self.width).min(self.n),
-            );
-            let offset = self.width * (self.column_panels * depth.start + q * depth.len());
+        self.pack_all(self.column_panels, &|block, panels| {
+            let depth = self.depth(block);
+            let offset = self.width * (self.column_panels * depth.start + panels.start * depth.len());
             // SAFETY: panels are disjoint and inside the buffer; the ranges lie inside B.
-            unsafe { b.pack(depth, columns, self.width, base.ptr().add(offset)) }
+            unsafe { b.pack(depth, self.columns(panels), self.width, base.ptr().add(offset)) }
         });
         packed
     }
 
-    fn pack_all(&self, panels: usize, pack: &(dyn Fn(usize, usize) + Sync)) {
-        let total = panels * self.depth_blocks;
+    fn pack_all(&self, panels: usize, pack: &(dyn Fn(usize, Range<usize>) + Sync)) {
+        const TOGETHER: usize = 16;
+        let groups = panels.div_ceil(TOGETHER);
+        let total = groups * self.depth_blocks;
         let tasks = if self.work() < SERIAL_WORK {
             1
         } else {
@@ -145,7 +154,8 @@ impl<T: Real> Plan<T> {
         };
         parallel_for(tasks, |t| {
             for i in t * total / tasks..(t + 1) * total / tasks {
-                pack(i / panels, i % panels);
+                let (block, group) = (i / groups, i % groups);
+                pack(block, group * panels / groups..(group + 1) * panels / groups);
             }
         });
     }
@@ -202,7 +212,8 @@ impl<T: Real> Plan<T> {
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
-        let row_range = self.row(rows.start)..self.row(rows.end);
+        let cuts = self.cuts(rows.clone());
+        let row_range = cuts[0]..cuts[rows.len()];
         let mut a_block: Buf<T> = match a {
             Operand::Packed(_) => Buf::take(0),
             Operand::Source(_) => Buf::take(row_range.len() * self.longest_depth()),
@@ -218,12 +229,8 @@ impl<T: Real> Plan<T> {
                     whole[self.m * depth.start + row_range.start * depth.len()..].as_ptr()
                 }
                 Operand::Source(source) => {
-                    for p in rows.clone() {
-                        let panel = self.row(p)..self.row(p + 1);
-                        let offset = (panel.start - row_range.start) * depth.len();
-                        // SAFETY: the panel lies inside the private block.
-                        unsafe { source.pack(panel, depth.clone(), a_block.as_mut_ptr().add(offset)) };
-                    }
+                    // SAFETY: the panels lie inside A and fill the private block.
+                    unsafe { source.pack(&cuts, depth.clone(), a_block.as_mut_ptr()) };
                     a_block.as_ptr()
                 }
             };
@@ -233,14 +240,9 @@ impl<T: Real> Plan<T> {
                     whole[self.width * offset..].as_ptr()
                 }
                 Operand::Source(source) => {
-                    for q in columns.clone() {
-                        let panel = q * self.width..((q + 1) * self.width).min(self.n);
-                        let offset = (q - columns.start) * self.width * depth.len();
-                        // SAFETY: the panel lies inside the private block.
-                        unsafe {
-                            source.pack(depth.clone(), panel, self.width, b_block.as_mut_ptr().add(offset))
-                        };
-                    }
+                    let columns = self.columns(columns.clone());
+                    // SAFETY: the panels lie inside B and fill the private block.
+                    unsafe { source.pack(depth.clone(), columns, self.width, b_block.as_mut_ptr()) };
                     b_block.as_ptr()
                 }
             };
@@ -267,7 +269,7 @@ impl<T: Real> Plan<T> {
             }
         }
         if let Activation::Function(function) = epilogue.activation {
-            let range = columns.start * self.width..(columns.end * self.width).min(self.n);
+            let range = self.columns(columns);
             for row in row_range {
                 // SAFETY: this task alone writes these elements of C.
                 unsafe { out.for_each_segment(row, range.clone(), |_, segment| function(segment)) };

@@ -110,7 +110,8 @@ pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, con
     }
 }
 
-/// Applies the epilogue to the registers of a tile and stores them.
+/// Applies the epilogue to the registers of a tile and stores them. The common cases address registers by constants
+/// only, so that they stay registers.
 #[inline(always)]
 unsafe fn finish<S: Simd, const ROWS: usize, const VECTORS: usize>(
     s: S,
@@ -119,46 +120,73 @@ unsafe fn finish<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     // SAFETY: the tile's pointers cover ROWS rows of VECTORS vectors, the last of which has `last` lanes.
     unsafe {
+        let plain = tile.alpha == S::Elem::ONE
+            && tile.last == S::LANES
+            && tile.row_bias.is_null()
+            && tile.column_bias.is_null()
+            && tile.residual.is_null()
+            && !tile.relu;
+        if plain && tile.beta == S::Elem::ZERO {
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    s.store(tile.c.add(i * tile.ldc + v * S::LANES), acc[i][v]);
+                }
+            }
+        } else if plain && tile.beta == S::Elem::ONE {
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    let p = tile.c.add(i * tile.ldc + v * S::LANES);
+                    s.store(p, s.add(s.load(p), acc[i][v]));
+                }
+            }
+        } else {
+            let mut spilled = [s.splat(S::Elem::ZERO); 28];
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    spilled[i * VECTORS + v] = acc[i][v];
+                }
+            }
+            finish_general(s, &spilled, ROWS, VECTORS, tile);
+        }
+    }
+}
+
+/// # Safety
+/// The tile's pointers cover `rows` rows of `vectors` vectors, the last of which has `last` lanes.
+#[inline(always)]
+unsafe fn finish_general<S: Simd>(
+    s: S,
+    acc: &[S::Vector; 28],
+    rows: usize,
+    vectors: usize,
+    tile: &Tile<S::Elem>,
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
         let zero = s.splat(S::Elem::ZERO);
         let (alpha, beta) = (s.splat(tile.alpha), s.splat(tile.beta));
-        for i in 0..ROWS {
-            for v in 0..VECTORS {
+        for i in 0..rows {
+            for v in 0..vectors {
                 let offset = i * tile.ldc + v * S::LANES;
-                let full = v + 1 < VECTORS || tile.last == S::LANES;
-                let get = |p: *const S::Elem| {
-                    if full {
-                        s.load(p)
-                    } else {
-                        s.load_partial(p, tile.last)
-                    }
-                };
-                let mut x = acc[i][v];
-                if tile.alpha != S::Elem::ONE {
-                    x = s.mul(x, alpha);
-                }
-                if tile.beta == S::Elem::ONE {
-                    x = s.add(x, get(tile.c.add(offset)));
-                } else if tile.beta != S::Elem::ZERO {
-                    x = s.mul_add(beta, get(tile.c.add(offset)), x);
+                let count = if v + 1 < vectors { S::LANES } else { tile.last };
+                let mut x = s.mul(acc[i * vectors + v], alpha);
+                if tile.beta != S::Elem::ZERO {
+                    x = s.mul_add(beta, s.load_partial(tile.c.add(offset), count), x);
                 }
                 if !tile.row_bias.is_null() {
                     x = s.add(x, s.splat(*tile.row_bias.add(i)));
                 }
                 if !tile.column_bias.is_null() {
-                    x = s.add(x, get(tile.column_bias.add(v * S::LANES)));
+                    x = s.add(x, s.load_partial(tile.column_bias.add(v * S::LANES), count));
                 }
                 if !tile.residual.is_null() {
-                    x = s.add(x, get(tile.residual.add(offset)));
+                    x = s.add(x, s.load_partial(tile.residual.add(offset), count));
                 }
                 if tile.relu {
                     // In this order a NaN stays one.
                     x = s.max(zero, x);
                 }
-                if full {
-                    s.store(tile.c.add(offset), x);
-                } else {
-                    s.store_partial(tile.c.add(offset), x, tile.last);
-                }
+                s.store_partial(tile.c.add(offset), x, count);
             }
         }
     }

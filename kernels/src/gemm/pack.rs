@@ -1,7 +1,7 @@
 //! Packing: the operands of a matrix product, rearranged into the panels that the micro-kernels read.
 //!
-//! Whatever can fill a panel can be an operand, so a convolution is a product whose B is the unfolded image and never
-//! exists as a whole.
+//! Whatever can fill panels can be an operand, so a convolution is a product whose B is the unfolded image and never
+//! exists as a whole. Panels are filled several at a time, because neighbours read the same cache lines.
 
 use std::ops::Range;
 
@@ -10,52 +10,83 @@ use crate::simd::Real;
 
 /// A left operand.
 pub(crate) trait PackA<T: Real>: Sync {
-    /// Writes rows `rows`, columns `depth` as `dst[k · rows.len() + i]`.
+    /// Fills the panels of rows `cuts[p]..cuts[p + 1]`, for columns `depth`: row i, column k of a panel of height h at
+    /// `dst[(cuts[p] - cuts[0]) · depth.len() + k · h + i]`.
     ///
     /// # Safety
-    /// The ranges lie inside the operand and `dst` holds the panel.
-    unsafe fn pack(&self, rows: Range<usize>, depth: Range<usize>, dst: *mut T);
+    /// The ranges lie inside the operand and `dst` holds the panels.
+    unsafe fn pack(&self, cuts: &[usize], depth: Range<usize>, dst: *mut T);
 }
 
 /// A right operand.
 pub(crate) trait PackB<T: Real>: Sync {
-    /// Writes rows `depth`, columns `columns` as `dst[k · width + j]`, zero from `columns.len()` to `width`.
+    /// Fills the panels of `width` columns each that cover `columns`, for rows `depth`: row k, column j of panel q at
+    /// `dst[(q · depth.len() + k) · width + j]`, zero beyond the last column.
     ///
     /// # Safety
-    /// The ranges lie inside the operand and `dst` holds the panel.
+    /// The ranges lie inside the operand and `dst` holds the panels.
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T);
 }
 
+/// Steps of the inner dimension that are packed for all panels before the next ones, where a step's elements are
+/// contiguous across panels: few enough that their cache lines stay.
+const STEPS: usize = 8;
+
 impl<T: Real> PackA<T> for MatRef<'_, T> {
-    unsafe fn pack(&self, rows: Range<usize>, depth: Range<usize>, dst: *mut T) {
-        // SAFETY: the ranges lie inside the matrix, hence inside its slice.
-        unsafe {
-            pack_panel(
-                self.row_stride,
-                self.column_stride,
-                self.at(rows.start, depth.start),
-                rows.len(),
-                depth.len(),
-                rows.len(),
-                dst,
-            )
+    unsafe fn pack(&self, cuts: &[usize], depth: Range<usize>, dst: *mut T) {
+        let step = if self.row_stride == 1 {
+            STEPS
+        } else {
+            depth.len().max(1)
+        };
+        for k in depth.clone().step_by(step) {
+            let count = step.min(depth.end - k);
+            for panel in cuts.windows(2) {
+                let height = panel[1] - panel[0];
+                let offset = (panel[0] - cuts[0]) * depth.len() + (k - depth.start) * height;
+                // SAFETY: the ranges lie inside the matrix, hence inside its slice, and the panel inside `dst`.
+                unsafe {
+                    let (src, dst) = (self.at(panel[0], k), dst.add(offset));
+                    pack_panel(
+                        self.row_stride,
+                        self.column_stride,
+                        src,
+                        height,
+                        count,
+                        height,
+                        dst,
+                    );
+                }
+            }
         }
     }
 }
 
 impl<T: Real> PackB<T> for MatRef<'_, T> {
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
-        // SAFETY: the ranges lie inside the matrix, hence inside its slice.
-        unsafe {
-            pack_panel(
-                self.column_stride,
-                self.row_stride,
-                self.at(depth.start, columns.start),
-                columns.len(),
-                depth.len(),
-                width,
-                dst,
-            )
+        let step = if self.column_stride == 1 {
+            STEPS
+        } else {
+            depth.len().max(1)
+        };
+        for k in depth.clone().step_by(step) {
+            let count = step.min(depth.end - k);
+            for (q, column) in columns.clone().step_by(width).enumerate() {
+                let present = width.min(columns.end - column);
+                // SAFETY: the ranges lie inside the matrix, hence inside its slice, and the panel inside `dst`.
+                unsafe {
+                    let dst = dst.add((q * depth.len() + k - depth.start) * width);
+                    pack_panel(
+                        self.column_stride,
+                        self.row_stride,
+                        self.at(k, column),
+                        present,
+                        count,
+                        width,
+                        dst,
+                    );
+                }
+            }
         }
     }
 }

@@ -150,7 +150,7 @@ fn dots<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, place: &Place<'_, T>) {
         copy = Buf::<T>::take(m * k);
         for i in 0..m {
             // SAFETY: one row of A, and one of the copy.
-            unsafe { PackA::pack(&a, i..i + 1, 0..k, copy.as_mut_ptr().add(i * k)) };
+            unsafe { PackA::pack(&a, &[i, i + 1], 0..k, copy.as_mut_ptr().add(i * k)) };
         }
         (&copy[..], k)
     };
@@ -193,7 +193,7 @@ fn along_rows<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, place: &Place<'_, T>)
     let table = T::kernel_table();
     let mut panel = Buf::take(m * k);
     // SAFETY: all of A, and a buffer of its size.
-    unsafe { PackA::pack(&a, 0..m, 0..k, panel.as_mut_ptr()) };
+    unsafe { PackA::pack(&a, &[0, m], 0..k, panel.as_mut_ptr()) };
     let kernels = &table.unpacked[m - 1];
     let widest = kernels[0].0 * table.lanes;
     let chunk = TASK_ELEMENTS.div_ceil(k).next_multiple_of(widest);

@@ -1,5 +1,7 @@
 //! One step of a recurrent layer, element-wise: from gates to states, and the way back.
 
+use std::ops::Range;
+
 use super::RnnKind;
 use crate::simd::{Real, Simd, WithSimd, sigmoid, tanh};
 
@@ -19,50 +21,64 @@ pub(super) struct Step<'a, T> {
     pub(super) kept: &'a mut [T],
 }
 
-/// A vector of a row: `hidden` elements are cut into vectors, the last of which may be partial.
+/// A vector of a row: its elements are cut into vectors, the last of which may be partial.
 #[derive(Clone, Copy)]
 struct At {
-    offset: usize,
+    row: usize,
+    hidden: usize,
+    start: usize,
     count: usize,
 }
 
-#[inline(always)]
-fn get<S: Simd>(s: S, data: &[S::Elem], at: At) -> S::Vector {
-    let part = &data[at.offset..at.offset + at.count];
-    // SAFETY: the slice's own length, which is at most LANES.
-    unsafe {
-        if at.count == S::LANES {
-            s.load(part.as_ptr())
-        } else {
-            s.load_partial(part.as_ptr(), at.count)
-        }
+impl At {
+    /// All vectors of `rows` rows. (Kernels loop over them: a closure would be compiled without the instruction set.)
+    #[inline(always)]
+    fn all(rows: usize, hidden: usize, lanes: usize) -> impl Iterator<Item = At> {
+        let vectors = hidden.div_ceil(lanes);
+        (0..rows * vectors).map(move |i| {
+            let (row, start) = (i / vectors, i % vectors * lanes);
+            At {
+                row,
+                hidden,
+                start,
+                count: (hidden - start).min(lanes),
+            }
+        })
+    }
+
+    /// Its elements in block `block` of a row of `blocks` blocks.
+    #[inline(always)]
+    fn range(self, blocks: usize, block: usize) -> Range<usize> {
+        let start = (self.row * blocks + block) * self.hidden + self.start;
+        start..start + self.count
     }
 }
 
 #[inline(always)]
-fn put<S: Simd>(s: S, data: &mut [S::Elem], at: At, v: S::Vector) {
-    let part = &mut data[at.offset..at.offset + at.count];
+fn get<S: Simd>(s: S, data: &[S::Elem], range: Range<usize>) -> S::Vector {
+    let part = &data[range];
     // SAFETY: the slice's own length, which is at most LANES.
-    unsafe {
-        if at.count == S::LANES {
-            s.store(part.as_mut_ptr(), v)
-        } else {
-            s.store_partial(part.as_mut_ptr(), v, at.count)
-        }
-    }
+    unsafe { s.load_partial(part.as_ptr(), part.len()) }
 }
 
-/// Calls `f(row, vector)` where `vector(blocks, block)` is the vector's place in a row of so many blocks.
 #[inline(always)]
-fn for_each_vector(rows: usize, hidden: usize, lanes: usize, mut f: impl FnMut(&dyn Fn(usize, usize) -> At)) {
-    for row in 0..rows {
-        for j in (0..hidden).step_by(lanes) {
-            let count = (hidden - j).min(lanes);
-            f(&|blocks, block| At {
-                offset: (row * blocks + block) * hidden + j,
-                count,
-            });
-        }
+fn put<S: Simd>(s: S, data: &mut [S::Elem], range: Range<usize>, v: S::Vector) {
+    let part = &mut data[range];
+    // SAFETY: the slice's own length, which is at most LANES.
+    unsafe { s.store_partial(part.as_mut_ptr(), v, part.len()) }
+}
+
+impl<T: Real> Step<'_, T> {
+    /// The input's and the hidden state's part of a gate, added.
+    #[inline(always)]
+    fn gate<S: Simd<Elem = T>>(&self, s: S, at: At, gate: usize) -> S::Vector {
+        let range = at.range(self.kind.gates(), gate);
+        s.add(get(s, self.gates, range.clone()), get(s, self.recurrent, range))
+    }
+
+    #[inline(always)]
+    fn keep<S: Simd<Elem = T>>(&mut self, s: S, at: At, block: usize, v: S::Vector) {
+        put(s, self.kept, at.range(self.kind.kept(), block), v);
     }
 }
 
@@ -70,47 +86,40 @@ impl<T: Real> WithSimd<T> for Step<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Step {
-            kind,
-            hidden,
-            gates,
-            recurrent,
-            h,
-            c,
-            kept,
-        } = self;
-        let gates_per_row = kind.gates();
-        for_each_vector(h.len() / hidden, hidden, S::LANES, |at| {
-            let input = |gate: usize| get(s, gates, at(gates_per_row, gate));
-            let own = |gate: usize| get(s, recurrent, at(gates_per_row, gate));
-            let gate = |gate: usize| s.add(input(gate), own(gate));
-            let state = at(1, 0);
-            let new = match kind {
+    fn run<S: Simd<Elem = T>>(mut self, s: S) {
+        for at in At::all(self.h.len() / self.hidden, self.hidden, S::LANES) {
+            let state = at.range(1, 0);
+            let new = match self.kind {
                 RnnKind::Lstm => {
-                    let (i, f) = (sigmoid(s, gate(0)), sigmoid(s, gate(1)));
-                    let (g, o) = (tanh(s, gate(2)), sigmoid(s, gate(3)));
-                    let cell = s.mul_add(f, get(s, c, state), s.mul(i, g));
-                    put(s, c, state, cell);
-                    for (block, value) in [i, f, g, o, cell].into_iter().enumerate() {
-                        put(s, kept, at(5, block), value);
-                    }
+                    let i = sigmoid(s, self.gate(s, at, 0));
+                    let f = sigmoid(s, self.gate(s, at, 1));
+                    let g = tanh(s, self.gate(s, at, 2));
+                    let o = sigmoid(s, self.gate(s, at, 3));
+                    let cell = s.mul_add(f, get(s, self.c, state.clone()), s.mul(i, g));
+                    put(s, self.c, state.clone(), cell);
+                    self.keep(s, at, 0, i);
+                    self.keep(s, at, 1, f);
+                    self.keep(s, at, 2, g);
+                    self.keep(s, at, 3, o);
+                    self.keep(s, at, 4, cell);
                     s.mul(o, tanh(s, cell))
                 }
                 RnnKind::Gru => {
-                    let (r, z) = (sigmoid(s, gate(0)), sigmoid(s, gate(1)));
-                    let inner = own(2);
-                    let n = tanh(s, s.mul_add(r, inner, input(2)));
-                    for (block, value) in [r, z, n, inner].into_iter().enumerate() {
-                        put(s, kept, at(4, block), value);
-                    }
-                    s.mul_add(z, s.sub(get(s, h, state), n), n)
+                    let r = sigmoid(s, self.gate(s, at, 0));
+                    let z = sigmoid(s, self.gate(s, at, 1));
+                    let inner = get(s, self.recurrent, at.range(3, 2));
+                    let n = tanh(s, s.mul_add(r, inner, get(s, self.gates, at.range(3, 2))));
+                    self.keep(s, at, 0, r);
+                    self.keep(s, at, 1, z);
+                    self.keep(s, at, 2, n);
+                    self.keep(s, at, 3, inner);
+                    s.mul_add(z, s.sub(get(s, self.h, state.clone()), n), n)
                 }
-                RnnKind::Tanh => tanh(s, gate(0)),
-                RnnKind::Relu => s.max(s.splat(T::ZERO), gate(0)),
+                RnnKind::Tanh => tanh(s, self.gate(s, at, 0)),
+                RnnKind::Relu => s.max(s.splat(T::ZERO), self.gate(s, at, 0)),
             };
-            put(s, h, state, new);
-        });
+            put(s, self.h, state, new);
+        }
     }
 }
 
@@ -137,6 +146,18 @@ pub(super) struct StepBackward<'a, T> {
     pub(super) grad_recurrent: &'a mut [T],
 }
 
+/// σ' = y (1 − y) of an activated value.
+#[inline(always)]
+fn sigmoid_slope<S: Simd>(s: S, y: S::Vector) -> S::Vector {
+    s.mul(y, s.sub(s.splat(S::Elem::ONE), y))
+}
+
+/// tanh' = 1 − y² of an activated value.
+#[inline(always)]
+fn tanh_slope<S: Simd>(s: S, y: S::Vector) -> S::Vector {
+    s.sub(s.splat(S::Elem::ONE), s.mul(y, y))
+}
+
 impl<T: Real> WithSimd<T> for StepBackward<'_, T> {
     type Output = ();
 
@@ -155,10 +176,7 @@ impl<T: Real> WithSimd<T> for StepBackward<'_, T> {
             grad_gates,
             grad_recurrent,
         } = self;
-        let (one, zero) = (s.splat(T::ONE), s.splat(T::ZERO));
-        // σ' = y (1 − y) and tanh' = 1 − y² of the activated values.
-        let sigmoid_slope = |y: S::Vector| s.mul(y, s.sub(one, y));
-        let tanh_slope = |y: S::Vector| s.sub(one, s.mul(y, y));
+        let zero = s.splat(T::ZERO);
         if kind == RnnKind::Relu {
             for (i, gate) in grad_gates.iter_mut().enumerate() {
                 *gate = if out[i] > T::ZERO {
@@ -170,45 +188,50 @@ impl<T: Real> WithSimd<T> for StepBackward<'_, T> {
             }
             return;
         }
-        for_each_vector(grad_h.len() / hidden, hidden, S::LANES, |at| {
-            let state = at(1, 0);
-            let grad = s.add(get(s, grad_out, state), get(s, grad_h, state));
-            let keep = |block: usize| get(s, kept, at(kind.kept(), block));
+        for at in At::all(grad_h.len() / hidden, hidden, S::LANES) {
+            let state = at.range(1, 0);
+            let grad = s.add(get(s, grad_out, state.clone()), get(s, grad_h, state.clone()));
             match kind {
                 RnnKind::Lstm => {
-                    let [i, f, g, o] = [keep(0), keep(1), keep(2), keep(3)];
-                    let cell = tanh(s, keep(4));
-                    let grad_cell = s.mul_add(s.mul(grad, o), tanh_slope(cell), get(s, grad_c, state));
-                    let gates = [
-                        s.mul(s.mul(grad_cell, g), sigmoid_slope(i)),
-                        s.mul(s.mul(grad_cell, get(s, c, state)), sigmoid_slope(f)),
-                        s.mul(s.mul(grad_cell, i), tanh_slope(g)),
-                        s.mul(s.mul(grad, cell), sigmoid_slope(o)),
-                    ];
-                    for (block, value) in gates.into_iter().enumerate() {
-                        put(s, grad_gates, at(4, block), value);
-                    }
-                    put(s, grad_c, state, s.mul(grad_cell, f));
+                    let (i, f) = (get(s, kept, at.range(5, 0)), get(s, kept, at.range(5, 1)));
+                    let (g, o) = (get(s, kept, at.range(5, 2)), get(s, kept, at.range(5, 3)));
+                    let cell = tanh(s, get(s, kept, at.range(5, 4)));
+                    let later = get(s, grad_c, state.clone());
+                    let grad_cell = s.mul_add(s.mul(grad, o), tanh_slope(s, cell), later);
+                    let before = get(s, c, state.clone());
+                    let grad_i = s.mul(s.mul(grad_cell, g), sigmoid_slope(s, i));
+                    let grad_f = s.mul(s.mul(grad_cell, before), sigmoid_slope(s, f));
+                    let grad_g = s.mul(s.mul(grad_cell, i), tanh_slope(s, g));
+                    let grad_o = s.mul(s.mul(grad, cell), sigmoid_slope(s, o));
+                    put(s, grad_gates, at.range(4, 0), grad_i);
+                    put(s, grad_gates, at.range(4, 1), grad_f);
+                    put(s, grad_gates, at.range(4, 2), grad_g);
+                    put(s, grad_gates, at.range(4, 3), grad_o);
+                    put(s, grad_c, state.clone(), s.mul(grad_cell, f));
                     put(s, grad_h, state, zero);
                 }
                 RnnKind::Gru => {
-                    let [r, z, n, inner] = [keep(0), keep(1), keep(2), keep(3)];
-                    let grad_n = s.mul(s.mul(grad, s.sub(one, z)), tanh_slope(n));
-                    let grad_z = s.mul(s.mul(grad, s.sub(get(s, h, state), n)), sigmoid_slope(z));
-                    let grad_r = s.mul(s.mul(grad_n, inner), sigmoid_slope(r));
-                    for (block, value) in [grad_r, grad_z, grad_n].into_iter().enumerate() {
-                        put(s, grad_gates, at(3, block), value);
-                    }
-                    for (block, value) in [grad_r, grad_z, s.mul(grad_n, r)].into_iter().enumerate() {
-                        put(s, grad_recurrent, at(3, block), value);
-                    }
+                    let (r, z) = (get(s, kept, at.range(4, 0)), get(s, kept, at.range(4, 1)));
+                    let (n, inner) = (get(s, kept, at.range(4, 2)), get(s, kept, at.range(4, 3)));
+                    let one = s.splat(T::ONE);
+                    let grad_n = s.mul(s.mul(grad, s.sub(one, z)), tanh_slope(s, n));
+                    let change = s.sub(get(s, h, state.clone()), n);
+                    let grad_z = s.mul(s.mul(grad, change), sigmoid_slope(s, z));
+                    let grad_r = s.mul(s.mul(grad_n, inner), sigmoid_slope(s, r));
+                    put(s, grad_gates, at.range(3, 0), grad_r);
+                    put(s, grad_gates, at.range(3, 1), grad_z);
+                    put(s, grad_gates, at.range(3, 2), grad_n);
+                    put(s, grad_recurrent, at.range(3, 0), grad_r);
+                    put(s, grad_recurrent, at.range(3, 1), grad_z);
+                    put(s, grad_recurrent, at.range(3, 2), s.mul(grad_n, r));
                     put(s, grad_h, state, s.mul(grad, z));
                 }
                 RnnKind::Tanh | RnnKind::Relu => {
-                    put(s, grad_gates, state, s.mul(grad, tanh_slope(get(s, out, state))));
+                    let slope = tanh_slope(s, get(s, out, state.clone()));
+                    put(s, grad_gates, state.clone(), s.mul(grad, slope));
                     put(s, grad_h, state, zero);
                 }
             }
-        });
+        }
     }
 }
