@@ -6,6 +6,7 @@
 mod case;
 mod compare;
 mod file;
+mod random;
 mod report;
 
 pub use report::{Failure, GroupReport, Options, run};

@@ -1,12 +1,13 @@
 //! Running all case files below some directories, and what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use flambeau_tensor::{Error, Result};
 
 use super::case::{Case, Outcome};
 use super::file::CaseFile;
+use super::random;
 use crate::registry;
 
 /// What to run.
@@ -30,8 +31,10 @@ pub struct Failure {
 /// The result of one group.
 #[derive(Clone, Debug, Default)]
 pub struct GroupReport {
-    /// Functions that the registry has.
+    /// How many functions are known.
     pub known: usize,
+    /// Names of functions that several files or cases share, as far as they are known.
+    pub(super) known_names: BTreeSet<String>,
     /// Functions that it has not.
     pub unknown: Vec<String>,
     /// Cases of known functions.
@@ -45,7 +48,7 @@ pub struct GroupReport {
 }
 
 impl GroupReport {
-    fn count(&mut self, file: &str, id: i64, outcome: Outcome) {
+    pub(super) fn count(&mut self, file: &str, id: i64, outcome: Outcome) {
         self.cases += 1;
         match outcome {
             Outcome::Passed => self.passed += 1,
@@ -90,8 +93,10 @@ pub fn run(directories: &[PathBuf], options: &Options) -> Result<BTreeMap<String
         {
             continue;
         }
-        if group == "ops" {
-            run_ops(&path, &stem, report.entry(group).or_default())?;
+        match group.as_str() {
+            "ops" => run_ops(&path, &stem, report.entry(group).or_default())?,
+            "random" => random::run(&path, &stem, report.entry(group).or_default())?,
+            _ => {}
         }
     }
     Ok(report)
