@@ -2,7 +2,9 @@
 //!
 //! The operands are views of one shape (a broadcast operand has strides of 0); the output is contiguous.
 
-use crate::element::{Element, Float, Int, instantiate};
+use crate::cast::cast;
+use crate::copy::bits;
+use crate::element::{Element, Float, Int, Kind, instantiate};
 use crate::elementwise::{zip2, zip2_in_place};
 use crate::simd;
 use crate::unary::choose;
@@ -222,6 +224,21 @@ impl std::fmt::Display for DivisionByZero {
 
 impl std::error::Error for DivisionByZero {}
 
+/// Elements that are widened at a time.
+const WIDE: usize = 512;
+
+/// `out = op(a, b)`, computed in `i64` for every type: narrower arithmetic that wraps is the same with fewer bits kept.
+fn widened<T: Int>(op: BinaryInt, a: &[T], b: &[T], out: &mut [T]) {
+    let (mut wide_a, mut wide_b, mut wide_out) = ([0i64; WIDE], [0i64; WIDE], [0i64; WIDE]);
+    for ((a, b), out) in a.chunks(WIDE).zip(b.chunks(WIDE)).zip(out.chunks_mut(WIDE)) {
+        let n = out.len();
+        cast(a, &mut wide_a[..n]);
+        cast(b, &mut wide_b[..n]);
+        int_block(op, &wide_a[..n], &wide_b[..n], &mut wide_out[..n]);
+        cast(&wide_out[..n], out);
+    }
+}
+
 /// Looks at a divisor before anything is divided by it.
 fn check_divisor<T: Int>(op: BinaryInt, b: &View<'_, T>) -> Result<(), DivisionByZero> {
     let zero = op.divides() && b.numel() > 0 && {
@@ -261,6 +278,28 @@ macro_rules! compare_table {
             )* }
         }
     };
+}
+
+/// The comparison in the type itself for the common ones, else in a wider one.
+fn compare_widened<T: Element>(op: Compare, a: &[T], b: &[T], out: &mut [u8]) {
+    fn through<T: Element, W: Element>(op: Compare, a: &[T], b: &[T], out: &mut [u8]) {
+        if T::KIND == W::KIND {
+            return compare_block::<W>(op, bits(a), bits(b), out);
+        }
+        let (mut wide_a, mut wide_b) = ([W::ZERO; WIDE], [W::ZERO; WIDE]);
+        for ((a, b), out) in a.chunks(WIDE).zip(b.chunks(WIDE)).zip(out.chunks_mut(WIDE)) {
+            let n = out.len();
+            cast(a, &mut wide_a[..n]);
+            cast(b, &mut wide_b[..n]);
+            compare_block(op, &wide_a[..n], &wide_b[..n], out);
+        }
+    }
+    match T::KIND {
+        Kind::F64 => through::<T, f64>(op, a, b, out),
+        Kind::F32 | Kind::F16 | Kind::Bf16 => through::<T, f32>(op, a, b, out),
+        Kind::U8 => through::<T, u8>(op, a, b, out),
+        Kind::I64 | Kind::I32 | Kind::I16 | Kind::I8 | Kind::U32 => through::<T, i64>(op, a, b, out),
+    }
 }
 
 compare_table! {
@@ -324,14 +363,14 @@ instantiate! {
     /// `out = op(a, b)` for integers; an error if a divisor is zero, and nothing is written then.
     pub fn binary_int(op: BinaryInt, a: View<'_, T>, b: View<'_, T>, out: &mut [T]) -> Result<(), DivisionByZero> {
         check_divisor(op, &b)?;
-        zip2(a, b, out, |a, b, out| int_block(op, a, b, out));
+        zip2(a, b, out, |a, b, out| widened(op, a, b, out));
         Ok(())
     }
 
     /// `a = op(a, b)` for integers and a contiguous `a`; an error if a divisor is zero.
     pub fn binary_int_in_place(op: BinaryInt, a: &mut [T], b: View<'_, T>) -> Result<(), DivisionByZero> {
         check_divisor(op, &b)?;
-        zip2_in_place(a, b, |a, b, out| int_block(op, a, b, out));
+        zip2_in_place(a, b, |a, b, out| widened(op, a, b, out));
         Ok(())
     }
 }
@@ -341,7 +380,7 @@ instantiate! {
 
     /// `out = 1` where the comparison or logical operation holds, else 0.
     pub fn compare(op: Compare, a: View<'_, T>, b: View<'_, T>, out: &mut [u8]) {
-        zip2(a, b, out, |a, b, out| compare_block(op, a, b, out))
+        zip2(a, b, out, |a, b, out| compare_widened(op, a, b, out))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Floats become integers by truncation towards zero and integers become narrower ones by dropping high bits, as in C
 //! on x86-64: a float out of range gives the least value of the 32- or 64-bit conversion before its bits are dropped.
-//! Half-precision types go through `f32`. Booleans are `u8`: use [`cast_to_bool`] to make them.
+//! Half-precision types go through `f32`, rare pairs through other types. Booleans are `u8`: use [`cast_to_bool`] to make them.
 
 use half::{bf16, f16};
 
@@ -46,31 +46,73 @@ simd! {
     }
 }
 
-/// Calls `convert` for the pair of types that two kinds name.
+/// Declares the pairs of types with a conversion of their own, as a function of two kinds.
+macro_rules! direct {
+    ($($a_kind:ident $a:ty => $($b_kind:ident $b:ty),+;)+) => {
+        /// Converts by the pair's own loop, if it has one.
+        ///
+        /// # Safety
+        /// The pointers point to `len` elements of the kinds' types; the output is not aliased.
+        unsafe fn cast_directly(from: Kind, src: *const u8, to: Kind, out: *mut u8, len: usize) -> bool {
+            match (from, to) {
+                $($(
+                    // SAFETY: the caller's promise.
+                    (Kind::$a_kind, Kind::$b_kind) => unsafe {
+                        let src = std::slice::from_raw_parts(src.cast::<$a>(), len);
+                        convert::<$a, $b>(src, std::slice::from_raw_parts_mut(out.cast::<$b>(), len));
+                    },
+                )+)+
+                _ => return false,
+            }
+            true
+        }
+    };
+}
+direct! {
+    F32 f32 => F32 f32, F64 f64, F16 f16, Bf16 bf16, I64 i64, I32 i32, U8 u8;
+    F64 f64 => F64 f64, F32 f32, I64 i64, I32 i32;
+    F16 f16 => F32 f32;
+    Bf16 bf16 => F32 f32;
+    I64 i64 => F32 f32, F64 f64, I64 i64, I32 i32, I16 i16, I8 i8, U8 u8, U32 u32;
+    I32 i32 => F32 f32, F64 f64, I64 i64;
+    I16 i16 => I64 i64;
+    I8 i8 => I64 i64;
+    U8 u8 => F32 f32, I64 i64;
+    U32 u32 => I64 i64;
+}
+
+/// The type through which a pair without a conversion of its own goes next.
+fn detour(from: Kind, to: Kind) -> Kind {
+    match (from, to) {
+        (Kind::F16 | Kind::Bf16, _) => Kind::F32,
+        (Kind::F32 | Kind::F64, Kind::I16 | Kind::I8 | Kind::U8) => Kind::I32,
+        (Kind::F32 | Kind::F64, Kind::U32) => Kind::I64,
+        (Kind::F64 | Kind::I64, _) => Kind::F32,
+        _ => Kind::I64,
+    }
+}
+
+/// Converts between the types that two kinds name, block by block through others where there is no direct way.
 ///
 /// # Safety
 /// The pointers point to `len` elements of the kinds' types; the output is not aliased.
 unsafe fn cast_raw(from: Kind, src: *const u8, to: Kind, out: *mut u8, len: usize) {
-    macro_rules! pairs {
-        ($a:ty => $($kind:ident $b:ty),*) => {
-            match to {
-                // SAFETY: the caller's promise.
-                $(Kind::$kind => unsafe {
-                    let src = std::slice::from_raw_parts(src.cast::<$a>(), len);
-                    convert::<$a, $b>(src, std::slice::from_raw_parts_mut(out.cast::<$b>(), len))
-                },)*
-            }
-        };
+    // SAFETY: the caller's promise.
+    if unsafe { cast_directly(from, src, to, out, len) } {
+        return;
     }
-    macro_rules! from_each {
-        ($($kind:ident $a:ty),*) => {
-            match from {
-                $(Kind::$kind => pairs!($a => F32 f32, F64 f64, F16 f16, Bf16 bf16, I64 i64, I32 i32, I16 i16, I8 i8,
-                    U8 u8, U32 u32),)*
-            }
-        };
+    const STEP: usize = 512;
+    let between = detour(from, to);
+    let mut scratch = [0u64; STEP];
+    for start in (0..len).step_by(STEP) {
+        let count = STEP.min(len - start);
+        // SAFETY: pieces of the caller's slices, and a buffer that holds `STEP` elements of any type.
+        unsafe {
+            let buffer: *mut u8 = scratch.as_mut_ptr().cast();
+            cast_raw(from, src.add(start * from.size()), between, buffer, count);
+            cast_raw(between, buffer, to, out.add(start * to.size()), count);
+        }
     }
-    from_each!(F32 f32, F64 f64, F16 f16, Bf16 bf16, I64 i64, I32 i32, I16 i16, I8 i8, U8 u8, U32 u32)
 }
 
 macro_rules! plain {
@@ -87,15 +129,15 @@ plain! {
     f32 => f32 f64;
     f64 => f32 f64;
     i64 => f32 f64 i64 i32 i16 i8 u8 u32;
-    i32 => f32 f64 i64 i32 i16 i8 u8 u32;
-    i16 => f32 f64 i64 i32 i16 i8 u8 u32;
-    i8 => f32 f64 i64 i32 i16 i8 u8 u32;
-    u8 => f32 f64 i64 i32 i16 i8 u8 u32;
-    u32 => f32 f64 i64 i32 i16 i8 u8 u32;
+    i32 => f32 f64 i64;
+    i16 => i64;
+    i8 => i64;
+    u8 => f32 i64;
+    u32 => i64;
 }
 
 macro_rules! truncating {
-    ($($a:ty => { $($b:ty, $through:ty;)* })*) => { $($(
+    ($($a:ty => $b:ty, by $through:ty;)*) => { $(
         impl CastFrom<$a> for $b {
             #[inline(always)]
             fn cast_from(value: $a) -> $b {
@@ -105,50 +147,33 @@ macro_rules! truncating {
                 whole as $b
             }
         }
-    )*)* };
+    )* };
 }
 truncating! {
-    f32 => { i64, i64; i32, i32; i16, i32; i8, i32; u8, i32; u32, i64; }
-    f64 => { i64, i64; i32, i32; i16, i32; i8, i32; u8, i32; u32, i64; }
+    f32 => i64, by i64;
+    f32 => i32, by i32;
+    f32 => u8, by i32;
+    f64 => i64, by i64;
+    f64 => i32, by i32;
 }
 
 macro_rules! halves {
-    ($($h:ty: $($t:ty)*;)*) => { $($(
-        impl CastFrom<$h> for $t {
+    ($($h:ty)*) => { $(
+        impl CastFrom<$h> for f32 {
             #[inline(always)]
-            fn cast_from(value: $h) -> $t {
-                <$t>::cast_from(value.to_f32())
+            fn cast_from(value: $h) -> f32 {
+                value.to_f32()
             }
         }
-        impl CastFrom<$t> for $h {
+        impl CastFrom<f32> for $h {
             #[inline(always)]
-            fn cast_from(value: $t) -> $h {
-                <$h>::from_f32(f32::cast_from(value))
-            }
-        }
-    )*)* };
-}
-halves! {
-    f16: f32 f64 i64 i32 i16 i8 u8 u32;
-    bf16: f32 f64 i64 i32 i16 i8 u8 u32;
-}
-
-macro_rules! between_halves {
-    ($($a:ty => $b:ty;)*) => { $(
-        impl CastFrom<$a> for $b {
-            #[inline(always)]
-            fn cast_from(value: $a) -> $b {
-                <$b>::from_f32(value.to_f32())
+            fn cast_from(value: f32) -> $h {
+                <$h>::from_f32(value)
             }
         }
     )* };
 }
-between_halves! {
-    f16 => f16;
-    f16 => bf16;
-    bf16 => f16;
-    bf16 => bf16;
-}
+halves!(f16 bf16);
 
 #[cfg(test)]
 mod tests {

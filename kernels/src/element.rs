@@ -42,6 +42,18 @@ pub enum Kind {
     U32,
 }
 
+impl Kind {
+    /// The size of an element in bytes.
+    pub fn size(self) -> usize {
+        match self {
+            Kind::F64 | Kind::I64 => 8,
+            Kind::F32 | Kind::I32 | Kind::U32 => 4,
+            Kind::F16 | Kind::Bf16 | Kind::I16 => 2,
+            Kind::I8 | Kind::U8 => 1,
+        }
+    }
+}
+
 /// A type that tensors hold.
 pub trait Element:
     Pod + PartialOrd + crate::binary::CompareKernels<Self> + crate::reduce::CountKernels<Self>

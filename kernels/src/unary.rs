@@ -3,6 +3,7 @@
 //! Each function is one line of a table: the variant of [`Unary`], its parameters, its formula. Parameters are given
 //! as `f64` and converted to the element type before use, as PyTorch does. NaN goes in, NaN comes out unless said.
 
+use crate::cast::cast;
 use crate::element::{Float, Int, instantiate};
 use crate::elementwise::{map_in_place, split};
 use crate::simd;
@@ -38,6 +39,56 @@ macro_rules! unary_table {
             )* }
         }
     };
+}
+
+impl Unary {
+    /// The same function for arguments beyond the reach of the vectorised one.
+    fn far<T: Float>(self) -> Option<fn(T) -> T> {
+        match self {
+            Unary::Sin => Some(T::sin_far),
+            Unary::Cos => Some(T::cos_far),
+            Unary::Tan => Some(T::tan_far),
+            _ => None,
+        }
+    }
+
+    /// The derivative for arguments beyond the reach of the vectorised one.
+    fn far_slope<T: Float>(self) -> Option<fn(T) -> T> {
+        match self {
+            Unary::Sin => Some(T::cos_far),
+            Unary::Cos => Some(|x| -x.sin_far()),
+            _ => None,
+        }
+    }
+}
+
+/// `out = op(x)` for a piece that is worth no further splitting.
+fn apply<T: Float>(op: Unary, x: &[T], out: &mut [T]) {
+    block(op, x, out);
+    if let Some(far) = op.far() {
+        for (o, &x) in out
+            .iter_mut()
+            .zip(x)
+            .filter(|(_, x)| x.abs() > T::TRIGONOMETRIC_LIMIT)
+        {
+            *o = far(x);
+        }
+    }
+}
+
+/// `out = grad·op′(x)`, where `value` is what `backward_needs` names.
+fn apply_backward<T: Float>(op: Unary, value: &[T], grad: &[T], out: &mut [T]) {
+    backward_block(op, value, grad, out);
+    if let Some(slope) = op.far_slope() {
+        for ((o, &x), &g) in out
+            .iter_mut()
+            .zip(value)
+            .zip(grad)
+            .filter(|((_, x), _)| x.abs() > T::TRIGONOMETRIC_LIMIT)
+        {
+            *o = g * slope(x);
+        }
+    }
 }
 
 /// Both values are computed and one is taken: a form that vectorises whatever the two cost.
@@ -391,13 +442,13 @@ instantiate! {
     pub fn unary(op: Unary, x: &[T], out: &mut [T]) {
         assert_eq!(x.len(), out.len(), "unary: the lengths differ");
         let op = op.simplified();
-        split(out, |at, out| block(op, &x[at..at + out.len()], out))
+        split(out, |at, out| apply(op, &x[at..at + out.len()], out))
     }
 
     /// `x = op(x)`.
     pub fn unary_in_place(op: Unary, x: &mut [T]) {
         let op = op.simplified();
-        map_in_place(x, |x, out| block(op, x, out))
+        map_in_place(x, |x, out| apply(op, x, out))
     }
 
     /// `out = grad·op′`, the gradient with respect to the input of `y = op(x)`. Only what [`Unary::backward_needs`]
@@ -412,7 +463,7 @@ instantiate! {
         assert_eq!(value.len(), out.len(), "unary_backward: the saved value's length differs");
         split(out, |at, out| {
             let range = at..at + out.len();
-            backward_block(op, &value[range.clone()], &grad[range], out)
+            apply_backward(op, &value[range.clone()], &grad[range], out)
         })
     }
 
@@ -488,6 +539,9 @@ pub enum UnaryInt {
     Clamp(i64, i64),
 }
 
+/// Elements that are widened at a time.
+const WIDE: usize = 512;
+
 fn int_block<T: Int>(op: UnaryInt, x: &[T], out: &mut [T]) {
     macro_rules! arm {
         (|$x:ident $(, $p:ident)*| $body:expr) => {{
@@ -521,7 +575,16 @@ instantiate! {
     /// `out = op(x)` for integers.
     pub fn unary_int(op: UnaryInt, x: &[T], out: &mut [T]) {
         assert_eq!(x.len(), out.len(), "unary_int: the lengths differ");
-        split(out, |at, out| int_block(op, &x[at..at + out.len()], out))
+        split(out, |at, out| {
+            // In `i64` for every type: narrower arithmetic that wraps is the same with fewer bits kept.
+            let (mut wide, mut result) = ([0i64; WIDE], [0i64; WIDE]);
+            for (x, out) in x[at..at + out.len()].chunks(WIDE).zip(out.chunks_mut(WIDE)) {
+                let n = out.len();
+                cast(x, &mut wide[..n]);
+                int_block(op, &wide[..n], &mut result[..n]);
+                cast(&result[..n], out);
+            }
+        })
     }
 }
 

@@ -8,9 +8,11 @@ mod driver;
 mod fold;
 mod moments;
 
-use crate::element::{Element, Float, Int, Number, instantiate};
-use crate::elementwise::split;
-use crate::simd;
+use crate::cast::cast;
+use crate::copy;
+use crate::element::{Element, Float, Int, Kind, Number, Pod, instantiate};
+use crate::elementwise::{contiguous_strides, split};
+use crate::mem::Buf;
 use crate::view::View;
 use fold::ByStep;
 
@@ -113,10 +115,10 @@ instantiate! {
 
     /// Reduces the marked dimensions, in `i64`.
     pub fn reduce_int(op: ReduceInt, x: View<'_, T>, reduced: &[bool], out: &mut [i64]) {
-        match op {
+        widened(x, |x: View<'_, i64>| match op {
             ReduceInt::Sum => driver::reduce(ByStep(fold::Sum), x, reduced, out, |s| s),
             ReduceInt::Prod => driver::reduce(ByStep(fold::Prod), x, reduced, out, |s| s),
-        }
+        })
     }
 }
 
@@ -125,20 +127,70 @@ instantiate! {
 
     /// The greatest or least over the marked dimensions, which must not be empty; NaN if there is one.
     pub fn extreme(op: Extreme, x: View<'_, T>, reduced: &[bool], out: &mut [T]) {
-        match op {
-            Extreme::Max => driver::reduce(ByStep(fold::Max), x, reduced, out, |s| s),
-            Extreme::Min => driver::reduce(ByStep(fold::Min), x, reduced, out, |s| s),
+        fn through<T: Number, W: Number>(op: Extreme, x: View<'_, T>, reduced: &[bool], out: &mut [T]) {
+            narrowed(out, |out: &mut [W]| {
+                widened(x, |x: View<'_, W>| match op {
+                    Extreme::Max => driver::reduce(ByStep(fold::Max), x, reduced, out, |s| s),
+                    Extreme::Min => driver::reduce(ByStep(fold::Min), x, reduced, out, |s| s),
+                })
+            })
+        }
+        match T::KIND {
+            Kind::F32 => through::<T, f32>(op, x, reduced, out),
+            Kind::F64 => through::<T, f64>(op, x, reduced, out),
+            _ => through::<T, i64>(op, x, reduced, out),
         }
     }
 
     /// The greatest or least along dimension `dim`, which must not be empty, and its first index there; the first NaN
     /// if there is one. The outputs are shaped like `x` without `dim`.
     pub fn extreme_with_index(op: Extreme, x: View<'_, T>, dim: usize, values: &mut [T], indices: &mut [i64]) {
-        match op {
-            Extreme::Max => arg::along(fold::Max, x, dim, values, indices),
-            Extreme::Min => arg::along(fold::Min, x, dim, values, indices),
+        fn through<T: Number, W: Number>(
+            op: Extreme, x: View<'_, T>, dim: usize, values: &mut [T], indices: &mut [i64],
+        ) {
+            narrowed(values, |values: &mut [W]| {
+                widened(x, |x: View<'_, W>| match op {
+                    Extreme::Max => arg::along(fold::Max, x, dim, values, indices),
+                    Extreme::Min => arg::along(fold::Min, x, dim, values, indices),
+                })
+            })
+        }
+        match T::KIND {
+            Kind::F32 => through::<T, f32>(op, x, dim, values, indices),
+            Kind::F64 => through::<T, f64>(op, x, dim, values, indices),
+            _ => through::<T, i64>(op, x, dim, values, indices),
         }
     }
+}
+
+/// Calls `with` on the view in another type: as it is if that is its own, else on a converted copy. So the rarer
+/// integer types need no kernels of their own.
+fn widened<T: Element, W: Element, R>(x: View<'_, T>, with: impl FnOnce(View<'_, W>) -> R) -> R {
+    if T::KIND == W::KIND {
+        return with(View {
+            data: copy::bits(x.data),
+            shape: x.shape,
+            strides: x.strides,
+        });
+    }
+    let dense = x.to_contiguous();
+    let mut wide = Buf::take(dense.len());
+    cast(&dense, &mut wide);
+    with(View {
+        data: &wide,
+        shape: x.shape,
+        strides: &contiguous_strides(x.shape),
+    })
+}
+
+/// Lets `write` fill the output in another type and converts it back.
+fn narrowed<T: Element, W: Element>(out: &mut [T], write: impl FnOnce(&mut [W])) {
+    if T::KIND == W::KIND {
+        return write(copy::bits_mut(out));
+    }
+    let mut wide = Buf::take(out.len());
+    write(&mut wide);
+    cast(&wide, out);
 }
 
 instantiate! {
@@ -146,31 +198,64 @@ instantiate! {
 
     /// The number of elements that are not 0 over the marked dimensions.
     pub fn count_nonzero(x: View<'_, T>, reduced: &[bool], out: &mut [i64]) {
-        driver::reduce(ByStep(fold::Nonzero), x, reduced, out, |count| count)
+        count(x, reduced, out, |count| count)
     }
 
     /// 1 where some element is not 0.
     pub fn any(x: View<'_, T>, reduced: &[bool], out: &mut [u8]) {
-        driver::reduce(ByStep(fold::Nonzero), x, reduced, out, |count| (count > 0) as u8)
+        count(x, reduced, out, |count| (count > 0) as u8)
     }
 
     /// 1 where no element is 0.
     pub fn all(x: View<'_, T>, reduced: &[bool], out: &mut [u8]) {
         let n: usize = x.shape.iter().zip(reduced).filter(|&(_, &r)| r).map(|(&len, _)| len).product();
-        driver::reduce(ByStep(fold::Nonzero), x, reduced, out, |count| (count == n as i64) as u8)
+        count(x, reduced, out, |count| (count == n as i64) as u8)
     }
 
     /// `out = 1` where `x` is not 0, else 0.
     pub fn nonzero_mask(x: &[T], out: &mut [u8]) {
         assert_eq!(x.len(), out.len(), "nonzero_mask: the lengths differ");
-        split(out, |at, out| mask_block(&x[at..at + out.len()], out))
+        split(out, |at, out| {
+            for (o, &x) in out.iter_mut().zip(&x[at..]) {
+                *o = (x != T::ZERO) as u8;
+            }
+        })
     }
 }
 
-simd! {
-    fn mask_block[T: Element](x: &[T], out: &mut [u8]) {
-        for (o, &x) in out.iter_mut().zip(x) {
-            *o = (x != T::ZERO) as u8;
+/// Counts what is not 0: directly in the common types, in a mask for the others.
+fn count<T: Element, O: Pod>(
+    x: View<'_, T>,
+    reduced: &[bool],
+    out: &mut [O],
+    finish: impl Fn(i64) -> O + Sync,
+) {
+    fn directly<T: Element, W: Element, O: Pod>(
+        x: View<'_, T>,
+        reduced: &[bool],
+        out: &mut [O],
+        finish: impl Fn(i64) -> O + Sync,
+    ) {
+        let x = View {
+            data: copy::bits::<T, W>(x.data),
+            shape: x.shape,
+            strides: x.strides,
+        };
+        driver::reduce(ByStep(fold::Nonzero), x, reduced, out, finish)
+    }
+    match T::KIND {
+        Kind::F32 => directly::<T, f32, O>(x, reduced, out, finish),
+        Kind::U8 => directly::<T, u8, O>(x, reduced, out, finish),
+        _ => {
+            let dense = x.to_contiguous();
+            let mut mask = Buf::<u8>::take(dense.len());
+            nonzero_mask(&dense, &mut mask);
+            let x = View {
+                data: &*mask,
+                shape: x.shape,
+                strides: &contiguous_strides(x.shape),
+            };
+            driver::reduce(ByStep(fold::Nonzero), x, reduced, out, finish)
         }
     }
 }

@@ -190,6 +190,17 @@ fn special_values() {
 }
 
 #[test]
+fn arguments_of_any_size() {
+    for x in [1e14, -3e20, 1e300] {
+        assert_eq!(at(Unary::Sin, x), x.sin());
+        assert_eq!(at(Unary::Tan, x), x.tan());
+        let mut slope = [0.0];
+        unary_backward(Unary::Cos, &[x], &[], &[2.0], &mut slope);
+        assert_eq!(slope[0], -2.0 * x.sin());
+    }
+}
+
+#[test]
 fn tests_and_integers() {
     let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1.0];
     let mut out = [9; 5];
