@@ -29,6 +29,7 @@ mod grad_mode;
 pub mod graph;
 mod operators;
 pub mod ops;
+pub mod optimizer;
 pub mod random;
 mod scalar;
 mod shape;

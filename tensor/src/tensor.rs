@@ -28,8 +28,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
 }
 
-struct State {
-    value: Value,
+pub(crate) struct State {
+    pub(crate) value: Value,
     edge: Option<Edge>,
     grad: Option<Tensor>,
 }
@@ -84,7 +84,7 @@ impl Tensor {
     }
 
     #[inline]
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
