@@ -5,11 +5,14 @@
 //! (torch: `conv1d`, `conv2d`, `conv3d`). [`conv_backward_input`] is `conv_transpose1d`, `2d` and `3d` as well.
 //!
 //! The general way is a matrix product whose right operand, the unfolded image, is made panel by panel and never exists
-//! as a whole. Convolutions with one channel per group run directly.
+//! as a whole. Convolutions with one channel per group run directly, and large 3 × 3 convolutions of f32 with stride 1
+//! by Winograd's algorithm, which rounds more coarsely and can be switched off: see [`winograd`].
 
 mod backward;
 mod depthwise;
+mod fold;
 mod unfold;
+pub mod winograd;
 
 pub use backward::{conv_backward_bias, conv_backward_input, conv_backward_weight};
 
@@ -135,6 +138,9 @@ pub fn conv_forward<T: Real>(shape: &ConvShape, x: &[T], w: &[T], bias: Option<&
     let window = Window::forward(shape);
     if shape.is_depthwise() {
         return depthwise::forward(shape, &window, x, w, bias, out);
+    }
+    if winograd::pays::<T>(shape) {
+        return winograd::forward(shape, x, w, bias, out);
     }
     let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
     let (depth, base) = (inputs * shape.taps(), SendPtr(out.as_mut_ptr()));

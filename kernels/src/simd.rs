@@ -100,6 +100,44 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load(lanes.as_ptr()) }
     }
 
+    /// Reads 16 elements at each of `LANES / 4` places `stride` apart as four vectors: lane `4 q + i` of vector b is
+    /// element `4 i + b` of place q.
+    ///
+    /// # Safety
+    /// Those elements are readable.
+    #[inline(always)]
+    unsafe fn deinterleave(self, src: *const Self::Elem, stride: usize) -> [Self::Vector; 4] {
+        let mut lanes = [[Self::Elem::ZERO; 16]; 4];
+        let mut vectors = [self.splat(Self::Elem::ZERO); 4];
+        for b in 0..4 {
+            for lane in 0..Self::LANES {
+                // SAFETY: readable by contract.
+                lanes[b][lane] = unsafe { *src.add(lane / 4 * stride + lane % 4 * 4 + b) };
+            }
+            // SAFETY: 16 lanes hold any vector of this crate.
+            vectors[b] = unsafe { self.load(lanes[b].as_ptr()) };
+        }
+        vectors
+    }
+
+    /// The inverse of `deinterleave`.
+    ///
+    /// # Safety
+    /// Those elements are writable.
+    #[inline(always)]
+    unsafe fn interleave(self, vectors: [Self::Vector; 4], dst: *mut Self::Elem, stride: usize) {
+        let mut lanes = [[Self::Elem::ZERO; 16]; 4];
+        for b in 0..4 {
+            // SAFETY: 16 lanes hold any vector of this crate; the elements are writable by contract.
+            unsafe {
+                self.store(lanes[b].as_mut_ptr(), vectors[b]);
+                for lane in 0..Self::LANES {
+                    *dst.add(lane / 4 * stride + lane % 4 * 4 + b) = lanes[b][lane];
+                }
+            }
+        }
+    }
+
     /// The sum of the lanes.
     #[inline(always)]
     fn reduce_sum(self, v: Self::Vector) -> Self::Elem {

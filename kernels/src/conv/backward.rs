@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::unfold::{Unfold, UnfoldTransposed, Window};
-use super::{ConvShape, depthwise, for_each_group, multiply};
+use super::{ConvShape, depthwise, fold, for_each_group, multiply, winograd};
 use crate::gemm::{Epilogue, MatRef, Operand, Output, PackA, Plan};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_chunks_mut, parallel_for};
@@ -76,6 +76,12 @@ pub fn conv_backward_input<T: Real>(shape: &ConvShape, grad_out: &[T], w: &[T], 
     }
     if shape.is_depthwise() {
         return depthwise::backward_input(shape, &phases(shape), grad_out, w, grad_in);
+    }
+    if winograd::pays::<T>(shape) {
+        return winograd::backward_input(shape, grad_out, w, grad_in);
+    }
+    if fold::pays(shape) {
+        return fold::backward_input(shape, &Window::forward(shape), grad_out, w, grad_in);
     }
     let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.in_plane());
     let base = SendPtr(grad_in.as_mut_ptr());

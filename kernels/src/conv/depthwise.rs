@@ -120,16 +120,6 @@ struct Plane<'a, T> {
     out: &'a mut [T],
 }
 
-/// The start of the input row that a tap reads for an output row, if there is one.
-#[inline(always)]
-fn input_row(window: &Window, z: usize, y: usize, tap: &[isize; 3]) -> Option<usize> {
-    let row = (z * window.stride[0]) as isize + tap[0];
-    let column = (y * window.stride[1]) as isize + tap[1];
-    let inside =
-        (0..window.input[0] as isize).contains(&row) && (0..window.input[1] as isize).contains(&column);
-    inside.then(|| (row as usize * window.input[1] + column as usize) * window.input[2])
-}
-
 /// `count` lanes from `x[row + start + lane · stride]`, zero outside of the input row.
 #[inline(always)]
 fn load<S: Simd>(s: S, window: &Window, x: &[S::Elem], row: usize, start: isize, count: usize) -> S::Vector {
@@ -168,7 +158,7 @@ impl<T: Real> WithSimd<T> for Plane<'_, T> {
                 let count = (width - start).min(S::LANES);
                 let mut acc = s.splat(bias);
                 for (tap, &w) in window.taps.iter().zip(w) {
-                    if let Some(from) = input_row(window, row / height, row % height, tap) {
+                    if let Some(from) = window.input_row(row / height, row % height, tap) {
                         let first = (start * window.stride[2]) as isize + tap[2];
                         acc = s.mul_add(load(s, window, x, from, first, count), s.splat(w), acc);
                     }
@@ -203,7 +193,7 @@ impl<T: Real> WithSimd<T> for PlaneWeight<'_, T> {
         for (tap, sum) in window.taps.iter().zip(grad_w) {
             let mut acc = s.splat(T::ZERO);
             for (row, grad) in grad_out.chunks_exact(width).enumerate() {
-                let Some(from) = input_row(window, row / height, row % height, tap) else {
+                let Some(from) = window.input_row(row / height, row % height, tap) else {
                     continue;
                 };
                 for start in (0..width).step_by(S::LANES) {

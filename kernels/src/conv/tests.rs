@@ -100,14 +100,21 @@ fn shapes() -> Vec<ConvShape> {
             [(6, 2, 2, 1, 0, 1), (5, 3, 1, 1, 1, 1), (9, 3, 2, 1, 1, 1)],
         ),
         shape(2, [3, 2], 1, square(2, 1, 3, 3)),
+        shape(2, [2, 16], 1, square(19, 5, 2, 2)),
+        shape(
+            2,
+            [2, 20],
+            2,
+            [(3, 2, 1, 0, 1, 1), (7, 3, 1, 1, 1, 1), (9, 3, 3, 1, 0, 1)],
+        ),
         shape(0, [3, 2], 1, square(5, 3, 1, 1)),
         shape(2, [0, 2], 1, square(5, 3, 1, 1)),
     ]
 }
 
-fn convolutions_match<T: Real>(tolerance: f64) {
+fn convolutions_match<T: Real>(shapes: &[ConvShape], tolerance: f64) {
     let mut random = Lcg::new(7);
-    for s in shapes() {
+    for &s in shapes {
         let (x, w) = (random.vec::<T>(s.input_len()), random.vec::<T>(s.weight_len()));
         let (bias, grad) = (random.vec::<T>(s.out_channels), random.vec::<T>(s.output_len()));
         let plane = s.out_plane();
@@ -143,8 +150,22 @@ fn convolutions_match<T: Real>(tolerance: f64) {
 #[test]
 fn every_shape_and_set() {
     for_every_isa(|| {
-        convolutions_match::<f32>(1e-5);
-        convolutions_match::<f64>(1e-13);
+        convolutions_match::<f32>(&shapes(), 1e-5);
+        convolutions_match::<f64>(&shapes(), 1e-13);
+    });
+}
+
+#[test]
+fn winograd_matches_within_its_error() {
+    let dim = |size, before, after| (size, 3, 1, before, after, 1);
+    let shapes = [
+        shape(2, [17, 20], 1, [ONE, dim(29, 1, 1), dim(30, 1, 1)]),
+        shape(1, [16, 33], 1, [ONE, dim(43, 0, 2), dim(50, 2, 0)]),
+        shape(25, [20, 16], 1, [ONE, dim(7, 1, 1), dim(8, 3, 3)]),
+    ];
+    for_every_isa(|| {
+        assert!(shapes.iter().all(winograd::pays::<f32>) && !winograd::pays::<f64>(&shapes[0]));
+        convolutions_match::<f32>(&shapes, 2e-4);
     });
 }
 

@@ -47,6 +47,16 @@ impl Window {
         self.input.iter().product()
     }
 
+    /// The start of the input row that a tap reads for row `(z, y)` of the output, if there is one.
+    #[inline(always)]
+    pub(super) fn input_row(&self, z: usize, y: usize, tap: &[isize; 3]) -> Option<usize> {
+        let row = (z * self.stride[0]) as isize + tap[0];
+        let column = (y * self.stride[1]) as isize + tap[1];
+        let inside =
+            (0..self.input[0] as isize).contains(&row) && (0..self.input[1] as isize).contains(&column);
+        inside.then(|| (row as usize * self.input[1] + column as usize) * self.input[2])
+    }
+
     /// The lanes of `count` consecutive columns of an output row, starting at input column `start`, that read inside
     /// the input: `start + lane · stride` lies in `0..width`.
     #[inline(always)]

@@ -147,6 +147,31 @@ impl Simd for Avx512F32 {
     }
 
     #[inline(always)]
+    unsafe fn deinterleave(self, src: *const f32, stride: usize) -> [__m512; 4] {
+        // SAFETY: the caller vouches for 16 elements at each place, the token for the instruction set.
+        unsafe {
+            let mut v = [_mm512_setzero_ps(); 4];
+            for (q, v) in v.iter_mut().enumerate() {
+                *v = _mm512_permutexvar_ps(transpose_4x4_index(), _mm512_loadu_ps(src.add(q * stride)));
+            }
+            transpose_quarters(v)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(self, vectors: [__m512; 4], dst: *mut f32, stride: usize) {
+        // SAFETY: the caller vouches for 16 elements at each place, the token for the instruction set.
+        unsafe {
+            for (q, v) in transpose_quarters(vectors).into_iter().enumerate() {
+                _mm512_storeu_ps(
+                    dst.add(q * stride),
+                    _mm512_permutexvar_ps(transpose_4x4_index(), v),
+                );
+            }
+        }
+    }
+
+    #[inline(always)]
     fn reduce_sum(self, v: __m512) -> f32 {
         // SAFETY: the token proves that the machine has the instruction set.
         unsafe { _mm512_reduce_add_ps(v) }
@@ -192,6 +217,35 @@ impl Simd for Avx512F32 {
                 }
             }
         }
+    }
+}
+
+/// The permutation that transposes 16 lanes as a 4 × 4 matrix.
+#[inline(always)]
+unsafe fn transpose_4x4_index() -> __m512i {
+    // SAFETY: register arithmetic; the caller has the instruction set.
+    unsafe { _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15) }
+}
+
+/// Transposes a 4 × 4 matrix of quarters of registers.
+#[inline(always)]
+unsafe fn transpose_quarters(v: [__m512; 4]) -> [__m512; 4] {
+    // SAFETY: register arithmetic; the caller has the instruction set.
+    unsafe {
+        let (a, b) = (
+            _mm512_shuffle_f32x4::<0x44>(v[0], v[1]),
+            _mm512_shuffle_f32x4::<0xEE>(v[0], v[1]),
+        );
+        let (c, d) = (
+            _mm512_shuffle_f32x4::<0x44>(v[2], v[3]),
+            _mm512_shuffle_f32x4::<0xEE>(v[2], v[3]),
+        );
+        [
+            _mm512_shuffle_f32x4::<0x88>(a, c),
+            _mm512_shuffle_f32x4::<0xDD>(a, c),
+            _mm512_shuffle_f32x4::<0x88>(b, d),
+            _mm512_shuffle_f32x4::<0xDD>(b, d),
+        ]
     }
 }
 
