@@ -8,7 +8,7 @@ use crate::pool::{self, SendPtr};
 use crate::view::{Nest, View, extent};
 
 /// Rows and columns of a tile of a transposition.
-const TILE: usize = 32;
+const TILE: usize = 64;
 
 /// `out = src` in row-major order (torch's `contiguous`). `out` has as many elements as `src`.
 pub fn gather_strided<T: Pod>(src: View<'_, T>, out: &mut [T]) {
@@ -148,16 +148,21 @@ fn transpose<T: Pod>(data: &[T], nest: &Nest<1>, dense: usize, out: &mut [T]) {
         let [mut from, mut to] = others.row(plane / inner.len);
         from += plane % inner.len * inner.strides[0] + first;
         to += plane % inner.len * inner.strides[1] + first * row_step;
+        // Through a tile of its own: lines that lie a power of two apart would throw each other out of the cache.
+        let mut tile = [[T::default(); TILE]; TILE];
         for column in (0..columns).step_by(TILE) {
             let width = TILE.min(columns - column);
+            for (k, line) in tile[..width].iter_mut().enumerate() {
+                let start = from + (column + k) * column_step;
+                line[..height].copy_from_slice(&data[start..start + height]);
+            }
             for i in 0..height {
                 let start = to + i * row_step + column;
                 assert!(start + width <= total);
                 // SAFETY: in bounds by the assertion; tasks write disjoint rows or planes of `out`.
                 let line = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(start), width) };
-                let source = &data[from + i + column * column_step..];
-                for (o, &x) in line.iter_mut().zip(source.iter().step_by(column_step)) {
-                    *o = x;
+                for (o, column) in line.iter_mut().zip(&tile) {
+                    *o = column[i];
                 }
             }
         }

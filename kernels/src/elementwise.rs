@@ -12,6 +12,8 @@ use crate::view::{Nest, View};
 
 /// Elements per block that goes through a buffer.
 pub(crate) const BLOCK: usize = 1024;
+/// Outputs up to this many elements are one block.
+const SMALL: usize = 64;
 /// Elements per task of a parallel call, and about the least that is worth sharing.
 pub(crate) const GRAIN: usize = 8 * 1024;
 
@@ -127,6 +129,12 @@ pub(crate) fn zip2<A: Pod, B: Pod, O: Pod>(
         return split(out, |at, out| {
             kernel(&a[at..at + out.len()], &b[at..at + out.len()], out)
         });
+    }
+    if out.len() <= SMALL {
+        let (a, b) = (Operand::new(a), Operand::new(b));
+        let (mut sa, mut sb) = ([A::default(); SMALL], [B::default(); SMALL]);
+        let len = out.len();
+        return kernel(a.block(0, len, &mut sa), b.block(0, len, &mut sb), out);
     }
     prepared(a, |a| {
         prepared(b, |b| {

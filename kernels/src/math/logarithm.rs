@@ -28,7 +28,7 @@ fn series<T: Bits>(f: T) -> (T, T) {
 fn with_limits<T: Bits>(x: T, value: T) -> T {
     let nan = T::from_f64(f64::NAN);
     let limit = choose(x == T::ZERO, T::LEAST, choose(x == T::GREATEST, x, nan));
-    choose(x > T::ZERO && x < T::GREATEST, value, limit)
+    choose((x > T::ZERO) & (x < T::GREATEST), value, limit)
 }
 
 /// The natural logarithm.
@@ -100,15 +100,11 @@ pub(super) fn pow_f32(x: f32, y: f32) -> f32 {
     let size = exp2(b * log2(a)) as f32;
     let whole = y.trunc() == y;
     // Whole numbers from 2^24 on are even.
-    let odd = whole && (y * 0.5).trunc() != y * 0.5;
-    let signed = choose(x < 0.0 && !whole && x > f32::NEG_INFINITY, f32::NAN, size);
-    let signed = choose(odd && x.is_sign_negative(), -signed, signed);
-    let to_infinity = y.is_infinite() && a == 1.0;
-    choose(
-        y == 0.0 || x == 1.0 || to_infinity,
-        1.0,
-        choose(x.is_nan() || y.is_nan(), f32::NAN, signed),
-    )
+    let odd = whole & ((y * 0.5).trunc() != y * 0.5);
+    let undefined = (x < 0.0) & !whole & (x > f32::NEG_INFINITY);
+    let signed = choose(undefined, f32::NAN, choose(odd, size.copysign(x), size));
+    let one = (y == 0.0) | (x == 1.0) | ((y.abs() == f32::INFINITY) & (a == 1.0));
+    choose(one, 1.0, choose(x.is_nan() | y.is_nan(), f32::NAN, signed))
 }
 
 /// The inverse hyperbolic sine.
