@@ -43,7 +43,8 @@ macro_rules! lane_sum {
             let mut width = crate::norm::LANES / 2;
             while width > 0 {
                 for lane in 0..width {
-                    sums[lane] = sums[lane] + sums[lane + width];
+                    let other = sums[lane + width];
+                    sums[lane] += other;
                 }
                 width /= 2;
             }

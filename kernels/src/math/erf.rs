@@ -6,7 +6,7 @@ use crate::unary::choose;
 
 /// `erf(x)/x` in powers of `x²` for `|x| ≤ 0.7`.
 const NEAR: [f64; 11] = [
-    1.1283791670955126,
+    std::f64::consts::FRAC_2_SQRT_PI,
     -0.3761263890318374,
     0.11283791670954381,
     -0.02686617064489328,
@@ -44,6 +44,7 @@ const FAR: [f64; 22] = [
     -1.862981950342917e-08,
 ];
 /// `erf(x)/x` in powers of `x²` for `|x| ≤ 1`.
+#[allow(clippy::approx_constant)] // Fitted: one unit in the last place off 2/√π.
 const NEAR_F32: [f32; 7] = [
     1.128_379_1,
     -0.376_126_27,

@@ -251,7 +251,7 @@ fn count<T: Element, O: Pod>(
             let mut mask = Buf::<u8>::take(dense.len());
             nonzero_mask(&dense, &mut mask);
             let x = View {
-                data: &*mask,
+                data: &mask,
                 shape: x.shape,
                 strides: &contiguous_strides(x.shape),
             };
