@@ -181,6 +181,10 @@ fn multiply<T: Real>(
     epilogue: &Epilogue<'_, T>,
 ) {
     let plan = Plan::new(m, n, k);
+    if n <= m {
+        // Large weights for few positions are read once, and not written again as panels.
+        return plan.run(Operand::Source(weights), Operand::Source(unfold), out, epilogue);
+    }
     let packed = plan.pack_a(weights);
     plan.run(Operand::Packed(&packed), Operand::Source(unfold), out, epilogue);
 }

@@ -153,7 +153,7 @@ pub struct RnnWeights<'a, T> {
 ///
 /// # Shapes
 /// `x` `[rows, input]`, `h0` and `h_n` `[batch, hidden]`, `c0` and `c_n` the same for an LSTM and empty otherwise,
-/// `out` `[rows, hidden]`, `reserve` [`RnnShape::reserve_len`].
+/// `out` `[rows, hidden]`, `reserve` [`RnnShape::reserve_len`], or empty when no backward pass follows.
 ///
 /// # Panics
 /// If a slice does not have its size.
@@ -179,7 +179,10 @@ pub fn rnn_forward<T: Real>(
         [h0.len(), c0.len()],
         "rnn: the sizes of the last states"
     );
-    assert_eq!(reserve.len(), shape.reserve_len(), "rnn: the size of the reserve");
+    assert!(
+        reserve.is_empty() || reserve.len() == shape.reserve_len(),
+        "rnn: the size of the reserve"
+    );
     h_n.copy_from_slice(h0);
     c_n.copy_from_slice(c0);
     let (rows, hidden) = (shape.rows(), shape.hidden);
@@ -201,7 +204,11 @@ pub fn rnn_forward<T: Real>(
         &epilogue,
     );
     let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden).transposed());
-    let kept = shape.kind.kept() * hidden;
+    let kept = if reserve.is_empty() {
+        0
+    } else {
+        shape.kind.kept() * hidden
+    };
     let mut recurrent = Buf::<T>::take(shape.batch() * width);
     let epilogue = Epilogue {
         column_bias: weights.b_hh,

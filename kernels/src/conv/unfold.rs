@@ -286,6 +286,8 @@ impl<T: Real> WithSimd<T> for Pack<'_, T> {
         let vectors = columns.len().div_ceil(S::LANES);
         let loads = unfold.loads(columns, S::LANES);
         let per_panel = width / S::LANES;
+        // With few taps the next channel comes too soon for its first cache lines to be there.
+        let ahead = (1 + 4 / taps) * unfold.window.in_plane();
         // A channel's rows for all columns, before the next channel: that reads along the image.
         let mut row = depth.start;
         while row < depth.end {
@@ -293,6 +295,9 @@ impl<T: Real> WithSimd<T> for Pack<'_, T> {
             let count = (taps - tap).min(depth.end - row);
             let base = unfold.channel(channel);
             for v in 0..vectors {
+                if let Some(load) = loads.loads.get(loads.ends[v * taps + taps / 2]) {
+                    s.prefetch(base.wrapping_offset(load.offset).wrapping_add(ahead));
+                }
                 let start =
                     (v / per_panel * depth.len() + row - depth.start) * width + v % per_panel * S::LANES;
                 for t in 0..count {

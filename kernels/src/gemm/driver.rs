@@ -15,7 +15,7 @@ use crate::simd::Real;
 /// The longest block of the inner dimension, in elements of 4 bytes: part of what defines a result's bits.
 const DEPTH_BLOCK: usize = 384;
 /// Bytes of a private block of A or B, which must share the second-level cache with what streams past it.
-const PRIVATE_BYTES: usize = 448 << 10;
+const PRIVATE_BYTES: usize = 640 << 10;
 /// Multiplications below which a product is one task: some microseconds.
 const SERIAL_WORK: usize = 1 << 18;
 /// Tasks per thread, so that a thread that is late leaves its share to the others.
@@ -168,31 +168,8 @@ impl<T: Real> Plan<T> {
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
-        let block_bytes = self.longest_depth().max(1) * size_of::<T>();
-        let rows = self.m.div_ceil(self.row_panels);
-        let (mut row_groups, mut column_groups) = (1, 1);
-        if let Operand::Source(_) = a {
-            row_groups = self
-                .row_panels
-                .div_ceil((PRIVATE_BYTES / 2 / block_bytes / rows).max(1));
-        }
-        if let Operand::Source(_) = b {
-            column_groups = self
-                .column_panels
-                .div_ceil((PRIVATE_BYTES / block_bytes / self.width).max(1));
-        }
-        // What is still missing in tasks comes from where nothing is packed twice, as far as that goes.
-        let tasks = self.tasks();
-        let raise = |groups: &mut usize, others: usize, panels: usize| {
-            *groups = (*groups).max(tasks.div_ceil(others).min(panels));
-        };
-        if let Operand::Source(_) = b {
-            raise(&mut column_groups, row_groups, self.column_panels);
-            raise(&mut row_groups, column_groups, self.row_panels);
-        } else {
-            raise(&mut row_groups, column_groups, self.row_panels);
-            raise(&mut column_groups, row_groups, self.column_panels);
-        }
+        let (row_groups, column_groups) =
+            self.groups(matches!(a, Operand::Source(_)), matches!(b, Operand::Source(_)));
         parallel_for(row_groups * column_groups, |task| {
             let (column, row) = (task / row_groups, task % row_groups);
             let rows = row * self.row_panels / row_groups..(row + 1) * self.row_panels / row_groups;
@@ -200,6 +177,38 @@ impl<T: Real> Plan<T> {
                 ..(column + 1) * self.column_panels / column_groups;
             self.block(&a, &b, rows, columns, out, epilogue);
         });
+    }
+
+    /// Into how many groups of panels rows and columns are cut: enough tasks, blocks that fit in the caches, and the
+    /// least traffic, given which operand is still to be packed. Each column group reads all of A, each row group all
+    /// of B.
+    fn groups(&self, pack_a: bool, pack_b: bool) -> (usize, usize) {
+        let depth_bytes = self.longest_depth().max(1) * size_of::<T>();
+        let fitting = |bytes: usize, panel: usize| (bytes / depth_bytes / panel).max(1);
+        let (mut least_rows, mut least_columns) = (1, 1);
+        if pack_b {
+            least_columns = self.column_panels.div_ceil(fitting(PRIVATE_BYTES, self.width));
+        } else if pack_a {
+            let height = self.m.div_ceil(self.row_panels);
+            least_rows = self.row_panels.div_ceil(fitting(PRIVATE_BYTES / 2, height));
+        }
+        let tasks = self.tasks();
+        let traffic = |rows: usize, columns: usize| {
+            ((columns * self.m) << usize::from(pack_a)) + ((rows * self.n) << usize::from(pack_b))
+        };
+        let groups = |columns: usize| {
+            (
+                tasks.div_ceil(columns).clamp(least_rows, self.row_panels),
+                columns,
+            )
+        };
+        (least_columns..=self.column_panels.min(least_columns + 64))
+            .map(groups)
+            .min_by_key(|&(rows, columns)| {
+                // Too few tasks leave threads idle, which is worse than any traffic.
+                ((rows * columns) < tasks, traffic(rows, columns))
+            })
+            .unwrap_or((least_rows, least_columns))
     }
 
     /// One task: a range of row panels times a range of column panels.
@@ -212,10 +221,15 @@ impl<T: Real> Plan<T> {
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
+        // With B in the second-level cache, a panel of A is packed just before its use and stays in the first.
+        let one_by_one = matches!((a, b), (Operand::Source(_), Operand::Source(_)));
         let cuts = self.cuts(rows.clone());
         let row_range = cuts[0]..cuts[rows.len()];
         let mut a_block: Buf<T> = match a {
             Operand::Packed(_) => Buf::take(0),
+            Operand::Source(_) if one_by_one => {
+                Buf::take(self.m.div_ceil(self.row_panels) * self.longest_depth())
+            }
             Operand::Source(_) => Buf::take(row_range.len() * self.longest_depth()),
         };
         let mut b_block: Buf<T> = match b {
@@ -224,16 +238,6 @@ impl<T: Real> Plan<T> {
         };
         for block in 0..self.depth_blocks {
             let depth = self.depth(block);
-            let a_panels: *const T = match a {
-                Operand::Packed(whole) => {
-                    whole[self.m * depth.start + row_range.start * depth.len()..].as_ptr()
-                }
-                Operand::Source(source) => {
-                    // SAFETY: the panels lie inside A and fill the private block.
-                    unsafe { source.pack(&cuts, depth.clone(), a_block.as_mut_ptr()) };
-                    a_block.as_ptr()
-                }
-            };
             let b_panels: *const T = match b {
                 Operand::Packed(whole) => {
                     let offset = self.column_panels * depth.start + columns.start * depth.len();
@@ -246,26 +250,47 @@ impl<T: Real> Plan<T> {
                     b_block.as_ptr()
                 }
             };
-            let tile = |p: usize, q: usize| {
-                let panel = self.row(p)..self.row(p + 1);
-                // SAFETY: the offsets lie inside the blocks of this task.
-                let (a, b) = unsafe {
-                    (
-                        a_panels.add((panel.start - row_range.start) * depth.len()),
-                        b_panels.add((q - columns.start) * self.width * depth.len()),
-                    )
-                };
-                self.tile(block, depth.len(), panel, q, a, b, out, epilogue);
+            let tile = |p: usize, q: usize, a: *const T| {
+                // SAFETY: the panel lies inside the packed block.
+                let b = unsafe { b_panels.add((q - columns.start) * self.width * depth.len()) };
+                self.tile(
+                    block,
+                    depth.len(),
+                    self.row(p)..self.row(p + 1),
+                    q,
+                    a,
+                    b,
+                    out,
+                    epilogue,
+                );
             };
-            match b {
-                // A private block of B stays in the second-level cache and each panel of A in the first.
-                Operand::Source(_) => rows
+            if let (Operand::Source(source), true) = (a, one_by_one) {
+                for (i, p) in rows.clone().enumerate() {
+                    // SAFETY: the panel lies inside A and fits in the buffer.
+                    unsafe { source.pack(&cuts[i..i + 2], depth.clone(), a_block.as_mut_ptr()) };
+                    columns.clone().for_each(|q| tile(p, q, a_block.as_ptr()));
+                }
+                continue;
+            }
+            let a_panels: *const T = match a {
+                Operand::Packed(whole) => {
+                    whole[self.m * depth.start + row_range.start * depth.len()..].as_ptr()
+                }
+                Operand::Source(source) => {
+                    // SAFETY: the panels lie inside A and fill the private block.
+                    unsafe { source.pack(&cuts, depth.clone(), a_block.as_mut_ptr()) };
+                    a_block.as_ptr()
+                }
+            };
+            // SAFETY: the panel lies inside the packed block.
+            let a_panel = |p: usize| unsafe { a_panels.add((self.row(p) - row_range.start) * depth.len()) };
+            if let Operand::Source(_) = b {
+                rows.clone()
+                    .for_each(|p| columns.clone().for_each(|q| tile(p, q, a_panel(p))));
+            } else {
+                columns
                     .clone()
-                    .for_each(|p| columns.clone().for_each(|q| tile(p, q))),
-                // The other way round.
-                Operand::Packed(_) => columns
-                    .clone()
-                    .for_each(|q| rows.clone().for_each(|p| tile(p, q))),
+                    .for_each(|q| rows.clone().for_each(|p| tile(p, q, a_panel(p))));
             }
         }
         if let Activation::Function(function) = epilogue.activation {

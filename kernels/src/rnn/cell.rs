@@ -17,7 +17,7 @@ pub(super) struct Step<'a, T> {
     pub(super) h: &'a mut [T],
     /// `[rows, hidden]` or more for an LSTM, updated.
     pub(super) c: &'a mut [T],
-    /// `[rows, kept · hidden]`.
+    /// `[rows, kept · hidden]`, or empty.
     pub(super) kept: &'a mut [T],
 }
 
@@ -78,7 +78,9 @@ impl<T: Real> Step<'_, T> {
 
     #[inline(always)]
     fn keep<S: Simd<Elem = T>>(&mut self, s: S, at: At, block: usize, v: S::Vector) {
-        put(s, self.kept, at.range(self.kind.kept(), block), v);
+        if !self.kept.is_empty() {
+            put(s, self.kept, at.range(self.kind.kept(), block), v);
+        }
     }
 }
 
