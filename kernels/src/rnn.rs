@@ -8,16 +8,16 @@
 //! - RNN: `h' = tanh(…)` or `h' = relu(…)`
 //!
 //! Rows are packed as in torch's `PackedSequence`: step t holds the first `steps[t]` sequences, longest first, so that
-//! a padded batch is `steps = [batch; time]`. The input's part of all gates is one product before the first step, and
-//! the gradients of the weights are one product after the last. Directions of a bidirectional layer are independent
-//! calls, which may run side by side.
+//! a padded batch is `steps = [batch; time]`. The input's part of the gates is one product for many steps, and the
+//! gradients of the weights are one product after the last. Directions of a bidirectional layer are independent calls,
+//! which may run side by side.
 
 mod backward;
 mod cell;
 
 pub use backward::{RnnGradients, rnn_backward};
 
-use crate::gemm::{Epilogue, MatRef, PackedB, gemm, gemm_packed};
+use crate::gemm::{Epilogue, MatRef, PackedB, gemm_packed};
 use crate::mem::Buf;
 use crate::pool::parallel_chunks_mut;
 use crate::simd::Real;
@@ -56,6 +56,9 @@ impl RnnKind {
         }
     }
 }
+
+/// Elements of gates that are made before the steps which use them: a part of the second-level cache.
+const GATE_ELEMENTS: usize = 1 << 17;
 
 /// Sizes of a sequence.
 #[derive(Clone, Copy, Debug)]
@@ -190,49 +193,56 @@ pub fn rnn_forward<T: Real>(
         return;
     }
     let width = shape.kind.gates() * hidden;
-    let mut gates = Buf::<T>::take(rows * width);
-    let epilogue = Epilogue {
+    let w_ih = PackedB::new(MatRef::row_major(weights.w_ih, width, shape.input).transposed());
+    let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden).transposed());
+    let input_bias = Epilogue {
         column_bias: weights.b_ih,
         ..Epilogue::default()
     };
-    let w_ih = MatRef::row_major(weights.w_ih, width, shape.input).transposed();
-    gemm(
-        MatRef::row_major(x, rows, shape.input),
-        w_ih,
-        &mut gates,
-        width,
-        &epilogue,
-    );
-    let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden).transposed());
+    let hidden_bias = Epilogue {
+        column_bias: weights.b_hh,
+        ..Epilogue::default()
+    };
     let kept = if reserve.is_empty() {
         0
     } else {
         shape.kind.kept() * hidden
     };
     let mut recurrent = Buf::<T>::take(shape.batch() * width);
-    let epilogue = Epilogue {
-        column_bias: weights.b_hh,
-        ..Epilogue::default()
-    };
-    for (start, count) in shape.order() {
-        let recurrent = &mut recurrent[..count * width];
-        gemm_packed(
-            MatRef::row_major(h_n, count, hidden),
-            &w_hh,
-            recurrent,
-            width,
-            &epilogue,
-        );
-        T::dispatch(Step {
-            kind: shape.kind,
-            hidden,
-            gates: &mut gates[start * width..][..count * width],
-            recurrent,
-            h: &mut h_n[..count * hidden],
-            c: c_n,
-            kept: &mut reserve[start * kept..][..count * kept],
-        });
-        out[start * hidden..][..count * hidden].copy_from_slice(&h_n[..count * hidden]);
+    let mut gates = Buf::<T>::take(0);
+    // The input's part of the gates is made for as many steps at a time as stay in the cache.
+    let order = shape.order();
+    let together = (GATE_ELEMENTS / (shape.batch() * width)).max(1);
+    for steps in order.chunks(together) {
+        let rows: usize = steps.iter().map(|step| step.1).sum();
+        let Some(first) = steps.iter().map(|step| step.0).min() else {
+            continue;
+        };
+        if gates.len() < rows * width {
+            gates = Buf::take(rows * width);
+        }
+        let input = MatRef::row_major(&x[first * shape.input..], rows, shape.input);
+        gemm_packed(input, &w_ih, &mut gates, width, &input_bias);
+        for &(start, count) in steps {
+            let recurrent = &mut recurrent[..count * width];
+            gemm_packed(
+                MatRef::row_major(h_n, count, hidden),
+                &w_hh,
+                recurrent,
+                width,
+                &hidden_bias,
+            );
+            T::dispatch(Step {
+                kind: shape.kind,
+                hidden,
+                gates: &gates[(start - first) * width..][..count * width],
+                recurrent,
+                h: &mut h_n[..count * hidden],
+                c: c_n,
+                kept: &mut reserve[start * kept..][..count * kept],
+            });
+            out[start * hidden..][..count * hidden].copy_from_slice(&h_n[..count * hidden]);
+        }
     }
 }
 

@@ -83,15 +83,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
-    /// As `load_masked` with lane `i` read from `p + 2 i`, unset lanes being zero.
+    /// Lane i from `p + 2 i` where bit `2 i` of `mask` is set, zero elsewhere; see [`spread`].
     ///
     /// # Safety
-    /// `p + 2 i` is valid for reads for every set bit `i` of `mask`; `p` itself may lie outside of any allocation.
+    /// `p + j` is valid for reads for every set bit `j` of `mask`; `p` itself may lie outside of any allocation.
     #[inline(always)]
     unsafe fn load_every_second(self, mask: u32, p: *const Self::Elem) -> Self::Vector {
         let mut lanes = [Self::Elem::ZERO; 16];
         for (i, lane) in lanes.iter_mut().enumerate().take(Self::LANES) {
-            if mask >> i & 1 == 1 {
+            if mask >> (2 * i) & 1 == 1 {
                 // SAFETY: readable by contract.
                 *lane = unsafe { *p.wrapping_add(2 * i) };
             }
@@ -262,6 +262,16 @@ pub trait Real:
     /// The function-pointer tables of matrix products for the instruction set in force.
     #[doc(hidden)]
     fn kernel_table() -> &'static KernelTable<Self>;
+}
+
+/// Moves bit i of the low 16 to bit 2 i.
+#[inline(always)]
+pub(crate) fn spread(mask: u32) -> u32 {
+    let x = mask & 0xFFFF;
+    let x = (x | x << 8) & 0x00FF_00FF;
+    let x = (x | x << 4) & 0x0F0F_0F0F;
+    let x = (x | x << 2) & 0x3333_3333;
+    (x | x << 1) & 0x5555_5555
 }
 
 /// 1/k! for the Taylor polynomials of `exp` on |r| ≤ ln 2 / 2.

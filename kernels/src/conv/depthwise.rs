@@ -5,7 +5,7 @@ use super::backward::{Phase, interleave};
 use super::unfold::Window;
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
-use crate::simd::{Real, Simd, WithSimd};
+use crate::simd::{Real, Simd, WithSimd, spread};
 
 /// Multiplications that make a task.
 const TASK_WORK: usize = 1 << 17;
@@ -134,7 +134,7 @@ fn load<S: Simd>(s: S, window: &Window, x: &[S::Elem], row: usize, start: isize,
         match window.stride[2] {
             1 if lanes.len() == S::LANES => s.load(p),
             1 => s.load_masked(s.splat(S::Elem::ZERO), mask, p),
-            2 => s.load_every_second(mask, p),
+            2 => s.load_every_second(spread(mask), p),
             stride => super::unfold::load_strided(s, mask, p, stride),
         }
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::ConvShape;
 use crate::gemm::PackB;
-use crate::simd::{Real, Simd, WithSimd};
+use crate::simd::{Real, Simd, WithSimd, spread};
 
 /// Which input positions an output position reads, per tap.
 #[derive(Clone, Debug)]
@@ -93,6 +93,7 @@ pub(super) struct Unfold<'a, T> {
 #[derive(Clone, Copy)]
 struct Load {
     offset: isize,
+    /// Bit `lane`, or with a stride of 2 bit `2 · lane`.
     mask: u32,
 }
 
@@ -112,6 +113,15 @@ struct Loads {
     loads: Vec<Load>,
     /// Those of tap t of vector v are `loads[ends[i]..ends[i + 1]]` with `i = v · taps + t`.
     ends: Vec<usize>,
+}
+
+impl Loads {
+    /// Those of index `i`.
+    #[inline(always)]
+    fn get(&self, i: usize) -> &[Load] {
+        // SAFETY: `ends` rises up to the number of loads.
+        unsafe { self.loads.get_unchecked(self.ends[i]..self.ends[i + 1]) }
+    }
 }
 
 impl<'a, T: Real> Unfold<'a, T> {
@@ -185,6 +195,7 @@ impl<'a, T: Real> Unfold<'a, T> {
                     continue;
                 }
                 let mask = ((1u32 << lanes.len()) - 1) << (lanes.start + run.lane);
+                let mask = if window.stride[2] == 2 { spread(mask) } else { mask };
                 let row = (z * window.input[1] as isize + y) * window.input[2] as isize;
                 let offset =
                     (run.image * self.image) as isize + row + x - (run.lane * window.stride[2]) as isize;
@@ -194,27 +205,23 @@ impl<'a, T: Real> Unfold<'a, T> {
         }
     }
 
-    /// The vector of tap `tap` and vector `v` of columns, from the channel that starts at `base`.
+    /// The vector that `loads` make of the channel that starts at `base`. STRIDE is 1, 2, or 0 for any other.
     #[inline(always)]
-    fn load<S: Simd<Elem = T>>(
+    fn load<S: Simd<Elem = T>, const STRIDE: usize>(
         &self,
         s: S,
-        loads: &Loads,
-        v: usize,
-        tap: usize,
+        loads: &[Load],
         base: *const T,
     ) -> S::Vector {
-        let i = v * self.window.taps.len() + tap;
-        let stride = self.window.stride[2];
         let mut vector = s.splat(T::ZERO);
-        for load in &loads.loads[loads.ends[i]..loads.ends[i + 1]] {
+        for load in loads {
             let p = base.wrapping_offset(load.offset);
             // SAFETY: the mask selects lanes which read inside the input.
             unsafe {
-                vector = match stride {
+                vector = match STRIDE {
                     1 => s.load_masked(vector, load.mask, p),
                     2 => s.add(vector, s.load_every_second(load.mask, p)),
-                    _ => s.add(vector, load_strided(s, load.mask, p, stride)),
+                    _ => s.add(vector, load_strided(s, load.mask, p, self.window.stride[2])),
                 };
             }
         }
@@ -272,6 +279,17 @@ impl<T: Real> WithSimd<T> for Pack<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
+        match self.unfold.window.stride[2] {
+            1 => self.rows::<S, 1>(s),
+            2 => self.rows::<S, 2>(s),
+            _ => self.rows::<S, 0>(s),
+        }
+    }
+}
+
+impl<T: Real> Pack<'_, T> {
+    #[inline(always)]
+    fn rows<S: Simd<Elem = T>, const STRIDE: usize>(self, s: S) {
         let Pack {
             unfold,
             depth,
@@ -295,19 +313,15 @@ impl<T: Real> WithSimd<T> for Pack<'_, T> {
             let count = (taps - tap).min(depth.end - row);
             let base = unfold.channel(channel);
             for v in 0..vectors {
-                if let Some(load) = loads.loads.get(loads.ends[v * taps + taps / 2]) {
+                if let Some(load) = loads.get(v * taps + taps / 2).first() {
                     s.prefetch(base.wrapping_offset(load.offset).wrapping_add(ahead));
                 }
                 let start =
                     (v / per_panel * depth.len() + row - depth.start) * width + v % per_panel * S::LANES;
                 for t in 0..count {
+                    let vector = unfold.load::<S, STRIDE>(s, loads.get(v * taps + tap + t), base);
                     // SAFETY: the caller of `PackB::pack` vouches for whole panels, of which this is one vector.
-                    unsafe {
-                        s.store(
-                            dst.add(start + t * width),
-                            unfold.load(s, &loads, v, tap + t, base),
-                        )
-                    };
+                    unsafe { s.store(dst.add(start + t * width), vector) };
                 }
             }
             row += count;
@@ -346,6 +360,17 @@ impl<T: Real> WithSimd<T> for PackTransposed<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
+        match self.0.unfold.window.stride[2] {
+            1 => self.columns::<S, 1>(s),
+            2 => self.columns::<S, 2>(s),
+            _ => self.columns::<S, 0>(s),
+        }
+    }
+}
+
+impl<T: Real> PackTransposed<'_, T> {
+    #[inline(always)]
+    fn columns<S: Simd<Elem = T>, const STRIDE: usize>(self, s: S) {
         let Pack {
             unfold,
             depth,
@@ -360,10 +385,15 @@ impl<T: Real> WithSimd<T> for PackTransposed<'_, T> {
         for (q, first) in columns.clone().step_by(width).enumerate() {
             for start in (0..width).step_by(S::LANES) {
                 let rows = (first + start).min(columns.end)..(first + start + S::LANES).min(columns.end);
+                let mut sources = [(0, std::ptr::null()); 16];
+                for (source, row) in sources.iter_mut().zip(rows.clone()) {
+                    *source = (row % taps, unfold.channel(row / taps));
+                }
+                let sources = &sources[..rows.len()];
                 for (v, position) in depth.clone().step_by(S::LANES).enumerate() {
                     let count = (depth.end - position).min(S::LANES);
-                    for (i, row) in rows.clone().enumerate() {
-                        let vector = unfold.load(s, &loads, v, row % taps, unfold.channel(row / taps));
+                    for (i, &(tap, base)) in sources.iter().enumerate() {
+                        let vector = unfold.load::<S, STRIDE>(s, loads.get(v * taps + tap), base);
                         // SAFETY: at most LANES rows of LANES elements, at most 16 · 16.
                         unsafe { s.store(block.as_mut_ptr().add(i * S::LANES), vector) };
                     }
@@ -374,7 +404,7 @@ impl<T: Real> WithSimd<T> for PackTransposed<'_, T> {
                         s.transpose(
                             block.as_ptr(),
                             S::LANES,
-                            rows.len(),
+                            sources.len(),
                             count,
                             target,
                             width,

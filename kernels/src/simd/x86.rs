@@ -104,15 +104,6 @@ macro_rules! avx512_masked {
     };
 }
 
-/// Spreads the low 8 bits of a mask to the even bits of 16.
-#[inline(always)]
-fn spread(mask: u32) -> u16 {
-    let x = mask & 0xFF;
-    let x = (x | x << 4) & 0x0F0F;
-    let x = (x | x << 2) & 0x3333;
-    ((x | x << 1) & 0x5555) as u16
-}
-
 impl Simd for Avx512F32 {
     type Elem = f32;
     type Vector = __m512;
@@ -140,8 +131,8 @@ impl Simd for Avx512F32 {
         // SAFETY: only the elements of set bits are read, which the caller vouches for.
         unsafe {
             let even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-            let low = _mm512_maskz_loadu_ps(spread(mask), p);
-            let high = _mm512_maskz_loadu_ps(spread(mask >> 8), p.wrapping_add(16));
+            let low = _mm512_maskz_loadu_ps(mask as u16, p);
+            let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, p.wrapping_add(16));
             _mm512_permutex2var_ps(low, even, high)
         }
     }
