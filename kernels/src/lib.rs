@@ -14,6 +14,7 @@ pub mod copy;
 pub mod element;
 mod elementwise;
 pub mod embedding;
+#[cfg(feature = "fft")]
 pub mod fft;
 pub mod fold;
 pub mod frames;
