@@ -11,10 +11,12 @@
 mod backward;
 mod depthwise;
 mod fold;
+mod integer;
 mod unfold;
 pub mod winograd;
 
 pub use backward::{conv_backward_bias, conv_backward_input, conv_backward_weight};
+pub use integer::conv_integer;
 
 use crate::gemm::{Epilogue, MatRef, Operand, Output, PackA, Plan};
 use crate::pool::{SendPtr, num_threads, parallel_for};

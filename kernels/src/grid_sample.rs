@@ -124,15 +124,25 @@ fn cell_of<T: Float>(x: T) -> i64 {
     if x.abs() < 1e9 { x as i64 } else { -100 }
 }
 
-/// Cells and weights along one dimension: up to four of each, with the weights' derivatives by the grid's value.
-struct Along<T> {
-    count: usize,
-    cells: [Option<usize>; 4],
-    weights: [T; 4],
-    slopes: [T; 4],
+/// What a point reads along one dimension: up to four cells with their weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Along<T> {
+    /// How many cells.
+    pub count: usize,
+    /// The cells; `None` outside of the input.
+    pub cells: [Option<usize>; 4],
+    /// Their weights.
+    pub weights: [T; 4],
+    /// The weights' derivatives by the grid's value.
+    pub slopes: [T; 4],
+    /// How far the point lies behind the cell before it: what the weights are functions of.
+    pub behind: T,
+    /// The derivative of `behind` by the grid's value.
+    pub scale: T,
 }
 
-fn along<T: Float>(x: T, size: usize, options: &Options) -> Along<T> {
+/// What a point with coordinate `x` (-1 to 1) reads along a dimension of `size` cells.
+pub fn along<T: Float>(x: T, size: usize, options: &Options) -> Along<T> {
     let (x, scale) = unnormalize(x, size, options.align_corners);
     let inside = |cell: i64| usize::try_from(cell).ok().filter(|&cell| cell < size);
     let mut result = Along {
@@ -140,6 +150,8 @@ fn along<T: Float>(x: T, size: usize, options: &Options) -> Along<T> {
         cells: [None; 4],
         weights: [T::ZERO; 4],
         slopes: [T::ZERO; 4],
+        behind: T::ZERO,
+        scale: T::ZERO,
     };
     match options.interpolation {
         Interpolation::Nearest => {
@@ -153,6 +165,7 @@ fn along<T: Float>(x: T, size: usize, options: &Options) -> Along<T> {
             let scale = scale * slope;
             let cell = cell_of(x.floor());
             let behind = x - x.floor();
+            (result.behind, result.scale) = (behind, scale);
             result.count = 2;
             result.cells[..2].copy_from_slice(&[inside(cell), inside(cell + 1)]);
             result.weights[..2].copy_from_slice(&[T::ONE - behind, behind]);
@@ -163,6 +176,7 @@ fn along<T: Float>(x: T, size: usize, options: &Options) -> Along<T> {
             let floor = x.floor();
             let behind = x - floor;
             let a = T::from_f64(-0.75);
+            (result.behind, result.scale) = (behind, scale);
             result.count = 4;
             result.weights = cubic_weights(behind, a);
             result.slopes = cubic_slopes(behind, a).map(|slope| slope * scale);

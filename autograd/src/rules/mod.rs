@@ -10,9 +10,16 @@ use flambeau_tensor::graph::{Node, Op, Saved};
 use flambeau_tensor::{Result, Tensor, bail};
 use smallvec::{SmallVec, smallvec};
 
+mod attention;
 mod binary;
+mod conv;
 mod custom;
+mod embedding;
+mod grid_sample;
+mod linear;
+mod linear_map;
 mod matmul;
+mod norm;
 mod shape;
 mod slice;
 mod sum;
@@ -92,5 +99,12 @@ pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
         Op::Cat(op) => shape::cat(op, cx),
         Op::Sum(op) => sum::backward(op, cx),
         Op::Matmul(op) => matmul::backward(op, cx),
+        Op::LinearMap(op) => linear_map::backward(op, cx),
+        Op::Linear(op) => linear::backward(op, cx),
+        Op::Conv(op) => conv::backward(op, cx),
+        Op::Norm(op) => norm::backward(op, cx),
+        Op::Attention(op) => attention::backward(op, cx),
+        Op::EmbeddingBag(op) => embedding::backward(op, cx),
+        Op::GridSample(op) => grid_sample::backward(op, cx),
     }
 }

@@ -9,9 +9,11 @@ fn starts<T: Float>(sample: T, input: usize, output: usize, kernel: usize) -> Ve
     let mut starts = Vec::with_capacity(output);
     if output > 1 {
         let alpha = T::from_f64(last as f64) / T::from_f64((output - 1) as f64);
-        let cut = |x: T| x.to_f64() as usize;
+        let cut = |x: T| x.to_f64() as i64;
         for i in 0..output - 1 {
-            starts.push(cut((T::from_f64(i as f64) + sample) * alpha) - cut(sample * alpha));
+            let start = cut((T::from_f64(i as f64) + sample) * alpha).saturating_sub(cut(sample * alpha));
+            // Samples outside of [0, 1) must not lead outside of the input.
+            starts.push(start.clamp(0, last as i64) as usize);
         }
     }
     if output > 0 {

@@ -3,6 +3,8 @@
 use crate::registry::Entry;
 
 mod core;
+mod nn;
+mod nn_spatial;
 
 /// All tables.
-pub(crate) const ALL: &[&[Entry]] = &[core::TABLE];
+pub(crate) const ALL: &[&[Entry]] = &[core::TABLE, nn::TABLE, nn_spatial::TABLE];

@@ -4,11 +4,24 @@
 //! are composites of few primitives; a primitive exists where a composite would be slower or less accurate, and is one
 //! variant of [`Op`] with exactly what its gradient rule reads.
 
+pub mod attention;
 pub mod binary;
 pub mod cast;
+pub mod conv;
 pub mod create;
 pub mod custom;
+pub mod dropout;
+pub mod embedding;
+pub mod fold;
+pub mod grid_sample;
+pub mod interpolate;
+pub mod linear;
+pub mod linear_map;
 pub mod matmul;
+pub mod multi_head_attention;
+pub mod norm;
+pub mod pad;
+pub mod pool;
 pub mod shape;
 pub mod slice;
 pub mod sum;
@@ -78,4 +91,18 @@ ops! {
     Sum(sum::SumOp) = |_| "sum";
     /// Matrix product over the last two dimensions.
     Matmul(matmul::MatmulOp) = |_| "matmul";
+    /// A linear map: padding, interpolation, average pooling, sliding blocks, selections, look-ups.
+    LinearMap(linear_map::LinearMapOp) = |op| op.name();
+    /// A linear layer.
+    Linear(linear::LinearOp) = |_| "linear";
+    /// A convolution, or a derivative of one.
+    Conv(conv::ConvOp) = conv::name;
+    /// A normalisation: batch, group, layer or RMS norm.
+    Norm(norm::NormOp) = norm::name;
+    /// Scaled-dot-product attention.
+    Attention(attention::AttentionOp) = |_| "scaled_dot_product_attention";
+    /// Rows of a table combined by bags.
+    EmbeddingBag(embedding::EmbeddingBagOp) = |_| "embedding_bag";
+    /// Sampling at the points of a grid.
+    GridSample(grid_sample::GridSampleOp) = |_| "grid_sample";
 }

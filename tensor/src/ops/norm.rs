@@ -1,0 +1,652 @@
+//! Normalisation: batch, instance, group, layer and RMS norm (`nn.functional.batch_norm`, …).
+//!
+//! All compute `y = (x - mean)·rstd·weight + bias` with `rstd = 1/√(var + eps)`; they differ in which elements share a mean
+//! and a variance, and which share a weight. They are one primitive with fused kernels forward and backward, because
+//! the composite would pass over the data six times.
+
+use flambeau_kernels::mem::Buf;
+use flambeau_kernels::norm;
+use flambeau_kernels::norm::{
+    batch_norm_backward, batch_norm_inference_backward, group_norm_backward, layer_norm_backward,
+    rms_norm_backward,
+};
+use flambeau_kernels::reduce::var_mean;
+use flambeau_kernels::view::View;
+
+use crate::graph::{Op, Saved, record};
+use crate::value::Value;
+use crate::{DType, Result, Shape, Tensor, bail, ensure, no_grad, with_float};
+
+/// Which elements share statistics, in the view of the input that each kind takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// One mean and variance per channel of `[batch, channels, inner]`, of the batch itself.
+    Batch([usize; 3]),
+    /// The same with given means and variances.
+    BatchInference([usize; 3]),
+    /// One mean and variance per sample and group of channels of `[batch, channels, inner]`.
+    Group([usize; 3], usize),
+    /// One mean and variance per row of `[rows, n]`.
+    Layer([usize; 2]),
+    /// One root mean square per row of `[rows, n]`; no mean.
+    Rms([usize; 2]),
+}
+
+/// A recorded normalisation.
+#[derive(Clone, Debug)]
+pub struct NormOp {
+    /// Which elements share statistics.
+    pub kind: NormKind,
+    /// The input.
+    pub input: Saved,
+    /// The weight, if there is one.
+    pub weight: Option<Saved>,
+    /// Whether there is a bias.
+    pub has_bias: bool,
+    /// Added to variances.
+    pub eps: f64,
+    /// Means; not for `Rms`.
+    mean: Value,
+    /// Reciprocal standard deviations, for `BatchInference` variances.
+    rstd: Value,
+}
+
+/// The operation's name.
+pub(crate) fn name(op: &NormOp) -> &'static str {
+    match op.kind {
+        NormKind::Batch(_) | NormKind::BatchInference(_) => "batch_norm",
+        NormKind::Group(..) => "group_norm",
+        NormKind::Layer(_) => "layer_norm",
+        NormKind::Rms(_) => "rms_norm",
+    }
+}
+
+/// How a composite sees the tensors of a normalisation.
+#[derive(Clone, Debug)]
+pub struct NormView {
+    /// The input.
+    pub input: Vec<usize>,
+    /// The dimensions over which statistics are taken.
+    pub reduced: Vec<isize>,
+    /// Weight and bias, so that they broadcast.
+    pub weight: Vec<usize>,
+}
+
+impl NormOp {
+    /// The views in which the formula is plain broadcasting.
+    pub fn view(&self) -> NormView {
+        match self.kind {
+            NormKind::Batch([b, c, i]) | NormKind::BatchInference([b, c, i]) => NormView {
+                input: vec![b, c, i],
+                reduced: vec![0, 2],
+                weight: vec![1, c, 1],
+            },
+            NormKind::Group([b, c, i], groups) => NormView {
+                input: vec![b, groups, c / groups, i],
+                reduced: vec![2, 3],
+                weight: vec![1, groups, c / groups, 1],
+            },
+            NormKind::Layer([rows, n]) | NormKind::Rms([rows, n]) => NormView {
+                input: vec![rows, n],
+                reduced: vec![1],
+                weight: vec![1, n],
+            },
+        }
+    }
+
+    /// The given means and variances of `BatchInference`.
+    pub fn statistics(&self) -> [Tensor; 2] {
+        [
+            Tensor::from_value(self.mean.clone()),
+            Tensor::from_value(self.rstd.clone()),
+        ]
+    }
+}
+
+/// The results of a forward kernel.
+struct Normalised {
+    out: Value,
+    /// Means; of `BatchInference` those given.
+    mean: Value,
+    /// Reciprocal standard deviations; of `BatchInference` the variances given.
+    rstd: Value,
+    /// Biased variances, of `Batch` only.
+    var: Option<Value>,
+}
+
+/// `x` normalised, everything in `float32` or `float64`.
+fn compute(
+    kind: NormKind,
+    x: &Value,
+    weight: Option<&Value>,
+    bias: Option<&Value>,
+    given: Option<[&Value; 2]>,
+    eps: f64,
+) -> Result<Normalised> {
+    let x = x.contiguous()?;
+    let dtype = x.dtype;
+    let statistics = match kind {
+        NormKind::Batch([_, c, _]) | NormKind::BatchInference([_, c, _]) => c,
+        NormKind::Group([b, ..], groups) => b * groups,
+        NormKind::Layer([rows, _]) | NormKind::Rms([rows, _]) => rows,
+    };
+    with_float!("normalisation", dtype, T => {
+        let data = x.data::<T>()?;
+        let w = weight.map(|w| w.data::<T>()).transpose()?;
+        let b = bias.map(|b| b.data::<T>()).transpose()?;
+        if let Some([mean, var]) = given {
+            let (m, v) = (mean.data::<T>()?, var.data::<T>()?);
+            let NormKind::BatchInference(shape) = kind else {
+                bail!(Value, "normalisation: only batch norm takes statistics")
+            };
+            let out = Value::build::<T>(dtype, x.shape.clone(), |out| {
+                norm::batch_norm_inference(data, shape, m, v, w, b, eps, out)
+            });
+            return Ok(Normalised { out, mean: mean.clone(), rstd: var.clone(), var: None });
+        }
+        let [mut mean, mut rstd, mut var] = [statistics; 3].map(Buf::<T>::take);
+        let out = Value::build::<T>(dtype, x.shape.clone(), |out| match kind {
+            _ if data.is_empty() => {
+                for statistic in [&mut mean, &mut rstd, &mut var] {
+                    statistic.fill(T::NAN);
+                }
+            }
+            NormKind::Batch(shape) | NormKind::BatchInference(shape) => {
+                norm::batch_norm_train(data, shape, w, b, eps, out, &mut mean, &mut var, &mut rstd)
+            }
+            NormKind::Group(shape, groups) => {
+                norm::group_norm(data, shape, groups, w, b, eps, out, &mut mean, &mut rstd)
+            }
+            NormKind::Layer([_, n]) => norm::layer_norm(data, n, w, b, eps, out, &mut mean, &mut rstd),
+            NormKind::Rms([_, n]) => {
+                mean.fill(0.0);
+                norm::rms_norm(data, n, w, eps, out, &mut rstd)
+            }
+        });
+        let wrap = |buffer| Value::new(buffer, dtype, Shape::new(&[statistics]));
+        let var = matches!(kind, NormKind::Batch(_)).then(|| wrap(var));
+        Ok(Normalised { out, mean: wrap(mean), rstd: wrap(rstd), var })
+    })
+}
+
+/// Checks types, computes and records. Of batch norm in training also the means and biased variances.
+fn normalise(
+    op: &str,
+    kind: NormKind,
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    given: Option<[&Tensor; 2]>,
+    eps: f64,
+) -> Result<(Tensor, Option<[Tensor; 2]>)> {
+    let dtype = x.dtype();
+    ensure!(
+        dtype.is_float(),
+        DType,
+        "{op}: expected a floating point tensor, got {dtype}"
+    );
+    // Half-width floats are computed in float32, their statistics and weights may be float32 already.
+    let full = if dtype.is_half() { DType::F32 } else { dtype };
+    for (what, tensor) in [("weight", weight), ("bias", bias)] {
+        if let Some(tensor) = tensor {
+            let got = tensor.dtype();
+            ensure!(
+                got == dtype || got == full,
+                DType,
+                "{op}: expected a {what} of {dtype}, got {got}"
+            );
+        }
+    }
+    let cast = |v: &Value| v.cast(full);
+    let (a, w, b) = (x.read(), weight.map(Tensor::read), bias.map(Tensor::read));
+    let value_of = |s: &Option<Saved>| s.as_ref().map(|s| cast(&s.value)).transpose();
+    let (wv, bv) = (value_of(&w)?, value_of(&b)?);
+    let given = match given {
+        Some([mean, var]) => Some([cast(&mean.value())?, cast(&var.value())?]),
+        None => None,
+    };
+    let given = given.as_ref().map(|[mean, var]| [mean, var]);
+    let Normalised { out, mean, rstd, var } =
+        compute(kind, &cast(&a.value)?, wv.as_ref(), bv.as_ref(), given, eps)?;
+    let mut inputs = vec![&a];
+    inputs.extend(&w);
+    inputs.extend(&b);
+    let y = record(out.cast(dtype)?, &inputs, |_| {
+        Op::Norm(NormOp {
+            kind,
+            input: a.clone(),
+            weight: w.clone(),
+            has_bias: b.is_some(),
+            eps,
+            mean: mean.clone(),
+            rstd: rstd.clone(),
+        })
+    });
+    Ok((y, var.map(|var| [mean, var].map(Tensor::from_value))))
+}
+
+/// Gradients of a normalisation: of the input, the weight and the bias.
+pub type NormGrads = [Option<Tensor>; 3];
+
+impl Tensor {
+    /// The gradients of input, weight and bias of `op`, this tensor being that of its output, by one fused kernel, not
+    /// recorded; each only if wanted.
+    ///
+    /// # Errors
+    /// `Shape` if this tensor has not the output's shape.
+    pub fn norm_backward(&self, op: &NormOp, wanted: [bool; 3]) -> Result<NormGrads> {
+        let full = op.mean.dtype;
+        let (grad, x) = (self.value().cast(full)?, op.input.value.cast(full)?);
+        ensure!(
+            grad.shape == x.shape,
+            Shape,
+            "{}: gradient {:?} for an output {:?}",
+            name(op),
+            grad.shape,
+            x.shape
+        );
+        let weight = op.weight.as_ref().map(|w| w.value.cast(full)).transpose()?;
+        let affine: usize = op.view().weight.iter().product();
+        let mut results: [Option<Value>; 3] = [None, None, None];
+        with_float!(name(op), full, T => {
+            let (g, x_data) = (grad.data::<T>()?, x.data::<T>()?);
+            let (m, r) = (op.mean.data::<T>()?, op.rstd.data::<T>()?);
+            let w = weight.as_ref().map(|w| w.data::<T>()).transpose()?;
+            let sizes = [x.numel(), affine, affine];
+            let mut buffers = [0, 1, 2].map(|i| wanted[i].then(|| Buf::<T>::zeroed(sizes[i])));
+            let [dx, dw, db] = &mut buffers;
+            let [dx, dw, db] = [dx, dw, db].map(|buffer| buffer.as_deref_mut());
+            if !x_data.is_empty() {
+                match op.kind {
+                    NormKind::Batch(shape) => batch_norm_backward(g, x_data, shape, m, r, w, dx, dw, db),
+                    NormKind::BatchInference(shape) => {
+                        batch_norm_inference_backward(g, x_data, shape, m, r, w, op.eps, dx, dw, db)
+                    }
+                    NormKind::Group(shape, groups) => group_norm_backward(g, x_data, m, r, w, shape, groups, dx, dw, db),
+                    NormKind::Layer([_, n]) => layer_norm_backward(g, x_data, m, r, w, n, dx, dw, db),
+                    NormKind::Rms([_, n]) => rms_norm_backward(g, x_data, r, w, n, dx, dw),
+                }
+            }
+            let shapes = [x.shape.clone(), Shape::new(&[affine]), Shape::new(&[affine])];
+            for ((result, buffer), shape) in results.iter_mut().zip(buffers).zip(shapes) {
+                *result = buffer.map(|buffer| Value::new(buffer, full, shape));
+            }
+        });
+        Ok(results.map(|value| value.map(Tensor::from_value)))
+    }
+}
+
+/// `[batch, channels, inner]` of an input with at least two dimensions.
+fn channels(op: &str, x: &Tensor) -> Result<[usize; 3]> {
+    let shape = x.shape();
+    ensure!(
+        shape.len() >= 2,
+        Shape,
+        "{op}: expected an input of at least 2 dimensions, got {shape:?}"
+    );
+    Ok([shape[0], shape[1], shape[2..].iter().product()])
+}
+
+fn check_per_channel(op: &str, channels: usize, tensors: [(&str, Option<&Tensor>); 4]) -> Result<()> {
+    for (what, tensor) in tensors {
+        if let Some(tensor) = tensor {
+            ensure!(
+                tensor.shape() == [channels],
+                Shape,
+                "{op}: expected a {what} [{channels}], got {:?}",
+                tensor.shape()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Running statistics of a batch or instance norm, one value per channel each.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningStats<'a> {
+    /// Means.
+    pub mean: &'a Tensor,
+    /// Variances, unbiased.
+    pub var: &'a Tensor,
+}
+
+impl RunningStats<'_> {
+    /// `running = (1 - momentum)·running + momentum·batch`, in place. `var` is biased and of `n` elements; the running
+    /// variance is unbiased.
+    fn update(&self, [mean, var]: &[Tensor; 2], n: usize, momentum: f64) -> Result<()> {
+        let unbiased = var.mul(n as f64 / (n as f64 - 1.0))?;
+        no_grad(|| {
+            for (running, batch) in [(self.mean, mean), (self.var, &unbiased)] {
+                let step = batch.to_dtype(running.dtype())?.mul(momentum)?;
+                running.mul_(1.0 - momentum)?.add_(&step)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What a batch or instance norm needs besides the input; the defaults are PyTorch's.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormOptions<'a> {
+    /// Running statistics: read in inference, updated in training.
+    pub running: Option<RunningStats<'a>>,
+    /// Factor per channel.
+    pub weight: Option<&'a Tensor>,
+    /// Summand per channel.
+    pub bias: Option<&'a Tensor>,
+    /// How much of the running statistics a batch replaces.
+    pub momentum: f64,
+    /// Added to variances.
+    pub eps: f64,
+}
+
+impl Default for BatchNormOptions<'_> {
+    fn default() -> Self {
+        BatchNormOptions {
+            running: None,
+            weight: None,
+            bias: None,
+            momentum: 0.1,
+            eps: 1e-5,
+        }
+    }
+}
+
+impl BatchNormOptions<'_> {
+    fn check(&self, op: &str, channels: usize) -> Result<()> {
+        check_per_channel(
+            op,
+            channels,
+            [
+                ("running mean", self.running.map(|r| r.mean)),
+                ("running variance", self.running.map(|r| r.var)),
+                ("weight", self.weight),
+                ("bias", self.bias),
+            ],
+        )
+    }
+
+    /// With the running statistics.
+    fn inference(&self, op: &str, x: &Tensor, shape: [usize; 3]) -> Result<Tensor> {
+        let Some(running) = self.running else {
+            bail!(
+                Value,
+                "{op}: running statistics are needed where those of the batch are not used"
+            )
+        };
+        let kind = NormKind::BatchInference(shape);
+        let given = Some([running.mean, running.var]);
+        Ok(normalise(op, kind, x, self.weight, self.bias, given, self.eps)?.0)
+    }
+}
+
+/// Batch norm (Ioffe & Szegedy, 2015): each channel normalised over batch and space, by the batch's own statistics in
+/// `training`, which also updates the running ones in place, else by the running ones.
+///
+/// # Shapes
+/// `[batch, channels, …]`, everything else `[channels]`.
+///
+/// # Errors
+/// `Shape` if ranks or sizes do not fit; `Value` for a single value per channel in training, or missing running
+/// statistics otherwise; `DType` unless the types are floating point ones and agree.
+pub fn batch_norm(x: &Tensor, training: bool, options: &BatchNormOptions<'_>) -> Result<Tensor> {
+    let op = "batch_norm";
+    let shape = channels(op, x)?;
+    let [batch, channels, inner] = shape;
+    options.check(op, channels)?;
+    if !training {
+        return options.inference(op, x, shape);
+    }
+    let n = batch * inner;
+    ensure!(
+        n != 1,
+        Value,
+        "{op}: expected more than 1 value per channel when training, got an input {:?}",
+        x.shape()
+    );
+    let kind = NormKind::Batch(shape);
+    let (y, statistics) = normalise(op, kind, x, options.weight, options.bias, None, options.eps)?;
+    if let (Some(running), Some(statistics), true) = (options.running, statistics, n > 0) {
+        running.update(&statistics, n, options.momentum)?;
+    }
+    Ok(y)
+}
+
+/// Instance norm (Ulyanov et al., 2016): each channel of each sample normalised over space, by its own statistics, or
+/// by the running ones unless `use_input_stats`.
+///
+/// # Shapes
+/// `[batch, channels, …]`, everything else `[channels]`.
+///
+/// # Errors
+/// As [`batch_norm`].
+pub fn instance_norm(x: &Tensor, use_input_stats: bool, options: &BatchNormOptions<'_>) -> Result<Tensor> {
+    let op = "instance_norm";
+    let shape = channels(op, x)?;
+    let [_, channels, inner] = shape;
+    options.check(op, channels)?;
+    if !use_input_stats {
+        return options.inference(op, x, shape);
+    }
+    ensure!(
+        inner != 1,
+        Value,
+        "{op}: expected more than 1 spatial element when training, got an input {:?}",
+        x.shape()
+    );
+    let kind = NormKind::Group(shape, channels.max(1));
+    let y = normalise(op, kind, x, options.weight, options.bias, None, options.eps)?.0;
+    if let Some(running) = options.running
+        && x.numel() > 0
+    {
+        running.update(&instance_statistics(x, shape)?, inner, options.momentum)?;
+    }
+    Ok(y)
+}
+
+/// Means and biased variances of each channel of each sample, averaged over the batch.
+fn instance_statistics(x: &Tensor, [batch, channels, inner]: [usize; 3]) -> Result<[Tensor; 2]> {
+    let full = if x.dtype().is_half() {
+        DType::F32
+    } else {
+        x.dtype()
+    };
+    let x = x.value().cast(full)?;
+    let shape = [batch * channels, inner];
+    let statistics = with_float!("instance_norm", full, T => {
+        let [mut mean, mut var] = [shape[0]; 2].map(Buf::<T>::take);
+        let view = View { data: x.data::<T>()?, shape: &shape, strides: &[inner, 1] };
+        var_mean(view, &[false, true], 0.0, &mut var, &mut mean);
+        [mean, var].map(|buffer| Value::new(buffer, full, Shape::new(&[batch, channels])))
+    });
+    let [mean, var] = statistics.map(|value| {
+        Tensor::from_value(value.summed(&[0])?.reshaped(Shape::new(&[channels]))?).div(batch as f64)
+    });
+    Ok([mean?, var?])
+}
+
+/// Group norm (Wu & He, 2018): the channels of a group of a sample normalised together over space.
+///
+/// # Shapes
+/// `[batch, channels, …]`, weight and bias `[channels]`.
+///
+/// # Errors
+/// `Shape` if ranks or sizes do not fit or the groups do not divide the channels; `Value` for a single value per group;
+/// `DType` unless the types are floating point ones and agree.
+pub fn group_norm(
+    x: &Tensor,
+    groups: usize,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<Tensor> {
+    let op = "group_norm";
+    let shape = channels(op, x)?;
+    let [batch, channels, inner] = shape;
+    ensure!(
+        groups > 0 && channels % groups == 0,
+        Shape,
+        "{op}: {channels} channels of {:?} do not divide into {groups} groups",
+        x.shape()
+    );
+    let affine = [("weight", weight), ("bias", bias), ("", None), ("", None)];
+    check_per_channel(op, channels, affine)?;
+    ensure!(
+        batch * (channels / groups) * inner != 1,
+        Value,
+        "{op}: expected more than 1 value per channel, got an input {:?} with {groups} groups",
+        x.shape()
+    );
+    Ok(normalise(op, NormKind::Group(shape, groups), x, weight, bias, None, eps)?.0)
+}
+
+/// `[rows, n]` of an input whose trailing dimensions are `normalized_shape`; weight and bias flattened.
+fn rows<'a>(
+    op: &str,
+    x: &Tensor,
+    normalized_shape: &[usize],
+    affine: [Option<&'a Tensor>; 2],
+) -> Result<([usize; 2], [Option<Tensor>; 2])> {
+    let shape = x.shape();
+    ensure!(
+        !normalized_shape.is_empty() && shape.ends_with(normalized_shape),
+        Shape,
+        "{op}: expected an input […, {normalized_shape:?}], got {shape:?}"
+    );
+    let n = normalized_shape.iter().product::<usize>();
+    let mut flat = [None, None];
+    for ((flat, tensor), what) in flat.iter_mut().zip(affine).zip(["weight", "bias"]) {
+        if let Some(tensor) = tensor {
+            ensure!(
+                tensor.shape() == normalized_shape,
+                Shape,
+                "{op}: expected a {what} {normalized_shape:?}, got {:?}",
+                tensor.shape()
+            );
+            *flat = Some(if tensor.rank() == 1 {
+                tensor.clone()
+            } else {
+                tensor.reshape(n)?
+            });
+        }
+    }
+    let rows = shape[..shape.len() - normalized_shape.len()].iter().product();
+    Ok(([rows, n], flat))
+}
+
+/// Layer norm (Ba et al., 2016): the trailing dimensions `normalized_shape` normalised together.
+///
+/// # Errors
+/// `Shape` if the input does not end in `normalized_shape` or weight or bias have another shape; `DType` unless the types
+/// are floating point ones and agree.
+pub fn layer_norm(
+    x: &Tensor,
+    normalized_shape: &[usize],
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<Tensor> {
+    let (shape, [weight, bias]) = rows("layer_norm", x, normalized_shape, [weight, bias])?;
+    let kind = NormKind::Layer(shape);
+    Ok(normalise("layer_norm", kind, x, weight.as_ref(), bias.as_ref(), None, eps)?.0)
+}
+
+/// RMS norm (Zhang & Sennrich, 2019): the trailing dimensions `normalized_shape` divided by their root mean square.
+/// Without `eps` the smallest step of the type at 1 is used.
+///
+/// # Errors
+/// As [`layer_norm`].
+pub fn rms_norm(
+    x: &Tensor,
+    normalized_shape: &[usize],
+    weight: Option<&Tensor>,
+    eps: Option<f64>,
+) -> Result<Tensor> {
+    let (shape, [weight, _]) = rows("rms_norm", x, normalized_shape, [weight, None])?;
+    let eps = eps.unwrap_or(match x.dtype() {
+        DType::F64 => f64::EPSILON,
+        _ => f32::EPSILON as f64, // half-width floats are computed in float32, with its epsilon
+    });
+    let kind = NormKind::Rms(shape);
+    Ok(normalise("rms_norm", kind, x, weight.as_ref(), None, None, eps)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(x: &Tensor, expected: &[f64]) {
+        let x = x.to_vec_f64().unwrap();
+        assert!(
+            x.len() == expected.len() && x.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9),
+            "{x:?}, expected {expected:?}"
+        );
+    }
+
+    #[test]
+    fn batch_norm_updates_running_statistics() {
+        let x = Tensor::new([[1.0f64], [3.0]]).unwrap();
+        let (mean, var) = (
+            Tensor::zeros(1, DType::F64).unwrap(),
+            Tensor::ones(1, DType::F64).unwrap(),
+        );
+        let options = BatchNormOptions {
+            running: Some(RunningStats {
+                mean: &mean,
+                var: &var,
+            }),
+            momentum: 0.5,
+            eps: 0.0,
+            ..BatchNormOptions::default()
+        };
+        close(&batch_norm(&x, true, &options).unwrap(), &[-1.0, 1.0]);
+        close(&mean, &[1.0]);
+        close(&var, &[1.5]);
+        close(
+            &batch_norm(&x, false, &options).unwrap(),
+            &[0.0, 2.0 / 1.5f64.sqrt()],
+        );
+        assert!(batch_norm(&x.narrow(0, 0, 1).unwrap(), true, &options).is_err());
+    }
+
+    #[test]
+    fn instance_norm_averages_the_batch_for_running_statistics() {
+        let x = Tensor::new([[[1.0f64, 3.0]], [[2.0, 6.0]]]).unwrap();
+        let (mean, var) = (
+            Tensor::zeros(1, DType::F64).unwrap(),
+            Tensor::zeros(1, DType::F64).unwrap(),
+        );
+        let options = BatchNormOptions {
+            running: Some(RunningStats {
+                mean: &mean,
+                var: &var,
+            }),
+            momentum: 1.0,
+            eps: 0.0,
+            ..BatchNormOptions::default()
+        };
+        close(
+            &instance_norm(&x, true, &options).unwrap(),
+            &[-1.0, 1.0, -1.0, 1.0],
+        );
+        close(&mean, &[3.0]);
+        close(&var, &[5.0]);
+    }
+
+    #[test]
+    fn rows_are_normalised() {
+        let x = Tensor::new([[3.0f64, 4.0], [1.0, 1.0]]).unwrap();
+        close(
+            &layer_norm(&x, &[2], None, None, 0.75).unwrap(),
+            &[-0.5, 0.5, 0.0, 0.0],
+        );
+        let r = 12.5f64.sqrt();
+        close(
+            &rms_norm(&x, &[2], None, Some(0.0)).unwrap(),
+            &[3.0 / r, 4.0 / r, 1.0, 1.0],
+        );
+        let error = layer_norm(&x, &[3], None, None, 1e-5).unwrap_err().to_string();
+        assert_eq!(error, "layer_norm: expected an input […, [3]], got [2, 2]");
+        assert!(group_norm(&x, 3, None, None, 1e-5).is_err());
+    }
+}
