@@ -289,6 +289,12 @@ impl Saved {
         &self.value
     }
 
+    /// Whether gradients reach this input.
+    #[inline]
+    pub(crate) fn is_tracked(&self) -> bool {
+        matches!(self.history, History::Input(_))
+    }
+
     /// The edge by which gradients reach this input.
     pub(crate) fn edge(&self) -> Option<Edge> {
         match &self.history {

@@ -22,7 +22,9 @@ mod matmul;
 mod norm;
 mod shape;
 mod slice;
+mod special;
 mod sum;
+mod ternary;
 mod unary;
 
 /// One gradient per input; `None` where there is none or none is needed.
@@ -84,6 +86,11 @@ pub(crate) fn one(grad: Tensor) -> Result<Grads> {
     Ok(smallvec![Some(grad)])
 }
 
+/// The gradient, but 0 where `mask` is true: also where the gradient itself is infinite or NaN.
+pub(crate) fn zero_where(mask: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    mask.where_cond(0.0, grad)
+}
+
 /// Applies the rule of `op`.
 pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
     match op {
@@ -91,6 +98,10 @@ pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
         Op::Custom(op) => custom::backward(op, cx),
         Op::Unary(op) => unary::backward(op, cx),
         Op::Binary(op) => binary::backward(op, cx),
+        Op::Ternary(op) => ternary::backward(op, cx),
+        Op::Where(op) => ternary::choice(op, cx),
+        Op::Special(op) => special::unary(op, cx),
+        Op::SpecialBinary(op) => special::binary(op, cx),
         Op::Cast(()) | Op::Expand(()) => one(cx.grad()?.clone()), // the engine casts and sums back
         Op::Reshape(()) => shape::reshape(cx),
         Op::Permute(op) => shape::permute(op, cx),

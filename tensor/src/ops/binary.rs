@@ -1,14 +1,16 @@
-//! Functions of two tensors' elements with broadcasting and type promotion: `add`, `mul`, `div`, …
+//! Functions of two tensors' elements with broadcasting and type promotion: `add`, `mul`, `div`, `pow`, `maximum`, …
+//!
+//! Each function exists as `function(lhs, rhs)`, where either side may be a number, and as a method of the left tensor.
 
 pub use flambeau_kernels::binary::{Binary, BinaryInt, Compare};
-use flambeau_kernels::binary::{binary, binary_in_place, binary_int};
+use flambeau_kernels::binary::{add_scaled_in_place, binary, binary_in_place, binary_int};
 use flambeau_kernels::unary::Unary;
 
 use crate::graph::{History, Op, Saved, record};
 use crate::ops::create::full_value;
 use crate::value::Value;
 use crate::{
-    DType, Error, Operand, Result, Scalar, Shape, Tensor, broadcast_shapes, result_type, with_float,
+    DType, Error, Operand, Result, Scalar, Shape, Tensor, bail, broadcast_shapes, ensure, result_type, with_float,
     with_integer,
 };
 
@@ -23,13 +25,48 @@ pub struct BinaryOp {
     pub rhs: Option<Saved>,
 }
 
-/// The function's name.
-pub(crate) fn name(_function: Binary) -> &'static str {
-    "binary"
+/// The function's name, as PyTorch has it.
+pub(crate) fn name(function: Binary) -> &'static str {
+    match function {
+        Binary::Add => "add",
+        Binary::Sub => "sub",
+        Binary::Mul => "mul",
+        Binary::Div | Binary::TruncDivide => "div",
+        Binary::FloorDivide => "floor_divide",
+        Binary::Remainder => "remainder",
+        Binary::Fmod => "fmod",
+        Binary::Pow => "pow",
+        Binary::Maximum => "maximum",
+        Binary::Minimum => "minimum",
+        Binary::Fmax => "fmax",
+        Binary::Fmin => "fmin",
+        Binary::Atan2 => "atan2",
+        Binary::Hypot => "hypot",
+        Binary::Copysign => "copysign",
+        Binary::NextAfter => "nextafter",
+        Binary::LogAddExp => "logaddexp",
+        Binary::LogAddExp2 => "logaddexp2",
+        Binary::Xlogy => "xlogy",
+        Binary::Xlog1py => "xlog1py",
+        Binary::Heaviside => "heaviside",
+    }
+}
+
+/// What a function of floats does with operands whose common type is no float.
+#[derive(Clone, Copy)]
+enum Integers {
+    /// The function of integers; bools are refused.
+    Numbers(BinaryInt),
+    /// The function of integers, also of bools as 0 and 1.
+    NumbersAndBools(BinaryInt),
+    /// Computed in the default floating point type.
+    AsFloats,
+    /// Refused.
+    Refused,
 }
 
 /// What an operation reads of an operand: a number becomes a 0-d value of the result's type.
-fn read(operand: &Operand<'_>, dtype: DType) -> Saved {
+pub(crate) fn read(operand: &Operand<'_>, dtype: DType) -> Saved {
     match operand {
         Operand::Tensor(t) => t.read(),
         Operand::Scalar(s) => Saved {
@@ -57,19 +94,24 @@ pub(crate) fn common_dtype(a: &Operand<'_>, b: &Operand<'_>) -> DType {
 }
 
 impl Value {
-    /// `function(self, rhs)` of two values of one floating point type.
-    pub(crate) fn zip(&self, op: &str, function: Binary, rhs: &Value) -> Result<Value> {
-        if self.dtype.is_half() {
-            return self
-                .cast(DType::F32)?
-                .zip(op, function, &rhs.cast(DType::F32)?)?
-                .cast(self.dtype);
+    /// `function(self, rhs)`, as `dtype`. Both have that type, or it is a half-precision type and they are wider.
+    #[inline]
+    pub(crate) fn zip(&self, op: &str, function: Binary, rhs: &Value, dtype: DType) -> Result<Value> {
+        if dtype.is_half() {
+            let (a, b) = (self.cast_view(DType::F32)?, rhs.cast_view(DType::F32)?);
+            return a.zip(op, function, &b, DType::F32)?.cast(dtype);
         }
-        let (a, b, shape) = broadcast(op, self, rhs)?;
-        with_float!(op, self.dtype, T => {
-            let (a, b) = (a.view::<T>()?, b.view::<T>()?);
-            Ok(Value::build::<T>(self.dtype, shape, |out| binary(function, a, b, out)))
-        })
+        let compute = |a: &Value, b: &Value, shape: Shape| {
+            with_float!(op, dtype, T => {
+                let (a, b) = (a.view::<T>()?, b.view::<T>()?);
+                Ok(Value::build::<T>(dtype, shape, |out| binary(function, a, b, out)))
+            })
+        };
+        if self.shape == rhs.shape {
+            return compute(self, rhs, self.shape.clone());
+        }
+        let shape = broadcast_shapes(op, &[&self.shape, &rhs.shape])?;
+        compute(&self.expanded(&shape), &rhs.expanded(&shape), shape)
     }
 
     /// `function(self, rhs)` of two values of one integer type.
@@ -86,7 +128,7 @@ impl Value {
 }
 
 /// Both values expanded to their common shape.
-fn broadcast(op: &str, a: &Value, b: &Value) -> Result<(Value, Value, Shape)> {
+pub(crate) fn broadcast(op: &str, a: &Value, b: &Value) -> Result<(Value, Value, Shape)> {
     if a.shape == b.shape {
         return Ok((a.clone(), b.clone(), a.shape.clone()));
     }
@@ -94,11 +136,25 @@ fn broadcast(op: &str, a: &Value, b: &Value) -> Result<(Value, Value, Shape)> {
     Ok((a.expanded(&shape), b.expanded(&shape), shape))
 }
 
-/// Which operands the gradient rule of a function reads: (lhs, rhs).
-fn rule_reads(function: Binary) -> (bool, bool) {
+/// Which operands are kept for the gradient rule of a function, given which ones are tracked: (lhs, rhs).
+fn rule_reads(function: Binary, lhs_tracked: bool, rhs_tracked: bool) -> (bool, bool) {
     match function {
         Binary::Add | Binary::Sub => (false, false),
-        _ => (true, true),
+        Binary::FloorDivide | Binary::TruncDivide | Binary::Heaviside | Binary::NextAfter => (false, false),
+        Binary::Mul => (rhs_tracked, lhs_tracked),
+        Binary::Div | Binary::Remainder | Binary::Fmod => (rhs_tracked, true),
+        Binary::Pow
+        | Binary::Maximum
+        | Binary::Minimum
+        | Binary::Fmax
+        | Binary::Fmin
+        | Binary::Atan2
+        | Binary::Hypot
+        | Binary::Copysign
+        | Binary::LogAddExp
+        | Binary::LogAddExp2
+        | Binary::Xlogy
+        | Binary::Xlog1py => (true, true),
     }
 }
 
@@ -110,13 +166,17 @@ pub(crate) fn float_binary(
     b: &Operand<'_>,
     dtype: DType,
 ) -> Result<Tensor> {
-    let (mut x, mut y) = (read(a, dtype), read(b, dtype));
+    // A number beside half-precision tensors is not rounded to their type before it is used, as in PyTorch.
+    let number = if dtype.is_half() { DType::F32 } else { dtype };
+    let (mut x, mut y) = (read(a, number), read(b, number));
     for operand in [&mut x, &mut y] {
-        operand.value = operand.value.cast_view(dtype)?;
+        if operand.value.dtype != dtype && operand.value.dtype != number {
+            operand.value = operand.value.cast(dtype)?;
+        }
     }
-    let value = x.value.zip(op, function, &y.value)?;
+    let value = x.value.zip(op, function, &y.value, dtype)?;
     Ok(record(value, &[&x, &y], |_| {
-        let (reads_lhs, reads_rhs) = rule_reads(function);
+        let (reads_lhs, reads_rhs) = rule_reads(function, x.is_tracked(), y.is_tracked());
         Op::Binary(BinaryOp {
             function,
             lhs: reads_lhs.then(|| x.clone()),
@@ -155,161 +215,463 @@ pub(crate) fn integer_binary(
     Ok(Tensor::from_value(value))
 }
 
-impl Tensor {
-    fn arithmetic<'a>(
-        &'a self,
-        op: &'static str,
-        float: Binary,
-        integer: BinaryInt,
-        rhs: Operand<'a>,
-    ) -> Result<Tensor> {
-        let lhs = Operand::Tensor(self);
-        let dtype = common_dtype(&lhs, &rhs);
-        if dtype.is_float() {
-            float_binary(op, float, &lhs, &rhs, dtype)
-        } else {
-            integer_binary(op, integer, &lhs, &rhs, dtype)
-        }
+/// `function` of two operands in their common type.
+#[inline]
+fn combine(
+    op: &'static str,
+    function: Binary,
+    integers: Integers,
+    lhs: &Operand<'_>,
+    rhs: &Operand<'_>,
+) -> Result<Tensor> {
+    let dtype = common_dtype(lhs, rhs);
+    if dtype.is_float() {
+        return float_binary(op, function, lhs, rhs, dtype);
     }
+    match integers {
+        Integers::NumbersAndBools(function) => integer_binary(op, function, lhs, rhs, dtype),
+        Integers::Numbers(function) if dtype != DType::Bool => integer_binary(op, function, lhs, rhs, dtype),
+        Integers::AsFloats => float_binary(op, function, lhs, rhs, DType::DEFAULT),
+        Integers::Numbers(_) => bail!(DType, "{op}: not defined for two bool operands"),
+        Integers::Refused => bail!(DType, "{op}: expected floating point operands, got {dtype}"),
+    }
+}
 
+/// Declares functions of two operands as `name(lhs, rhs)`, as a method and as a method in place.
+macro_rules! functions {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident, $in_place:ident => $function:ident, $integers:ident $( ( $integer:ident ) )?;
+    )*) => { $(
+        $(#[$doc])*
+        /// Either side may be a number.
+        ///
+        /// # Errors
+        /// `Broadcast` if the shapes don't broadcast; `DType` for element types that the function is not defined for;
+        /// `Value` for an integer division by zero.
+        pub fn $name<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
+            let integers = Integers::$integers $( (BinaryInt::$integer) )?;
+            combine(stringify!($name), Binary::$function, integers, &lhs.into(), &rhs.into())
+        }
+
+        impl Tensor {
+            $(#[$doc])*
+            ///
+            /// # Errors
+            #[doc = concat!("As [`", stringify!($name), "`].")]
+            pub fn $name<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
+                $name(self, rhs)
+            }
+
+            #[doc = concat!("[`Tensor::", stringify!($name), "`] in place.")]
+            ///
+            /// # Errors
+            #[doc = concat!("As [`Tensor::", stringify!($name), "`];")]
+            /// `Shape` if the result would not fit; `DType` if it can't be cast; `Autograd` for a leaf that requires a
+            /// gradient.
+            pub fn $in_place<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<&Tensor> {
+                self.in_place(stringify!($in_place), Binary::$function, rhs.into(), |x, y| $name(x, y))
+            }
+        }
+    )* };
+}
+
+functions! {
+    /// The quotient rounded towards negative infinity (Python's `//`).
+    floor_divide, floor_divide_ => FloorDivide, Numbers(FloorDivide);
+    /// The quotient rounded towards zero (`div(rounding_mode="trunc")`).
+    trunc_divide, trunc_divide_ => TruncDivide, Numbers(TruncDivide);
+    /// The remainder with the sign of the divisor (Python's `%`).
+    remainder, remainder_ => Remainder, Numbers(Remainder);
+    /// The remainder with the sign of the dividend (C's `fmod`).
+    fmod, fmod_ => Fmod, Numbers(Fmod);
+    /// The greater of two; NaN if one is.
+    maximum, maximum_ => Maximum, NumbersAndBools(Maximum);
+    /// The lesser of two; NaN if one is.
+    minimum, minimum_ => Minimum, NumbersAndBools(Minimum);
+    /// The greater of two; the other if one is NaN.
+    fmax, fmax_ => Fmax, NumbersAndBools(Maximum);
+    /// The lesser of two; the other if one is NaN.
+    fmin, fmin_ => Fmin, NumbersAndBools(Minimum);
+    /// The angle of the point `(rhs, lhs)`, in radians.
+    atan2, atan2_ => Atan2, AsFloats;
+    /// `√(lhs² + rhs²)` without overflow.
+    hypot, hypot_ => Hypot, Refused;
+    /// `|lhs|` with the sign of `rhs`.
+    copysign, copysign_ => Copysign, AsFloats;
+    /// The next float after `lhs` in the direction of `rhs`.
+    nextafter, nextafter_ => NextAfter, Refused;
+    /// `log(exp(lhs) + exp(rhs))` without overflow.
+    logaddexp, logaddexp_ => LogAddExp, Refused;
+    /// `log2(2^lhs + 2^rhs)` without overflow.
+    logaddexp2, logaddexp2_ => LogAddExp2, Refused;
+    /// `lhs·log(rhs)`; 0 where `lhs` is 0 and `rhs` is not NaN.
+    xlogy, xlogy_ => Xlogy, AsFloats;
+    /// `lhs·log(1 + rhs)`; 0 where `lhs` is 0 and `rhs` is not NaN.
+    xlog1py, xlog1py_ => Xlog1py, AsFloats;
+}
+
+/// The sum of two operands, either of which may be a number.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast.
+pub fn add<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
+    match (lhs.into(), rhs.into()) {
+        (Operand::Tensor(t), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Tensor(t)) if t.dtype().is_float() => {
+            t.unary("add", Unary::AddScalar(s.to_f64()))
+        }
+        (lhs, rhs) => combine("add", Binary::Add, Integers::NumbersAndBools(BinaryInt::Add), &lhs, &rhs),
+    }
+}
+
+/// The difference of two operands, either of which may be a number.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast; `DType` if one is bool, unless it is a number beside a tensor that is not.
+pub fn sub<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
+    let (lhs, rhs) = (lhs.into(), rhs.into());
+    let bools = [&lhs, &rhs].iter().any(|operand| operand.dtype() == DType::Bool);
+    ensure!(!bools, DType, "sub: bools can't be subtracted; use logical_xor or logical_not");
+    match (lhs, rhs) {
+        (Operand::Tensor(t), Operand::Scalar(s)) if t.dtype().is_float() => {
+            t.unary("sub", Unary::AddScalar(-s.to_f64()))
+        }
+        (Operand::Scalar(s), Operand::Tensor(t)) if t.dtype().is_float() => {
+            t.unary("sub", Unary::RsubScalar(s.to_f64()))
+        }
+        (lhs, rhs) => combine("sub", Binary::Sub, Integers::Numbers(BinaryInt::Sub), &lhs, &rhs),
+    }
+}
+
+/// The product of two operands, either of which may be a number.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast.
+pub fn mul<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
+    match (lhs.into(), rhs.into()) {
+        (Operand::Tensor(t), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Tensor(t)) if t.dtype().is_float() => {
+            t.unary("mul", Unary::MulScalar(s.to_f64()))
+        }
+        (lhs, rhs) => combine("mul", Binary::Mul, Integers::NumbersAndBools(BinaryInt::Mul), &lhs, &rhs),
+    }
+}
+
+/// The quotient of two operands, either of which may be a number; of integers in the default floating point type.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast.
+pub fn div<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
+    match (lhs.into(), rhs.into()) {
+        (Operand::Tensor(t), Operand::Scalar(s)) if t.dtype().is_float() => {
+            t.unary("div", Unary::DivScalar(s.to_f64()))
+        }
+        (Operand::Scalar(s), Operand::Tensor(t)) if t.dtype().is_float() => {
+            t.unary("div", Unary::RdivScalar(s.to_f64()))
+        }
+        (lhs, rhs) => combine("div", Binary::Div, Integers::AsFloats, &lhs, &rhs),
+    }
+}
+
+/// `lhs` to the power `rhs`, either of which may be a number.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast; `DType` for two bools; `Value` for integers to a negative number.
+pub fn pow<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
+    match (lhs.into(), rhs.into()) {
+        (Operand::Tensor(base), Operand::Scalar(s)) if base.dtype().is_float() => {
+            base.unary("pow", power(s.to_f64()))
+        }
+        (Operand::Scalar(s), Operand::Tensor(exponent)) if exponent.dtype().is_float() => {
+            exponent.unary("pow", Unary::RpowScalar(s.to_f64()))
+        }
+        (Operand::Tensor(base), Operand::Scalar(Scalar::Int(exponent))) if exponent < 0 => {
+            bail!(
+                Value,
+                "pow: integers can't be raised to a negative integer power, got {} and {exponent}",
+                base.dtype()
+            )
+        }
+        (lhs, rhs) => combine("pow", Binary::Pow, Integers::Numbers(BinaryInt::Pow), &lhs, &rhs),
+    }
+}
+
+/// `x^exponent` in its cheapest form: the powers that PyTorch singles out, too.
+fn power(exponent: f64) -> Unary {
+    match exponent {
+        1.0 => Unary::MulScalar(1.0),
+        2.0 => Unary::Square,
+        3.0 => Unary::Cube,
+        0.5 => Unary::Sqrt,
+        -0.5 => Unary::Rsqrt,
+        -1.0 => Unary::Reciprocal,
+        -2.0 => Unary::ReciprocalSquare,
+        exponent => Unary::PowScalar(exponent),
+    }
+}
+
+/// `lhs` to the power `rhs`, always computed as `float64`.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast.
+pub fn float_power<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
+    let double = |operand: Operand<'_>| match operand {
+        Operand::Tensor(tensor) => tensor.to_dtype(DType::F64),
+        Operand::Scalar(scalar) => Ok(Tensor::scalar(scalar.to_f64())),
+    };
+    let (lhs, rhs) = (double(lhs.into())?, double(rhs.into())?);
+    pow(&lhs, &rhs)
+}
+
+/// 0 where `lhs < 0`, `rhs` where it is 0, 1 where it is greater; 0 for NaN.
+///
+/// # Errors
+/// `DType` if the types differ; `Broadcast` if the shapes don't broadcast.
+pub fn heaviside(lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+    let (a, b) = (lhs.dtype(), rhs.dtype());
+    ensure!(a == b, DType, "heaviside: operands of one type expected, got {a} and {b}");
+    let integers = Integers::NumbersAndBools(BinaryInt::Heaviside);
+    combine("heaviside", Binary::Heaviside, integers, &lhs.into(), &rhs.into())
+}
+
+/// How a quotient is rounded (`rounding_mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Towards zero.
+    Trunc,
+    /// Towards negative infinity.
+    Floor,
+}
+
+/// The quotient of two operands, rounded (`div(rounding_mode=…)`).
+///
+/// # Errors
+/// As [`floor_divide`].
+pub fn div_rounded<'a, 'b>(
+    lhs: impl Into<Operand<'a>>,
+    rhs: impl Into<Operand<'b>>,
+    rounding: Rounding,
+) -> Result<Tensor> {
+    match rounding {
+        Rounding::Trunc => trunc_divide(lhs, rhs),
+        Rounding::Floor => floor_divide(lhs, rhs),
+    }
+}
+
+/// Declares methods that call the function of the same name, and their forms in place.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident, $in_place:ident => $function:ident;)*) => {
+        impl Tensor { $(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            #[doc = concat!("As [`", stringify!($name), "`].")]
+            pub fn $name<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
+                $name(self, rhs)
+            }
+
+            #[doc = concat!("[`Tensor::", stringify!($name), "`] in place.")]
+            ///
+            /// # Errors
+            #[doc = concat!("As [`Tensor::", stringify!($name), "`];")]
+            /// `Shape` if the result would not fit; `DType` if it can't be cast; `Autograd` for a leaf that requires a
+            /// gradient.
+            pub fn $in_place<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<&Tensor> {
+                self.in_place(stringify!($in_place), Binary::$function, rhs.into(), |x, y| $name(x, y))
+            }
+        )* }
+    };
+}
+
+methods! {
     /// The sum of this and another tensor or number.
-    ///
-    /// # Errors
-    /// `Broadcast` if the shapes don't broadcast.
-    pub fn add<'a>(&'a self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
-        match rhs.into() {
-            Operand::Scalar(s) if is_full_float(self.dtype()) => {
-                self.unary("add", Unary::AddScalar(s.to_f64()))
-            }
-            rhs => self.arithmetic("add", Binary::Add, BinaryInt::Add, rhs),
-        }
-    }
-
+    add, add_ => Add;
     /// The difference of this and another tensor or number.
-    ///
-    /// # Errors
-    /// `Broadcast` if the shapes don't broadcast; `DType` for two bool tensors.
-    pub fn sub<'a>(&'a self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
-        let rhs = rhs.into();
-        let dtype = common_dtype(&Operand::Tensor(self), &rhs);
-        crate::ensure!(
-            dtype != DType::Bool,
-            DType,
-            "sub: bools can't be subtracted; use logical_xor or logical_not"
-        );
-        self.arithmetic("sub", Binary::Sub, BinaryInt::Sub, rhs)
-    }
-
+    sub, sub_ => Sub;
     /// The product of this and another tensor or number.
-    ///
-    /// # Errors
-    /// `Broadcast` if the shapes don't broadcast.
-    pub fn mul<'a>(&'a self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
-        match rhs.into() {
-            Operand::Scalar(s) if is_full_float(self.dtype()) => {
-                self.unary("mul", Unary::MulScalar(s.to_f64()))
-            }
-            rhs => self.arithmetic("mul", Binary::Mul, BinaryInt::Mul, rhs),
-        }
-    }
-
+    mul, mul_ => Mul;
     /// The quotient of this and another tensor or number; of integers in the default floating point type.
+    div, div_ => Div;
+    /// This tensor to the power of another tensor or number.
+    pow, pow_ => Pow;
+}
+
+impl Tensor {
+    /// `rhs - self`.
+    ///
+    /// # Errors
+    /// As [`sub`].
+    pub fn rsub<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
+        sub(rhs, self)
+    }
+
+    /// `self^rhs`, always computed as `float64`.
     ///
     /// # Errors
     /// `Broadcast` if the shapes don't broadcast.
-    pub fn div<'a>(&'a self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
-        let (lhs, rhs) = (Operand::Tensor(self), rhs.into());
-        let dtype = common_dtype(&lhs, &rhs).to_float();
-        float_binary("div", Binary::Div, &lhs, &rhs, dtype)
+    pub fn float_power<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
+        float_power(self, rhs)
     }
 
-    /// Adds another tensor or number in place.
+    /// 0 where the element is negative, that of `values` where it is 0, 1 where it is greater; 0 for NaN.
     ///
     /// # Errors
-    /// As [`Tensor::add`]; `Shape` if the result would not fit; `Autograd` for a leaf that requires a gradient.
-    pub fn add_<'a>(&'a self, rhs: impl Into<Operand<'a>>) -> Result<&'a Tensor> {
-        self.in_place("add_", Binary::Add, rhs.into(), |x, y| x.add(y))
+    /// As [`heaviside`].
+    pub fn heaviside(&self, values: &Tensor) -> Result<Tensor> {
+        heaviside(self, values)
     }
 
-    /// Subtracts another tensor or number in place.
+    /// `self + alpha·rhs` (`add(alpha=…)`).
     ///
     /// # Errors
-    /// As [`Tensor::add_`].
-    pub fn sub_<'a>(&'a self, rhs: impl Into<Operand<'a>>) -> Result<&'a Tensor> {
-        self.in_place("sub_", Binary::Sub, rhs.into(), |x, y| x.sub(y))
+    /// As [`Tensor::add`]; `Value` for a fractional `alpha` and an integer result.
+    pub fn add_scaled<'a>(&self, rhs: impl Into<Operand<'a>>, alpha: impl Into<Scalar>) -> Result<Tensor> {
+        let rhs = rhs.into();
+        let scaled = scaled("add", self, &rhs, alpha.into())?;
+        self.add(scaled.as_ref().map_or(rhs, Operand::from))
     }
 
-    /// Multiplies by another tensor or number in place.
+    /// `self - alpha·rhs` (`sub(alpha=…)`).
     ///
     /// # Errors
-    /// As [`Tensor::add_`].
-    pub fn mul_<'a>(&'a self, rhs: impl Into<Operand<'a>>) -> Result<&'a Tensor> {
-        self.in_place("mul_", Binary::Mul, rhs.into(), |x, y| x.mul(y))
+    /// As [`Tensor::sub`]; `Value` for a fractional `alpha` and an integer result.
+    pub fn sub_scaled<'a>(&self, rhs: impl Into<Operand<'a>>, alpha: impl Into<Scalar>) -> Result<Tensor> {
+        let rhs = rhs.into();
+        let scaled = scaled("sub", self, &rhs, alpha.into())?;
+        self.sub(scaled.as_ref().map_or(rhs, Operand::from))
     }
 
-    /// Divides by another tensor or number in place.
+    /// [`Tensor::add_scaled`] in place: one fused pass where nothing is recorded.
     ///
     /// # Errors
-    /// As [`Tensor::add_`]; `DType` for integer tensors, whose quotients are floats.
-    pub fn div_<'a>(&'a self, rhs: impl Into<Operand<'a>>) -> Result<&'a Tensor> {
-        self.in_place("div_", Binary::Div, rhs.into(), |x, y| x.div(y))
+    /// As [`Tensor::add_`]; `Value` for a fractional `alpha` and an integer result.
+    pub fn add_scaled_<'a>(&self, rhs: impl Into<Operand<'a>>, alpha: impl Into<Scalar>) -> Result<&Tensor> {
+        let (rhs, alpha) = (rhs.into(), alpha.into());
+        match self.readable_beside("add_", &rhs)? {
+            None => self.replace("add_", self.add_scaled(rhs, alpha)?),
+            Some(other) => {
+                with_float!("add_", self.dtype(), T => {
+                    let view = other.view::<T>()?;
+                    self.write::<T, _>("add_", |own| add_scaled_in_place(own, view, alpha.to_f64()))?;
+                });
+                Ok(self)
+            }
+        }
     }
 
     /// Writes straight to the tensor's memory where nothing is recorded and types agree; else computes beside and
     /// replaces.
     fn in_place<'a>(
-        &'a self,
+        &self,
         op: &'static str,
         function: Binary,
         rhs: Operand<'a>,
-        beside: impl FnOnce(&'a Tensor, Operand<'a>) -> Result<Tensor>,
-    ) -> Result<&'a Tensor> {
+        beside: impl FnOnce(&Tensor, Operand<'a>) -> Result<Tensor>,
+    ) -> Result<&Tensor> {
+        match self.readable_beside(op, &rhs)? {
+            None => self.replace(op, beside(self, rhs)?),
+            Some(other) => {
+                with_float!(op, self.dtype(), T => {
+                    let view = other.view::<T>()?;
+                    self.write::<T, _>(op, |own| binary_in_place(function, own, view))?;
+                });
+                Ok(self)
+            }
+        }
+    }
+
+    /// The right operand of an operation that may write straight to this tensor's memory, in its shape and type; `None`
+    /// where it may not: something is recorded, or the types ask for another way.
+    fn readable_beside(&self, op: &str, rhs: &Operand<'_>) -> Result<Option<Value>> {
         let dtype = self.dtype();
         let untracked = !crate::is_grad_enabled() || (!self.is_tracked() && !rhs.is_tracked());
-        if !untracked || !is_full_float(dtype) || common_dtype(&Operand::Tensor(self), &rhs) != dtype {
-            return self.replace(op, beside(self, rhs)?);
+        let full = matches!(dtype, DType::F32 | DType::F64);
+        if !untracked || !full || common_dtype(&Operand::Tensor(self), rhs) != dtype {
+            return Ok(None);
         }
-        let other = read(&rhs, dtype).value.cast_view(dtype)?;
+        let other = read(rhs, dtype).value.cast_view(dtype)?;
         let shape = broadcast_shapes(op, &[self.shape(), &other.shape])?;
-        crate::ensure!(
+        ensure!(
             shape == *self.shape(),
             Shape,
             "{op}: the result {shape:?} does not fit {:?}",
             self.shape()
         );
-        let other = other.expanded(&shape);
-        with_float!(op, dtype, T => {
-            let view = other.view::<T>()?;
-            self.write::<T, _>(op, |own| binary_in_place(function, own, view))?;
-        });
-        Ok(self)
+        Ok(Some(other.expanded(&shape)))
     }
 }
 
-/// `float32` or `float64`, which kernels compute in directly.
-fn is_full_float(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::F64)
-}
-
-/// `number - tensor`.
-pub(crate) fn scalar_minus(lhs: Scalar, rhs: &Tensor) -> Result<Tensor> {
-    let (lhs, rhs) = (Operand::Scalar(lhs), Operand::Tensor(rhs));
-    let dtype = common_dtype(&lhs, &rhs);
-    if dtype.is_float() {
-        float_binary("sub", Binary::Sub, &lhs, &rhs, dtype)
-    } else {
-        integer_binary("sub", BinaryInt::Sub, &lhs, &rhs, dtype)
+/// `alpha·rhs`; `None` where `alpha` is 1.
+fn scaled(op: &str, lhs: &Tensor, rhs: &Operand<'_>, alpha: Scalar) -> Result<Option<Tensor>> {
+    if alpha.to_f64() == 1.0 {
+        return Ok(None);
+    }
+    let whole = !common_dtype(&Operand::Tensor(lhs), rhs).is_float();
+    ensure!(
+        !(whole && matches!(alpha, Scalar::Float(_))),
+        Value,
+        "{op}: alpha must be an integer for integer operands, got {alpha:?}"
+    );
+    match rhs {
+        Operand::Tensor(rhs) => rhs.mul(alpha).map(Some),
+        Operand::Scalar(rhs) => mul(*rhs, alpha).map(Some),
     }
 }
 
-/// `number / tensor`.
-pub(crate) fn scalar_over(lhs: Scalar, rhs: &Tensor) -> Result<Tensor> {
-    let (lhs, rhs) = (Operand::Scalar(lhs), Operand::Tensor(rhs));
-    float_binary(
-        "div",
-        Binary::Div,
-        &lhs,
-        &rhs,
-        common_dtype(&lhs, &rhs).to_float(),
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ints(x: Result<Tensor>) -> Vec<i64> {
+        x.unwrap().to_dtype(DType::I64).unwrap().to_vec().unwrap()
+    }
+
+    #[test]
+    fn numbers_stand_on_either_side() {
+        let x = Tensor::new([1.0f32, 4.0]).unwrap();
+        assert_eq!(sub(1, &x).unwrap().to_vec::<f32>().unwrap(), [0.0, -3.0]);
+        assert_eq!(div(2.0, &x).unwrap().to_vec::<f32>().unwrap(), [2.0, 0.5]);
+        assert_eq!(pow(2, &x).unwrap().to_vec::<f32>().unwrap(), [2.0, 16.0]);
+        assert_eq!(remainder(-3, &x).unwrap().to_vec::<f32>().unwrap(), [0.0, 1.0]);
+        assert_eq!(x.rsub(1.0).unwrap().to_vec::<f32>().unwrap(), [0.0, -3.0]);
+    }
+
+    #[test]
+    fn integers_and_bools_follow_pytorch() {
+        let (a, flags) = (Tensor::new([7i64, -7]).unwrap(), Tensor::new([true, false]).unwrap());
+        assert_eq!(ints(a.floor_divide(2)), [3, -4]);
+        assert_eq!(ints(a.trunc_divide(2)), [3, -3]);
+        assert_eq!(a.div(2).unwrap().to_vec::<f32>().unwrap(), [3.5, -3.5]);
+        assert_eq!(ints(a.pow(2)), [49, 49]);
+        assert_eq!(a.pow(0.5).unwrap().dtype(), DType::F32);
+        assert_eq!(ints(flags.maximum(&flags)), [1, 0]);
+        assert_eq!(flags.add(&flags).unwrap().dtype(), DType::Bool);
+        assert!(matches!(a.floor_divide(0), Err(Error::Value(_))));
+        assert!(matches!(a.pow(-1), Err(Error::Value(_))));
+        assert!(matches!(flags.sub(&a), Err(Error::DType(_))));
+        assert!(matches!(flags.remainder(&flags), Err(Error::DType(_))));
+        assert!(matches!(a.hypot(&a), Err(Error::DType(_))));
+        let bytes = Tensor::new([200u8]).unwrap();
+        assert_eq!(ints(bytes.add(100)), [44]);
+        assert_eq!(ints(bytes.add(300)), [244]);
+    }
+
+    #[test]
+    fn alpha_scales_the_right_operand() {
+        let (x, y) = (Tensor::new([1.0f32, 2.0]).unwrap(), Tensor::new([10.0f32, 20.0]).unwrap());
+        assert_eq!(x.add_scaled(&y, 2.0).unwrap().to_vec::<f32>().unwrap(), [21.0, 42.0]);
+        assert_eq!(x.sub_scaled(&y, 2.0).unwrap().to_vec::<f32>().unwrap(), [-19.0, -38.0]);
+        x.add_scaled_(&y, -1).unwrap();
+        assert_eq!(x.to_vec::<f32>().unwrap(), [-9.0, -18.0]);
+        let whole = Tensor::new([1i64]).unwrap();
+        assert!(matches!(whole.add_scaled(&whole, 1.5), Err(Error::Value(_))));
+    }
+
+    #[test]
+    fn half_precision_rounds_once() {
+        let x = Tensor::new([1.0f32]).unwrap().to_dtype(DType::F16).unwrap();
+        let y = x.div(3.0).unwrap();
+        assert_eq!(y.dtype(), DType::F16);
+        assert_eq!(y.to_vec::<half::f16>().unwrap(), [half::f16::from_f32(1.0 / 3.0)]);
+        assert_eq!(x.float_power(2).unwrap().dtype(), DType::F64);
+    }
 }

@@ -5,9 +5,13 @@
 //! variant of [`Op`] with exactly what its gradient rule reads.
 
 pub mod attention;
+pub mod activation;
 pub mod binary;
+pub mod bitwise;
 pub mod cast;
 pub mod conv;
+pub mod compare;
+pub mod complex;
 pub mod create;
 pub mod custom;
 pub mod dropout;
@@ -22,9 +26,12 @@ pub mod multi_head_attention;
 pub mod norm;
 pub mod pad;
 pub mod pool;
+pub mod pointwise;
 pub mod shape;
 pub mod slice;
+pub mod special;
 pub mod sum;
+pub mod ternary;
 pub mod unary;
 
 use crate::tensor::Leaf;
@@ -73,6 +80,14 @@ ops! {
     Unary(unary::UnaryOp) = |op| unary::name(op.function);
     /// A function of two broadcast tensors' elements.
     Binary(binary::BinaryOp) = |op| binary::name(op.function);
+    /// A function of three broadcast tensors' elements.
+    Ternary(ternary::TernaryOp) = |op| ternary::name(op.function);
+    /// Elements of one tensor where a condition holds, of another elsewhere.
+    Where(ternary::WhereOp) = |_| "where";
+    /// A special function of each element.
+    Special(special::SpecialOp) = |op| special::unary_name(op.function);
+    /// A special function of two broadcast tensors' elements.
+    SpecialBinary(special::SpecialBinaryOp) = |op| special::binary_name(op.function);
     /// Another element type.
     Cast(()) = |_| "to";
     /// The same elements in the same order in another shape.
