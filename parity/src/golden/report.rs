@@ -7,7 +7,7 @@ use flambeau_tensor::{Error, Result};
 
 use super::case::{Case, Outcome};
 use super::file::CaseFile;
-use super::random;
+use super::{promo, random};
 use crate::registry;
 
 /// What to run.
@@ -95,6 +95,7 @@ pub fn run(directories: &[PathBuf], options: &Options) -> Result<BTreeMap<String
         }
         match group.as_str() {
             "ops" => run_ops(&path, &stem, report.entry(group).or_default())?,
+            "promo" => promo::run(&path, &stem, report.entry(group).or_default())?,
             "random" => random::run(&path, &stem, report.entry(group).or_default())?,
             _ => {}
         }

@@ -2,9 +2,26 @@
 
 use crate::registry::Entry;
 
+mod activation;
 mod core;
 mod nn;
 mod nn_spatial;
+mod pointwise;
+mod special;
 
 /// All tables.
-pub(crate) const ALL: &[&[Entry]] = &[core::TABLE, nn::TABLE, nn_spatial::TABLE];
+pub(crate) const ALL: &[&[Entry]] = &[
+    activation::PLAIN,
+    activation::TABLE,
+    core::TABLE,
+    nn::TABLE,
+    nn_spatial::TABLE,
+    pointwise::BINARY,
+    pointwise::CASTS,
+    pointwise::REFLECTED,
+    pointwise::TABLE,
+    pointwise::UNARY,
+    special::POLYNOMIALS,
+    special::TABLE,
+    special::UNARY,
+];

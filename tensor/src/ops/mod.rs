@@ -4,14 +4,14 @@
 //! are composites of few primitives; a primitive exists where a composite would be slower or less accurate, and is one
 //! variant of [`Op`] with exactly what its gradient rule reads.
 
-pub mod attention;
 pub mod activation;
+pub mod attention;
 pub mod binary;
 pub mod bitwise;
 pub mod cast;
-pub mod conv;
 pub mod compare;
 pub mod complex;
+pub mod conv;
 pub mod create;
 pub mod custom;
 pub mod dropout;
