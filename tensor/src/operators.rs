@@ -4,7 +4,8 @@
 //! Operators are sugar for short programs: they panic where the method of the same meaning returns an error.
 
 use std::ops::{
-    Add, AddAssign, BitAnd, BitOr, BitXor, Div, DivAssign, Mul, MulAssign, Neg, Not, Rem, Shl, Shr, Sub, SubAssign,
+    Add, AddAssign, BitAnd, BitOr, BitXor, Div, DivAssign, Mul, MulAssign, Neg, Not, Rem, Shl, Shr, Sub,
+    SubAssign,
 };
 
 use crate::ops::{binary, bitwise};

@@ -109,6 +109,9 @@ impl Value {
     #[inline]
     pub(crate) fn data<T: Stored>(&self) -> Result<&[T]> {
         let all = self.buffer.as_slice::<T>()?;
+        if self.numel() == 0 {
+            return Ok(&[]); // whatever the offset, which may lie beyond an empty buffer
+        }
         let end = if self.is_contiguous() {
             self.offset + self.numel()
         } else {

@@ -46,11 +46,17 @@ pub(super) fn backward(op: &BinaryOp, cx: &Context<'_>) -> Result<Grads> {
         // The left one is taken where they are equal or the right one is NaN.
         Binary::Fmax => {
             let taken = a()?.ge(&b()?)?.logical_or(&b()?.isnan()?)?;
-            (lhs(&|| taken.where_cond(grad, 0.0))?, rhs(&|| zero_where(&taken, grad))?)
+            (
+                lhs(&|| taken.where_cond(grad, 0.0))?,
+                rhs(&|| zero_where(&taken, grad))?,
+            )
         }
         Binary::Fmin => {
             let taken = a()?.le(&b()?)?.logical_or(&b()?.isnan()?)?;
-            (lhs(&|| taken.where_cond(grad, 0.0))?, rhs(&|| zero_where(&taken, grad))?)
+            (
+                lhs(&|| taken.where_cond(grad, 0.0))?,
+                rhs(&|| zero_where(&taken, grad))?,
+            )
         }
         Binary::Atan2 => {
             let (a, b) = (a()?, b()?);
@@ -61,7 +67,10 @@ pub(super) fn backward(op: &BinaryOp, cx: &Context<'_>) -> Result<Grads> {
         Binary::Hypot => {
             let (a, b) = (a()?, b()?);
             let length = a.hypot(&b)?;
-            (lhs(&|| grad.mul(&a.div(&length)?))?, rhs(&|| grad.mul(&b.div(&length)?))?)
+            (
+                lhs(&|| grad.mul(&a.div(&length)?))?,
+                rhs(&|| grad.mul(&b.div(&length)?))?,
+            )
         }
         Binary::Copysign => (
             lhs(&|| grad.mul(&a()?.sgn()?)?.mul(&b()?.ones_like()?.copysign(&b()?)?))?,

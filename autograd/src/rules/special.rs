@@ -52,7 +52,10 @@ pub(super) fn unary(op: &SpecialOp, cx: &Context<'_>) -> Result<Grads> {
             grad.mul(&y.sub(&falling)?)?
         }
         SpecialUnary::SphericalBesselJ0 => grad.mul(&sine_quotient_slope(&x, &y)?)?,
-        SpecialUnary::AiryAi => bail!(Autograd, "backward of special_airy_ai: it has no gradient, as in PyTorch"),
+        SpecialUnary::AiryAi => bail!(
+            Autograd,
+            "backward of special_airy_ai: it has no gradient, as in PyTorch"
+        ),
         SpecialUnary::Entr => grad.mul(&x.log()?.add(1.0)?.neg()?)?,
         SpecialUnary::Logit(eps) => logit(&x, grad, eps)?,
         SpecialUnary::Sinc => {

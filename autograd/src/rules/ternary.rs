@@ -32,7 +32,15 @@ pub(super) fn backward(op: &TernaryOp, cx: &Context<'_>) -> Result<Grads> {
 
 pub(super) fn choice(op: &WhereOp, cx: &Context<'_>) -> Result<Grads> {
     let (grad, condition) = (cx.grad()?, cx.tensor(&op.condition));
-    let first = if cx.needs(0) { Some(condition.where_cond(grad, 0.0)?) } else { None };
-    let second = if cx.needs(1) { Some(zero_where(&condition, grad)?) } else { None };
+    let first = if cx.needs(0) {
+        Some(condition.where_cond(grad, 0.0)?)
+    } else {
+        None
+    };
+    let second = if cx.needs(1) {
+        Some(zero_where(&condition, grad)?)
+    } else {
+        None
+    };
     Ok(smallvec![first, second])
 }

@@ -65,14 +65,20 @@ fn derivative(op: &UnaryOp, grad: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         Unary::LogSigmoid => grad.mul(&x()?.neg()?.sigmoid()?),
         Unary::Relu => zero_where(&y()?.le(0.0)?, grad),
         Unary::LeakyRelu(slope) => x()?.gt(0.0)?.where_cond(grad, &grad.mul(slope)?),
-        Unary::Elu { alpha, scale, input_scale } => elu(&x()?, grad, [alpha, scale, input_scale]),
+        Unary::Elu {
+            alpha,
+            scale,
+            input_scale,
+        } => elu(&x()?, grad, [alpha, scale, input_scale]),
         Unary::Gelu => gelu(&x()?, grad),
         Unary::GeluTanh => gelu_tanh(&x()?, grad),
         Unary::Silu => silu(&x()?, grad),
         Unary::Mish => mish(&x()?, grad),
         Unary::Softplus { beta, threshold } => {
             let scaled = x()?.mul(beta)?;
-            scaled.gt(threshold)?.where_cond(grad, &grad.mul(&scaled.sigmoid()?)?)
+            scaled
+                .gt(threshold)?
+                .where_cond(grad, &grad.mul(&scaled.sigmoid()?)?)
         }
         Unary::Hardtanh(min, max) => {
             let x = x()?;
@@ -84,7 +90,9 @@ fn derivative(op: &UnaryOp, grad: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         }
         Unary::Hardsigmoid => {
             let x = x()?;
-            x.gt(-3.0)?.logical_and(&x.lt(3.0)?)?.where_cond(&grad.div(6.0)?, 0.0)
+            x.gt(-3.0)?
+                .logical_and(&x.lt(3.0)?)?
+                .where_cond(&grad.div(6.0)?, 0.0)
         }
         Unary::Hardswish => {
             let x = x()?;
@@ -119,7 +127,11 @@ fn sigmoid_slope(y: &Tensor) -> Result<Tensor> {
 /// The gradient of `base^x` with respect to `x`.
 fn power_of(base: f64, grad: &Tensor, x: &Tensor) -> Result<Tensor> {
     let slope = grad.mul(&flambeau_tensor::ops::binary::pow(base, x)?.mul(base.ln())?)?;
-    if base == 0.0 { zero_where(&x.ge(0.0)?, &slope) } else { Ok(slope) }
+    if base == 0.0 {
+        zero_where(&x.ge(0.0)?, &slope)
+    } else {
+        Ok(slope)
+    }
 }
 
 /// Of the exponential branch, positive inputs are cut off: it would overflow there, and `0·∞` is no zero.
@@ -132,7 +144,11 @@ fn elu(x: &Tensor, grad: &Tensor, [alpha, scale, input_scale]: [f64; 3]) -> Resu
 /// `Φ(x) + x·φ(x)` with the normal distribution's function and density.
 fn gelu(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let distribution = x.mul(FRAC_1_SQRT_2)?.erf()?.add(1.0)?.mul(0.5)?;
-    let density = x.square()?.mul(-0.5)?.exp()?.mul(0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2)?;
+    let density = x
+        .square()?
+        .mul(-0.5)?
+        .exp()?
+        .mul(0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2)?;
     grad.mul(&distribution.add(&x.mul(&density)?)?)
 }
 

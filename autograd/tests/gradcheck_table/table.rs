@@ -19,6 +19,7 @@ use flambeau_tensor::ops::norm::{
 };
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, avg_pool2d, max_pool1d};
+use flambeau_tensor::ops::{binary, special};
 use flambeau_tensor::{DType, Result, Tensor, bail};
 
 use super::Row;
@@ -49,11 +50,62 @@ pub(super) const ROWS: &[Row] = rows! {
     scalars [[2, 3]] |x| x[0].add(1.5)?.mul(-0.5)?.sub(2.0)?.div(3.0);
     custom [[2, 3]] |x| Ok(apply(Arc::new(Cube), &[&x[0]])?.remove(0));
     cast [[2, 3]] |x| x[0].mul(&x[0])?.to_dtype(DType::F64)?.to_dtype(DType::F64)?.mul(&widened(&x[0])?);
+    abs [[2, 3]] |x| x[0].abs();
+    powers [[2, 3]] positive |x| x[0].pow(1.7)?.add(&x[0].pow(3.0)?)?.add(&x[0].pow(-2.0)?)?.add(&x[0].rsqrt()?);
+    reciprocal [[2, 3]] positive |x| x[0].reciprocal()?.add(&binary::div(2.0, &x[0])?)?.add(&binary::pow(3.0, &x[0])?);
+    exponentials [[2, 3]] |x| x[0].exp2()?.add(&x[0].expm1()?)?.add(&x[0].square()?);
+    logarithms [[2, 3]] positive |x| x[0].log2()?.add(&x[0].log10()?)?.mul(&x[0].log1p()?);
+    trigonometry [[2, 3]] |x| x[0].tan()?.mul(&x[0].atan()?);
+    inverses [[2, 3]] |x| unit(&x[0])?.asin()?.mul(&unit(&x[0])?.acos()?)?.add(&unit(&x[0])?.atanh()?);
+    hyperbolic [[2, 3]] |x| x[0].sinh()?.mul(&x[0].cosh()?)?.add(&x[0].asinh()?);
+    acosh [[2, 3]] positive |x| x[0].add(1.0)?.acosh();
+    errors [[2, 3]] |x| x[0].erf()?.add(&x[0].mul(0.5)?.erfc()?);
+    frac [[2, 3]] |x| x[0].frac()?.mul(&x[0]);
+    clamp [[2, 3]] |x| x[0].clamp(Some((-0.4).into()), Some(0.6.into()))?.mul(&x[0]);
+    // Activations.
+    rectifiers [[2, 3]] |x| x[0].relu()?.add(&x[0].leaky_relu(0.1)?)?.add(&x[0].threshold(0.2, 0.1)?)?.mul(&x[0]);
+    elu [[2, 3]] |x| x[0].elu(0.7)?.add(&x[0].celu(1.3)?)?.mul(&x[0].selu()?);
+    gelu [[2, 3]] |x| x[0].gelu();
+    gelu_tanh [[2, 3]] |x| x[0].gelu_tanh();
+    silu [[2, 3]] |x| x[0].silu();
+    mish [[2, 3]] |x| x[0].mish();
+    softplus [[2, 3]] |x| x[0].softplus(1.5, 20.0)?.mul(&x[0].logsigmoid()?);
+    hard [[2, 3]] |x| x[0].hardtanh(-0.5, 0.7)?.add(&x[0].hardsigmoid()?)?.add(&x[0].hardswish()?)?.mul(&x[0]);
+    shrinks [[2, 3]] |x| x[0].hardshrink(0.2)?.add(&x[0].softshrink(0.3)?)?.mul(&x[0].tanhshrink()?);
+    softsign [[2, 3]] |x| x[0].softsign();
+    prelu [[2, 3], [3]] |x| x[0].prelu(&x[1]);
+    glu [[2, 4]] |x| x[0].glu(-1);
+    // Special functions.
+    gamma [[2, 3]] positive |x| x[0].lgamma()?.add(&x[0].digamma()?)?.add(&x[0].polygamma(2)?);
+    mvlgamma [[2, 3]] positive |x| x[0].add(1.0)?.mvlgamma(3);
+    normal [[2, 3]] |x| x[0].ndtr()?.add(&x[0].log_ndtr()?)?.add(&unit(&x[0])?.erfinv()?)?.add(&x[0].erfcx()?);
+    ndtri [[2, 3]] |x| x[0].sigmoid()?.ndtri()?.add(&x[0].sigmoid()?.logit(None)?);
+    bessel [[2, 3]] positive |x| x[0].bessel_j0()?.add(&x[0].bessel_j1()?)?.add(&x[0].bessel_y0()?)?.mul(&x[0].bessel_y1()?);
+    modified_bessel [[2, 3]] positive |x| x[0].i0()?.add(&x[0].i1()?)?.add(&x[0].i0e()?)?.add(&x[0].i1e()?);
+    modified_bessel_k [[2, 3]] positive |x| x[0].modified_bessel_k0()?.add(&x[0].modified_bessel_k1()?);
+    scaled_bessel_k [[2, 3]] positive |x| x[0].scaled_modified_bessel_k0()?.add(&x[0].scaled_modified_bessel_k1()?);
+    quotients [[2, 3]] |x| x[0].sinc()?.add(&x[0].spherical_bessel_j0()?)?.add(&x[0].exp()?.entr()?);
+    igamma [[2, 3]] positive |x| Tensor::full((), 1.5, DType::F64)?.igamma(&x[0]);
+    zeta [[2, 3]] positive |x| special::zeta(2.5, &x[0]);
     // Functions of two tensors, broadcast on either side, and of one tensor twice.
     add [[2, 3], [3]] |x| x[0].add(&x[1]);
     sub [[2, 1], [2, 3]] |x| x[0].sub(&x[1]);
     mul [[2, 1, 3], [4, 1]] |x| x[0].mul(&x[1]);
     div [[2, 3], [1, 3]] positive |x| x[0].div(&x[1]);
+    pow [[2, 3], [3]] positive |x| x[0].pow(&x[1]);
+    extremes [[2, 3], [3]] |x| x[0].maximum(&x[1])?.mul(&x[0].fmin(&x[1])?)?.add(&x[0].minimum(&x[1])?.fmax(&x[1])?);
+    remainders [[2, 3], [3]] positive |x| x[0].remainder(&x[1])?.mul(&x[0].fmod(&x[1])?);
+    angles [[2, 3], [3]] positive |x| x[0].atan2(&x[1])?.add(&x[0].hypot(&x[1])?)?.mul(&x[0].copysign(&x[1])?);
+    sums_of_exponentials [[2, 3], [3]] |x| x[0].logaddexp(&x[1])?.add(&x[0].logaddexp2(&x[1])?);
+    xlogy [[2, 3], [3]] positive |x| x[0].xlogy(&x[1])?.add(&x[0].xlog1py(&x[1])?);
+    ldexp [[2, 3], [3]] |x| x[0].ldexp(&x[1]);
+    // Functions of three tensors.
+    where_cond [[2, 3], [3]] |x| x[0].detach().gt(0.0)?.where_cond(&x[0].exp()?, &x[1].mul(&x[1])?);
+    clamp_tensors [[2, 3], [3], [2, 1]] |x| x[0].clamp(Some((&x[1]).into()), Some((&x[2]).into()))?.mul(&x[0]);
+    addcmul [[2, 3], [3], [2, 1]] |x| x[0].addcmul(&x[1], &x[2], 0.5);
+    addcdiv [[2, 3], [3], [2, 1]] positive |x| x[0].addcdiv(&x[1], &x[2], 0.5);
+    lerp [[2, 3], [3], [2, 1]] |x| x[0].lerp(&x[1], &x[2]);
+    polar [[2, 3], [3]] |x| flambeau_tensor::ops::complex::polar(&x[0], &x[1])?.complex_mul(&x[0].unsqueeze(-1)?.expand([2, 3, 2])?);
     twice [[2, 3]] |x| x[0].mul(&x[0])?.add(&x[0]);
     // Shapes.
     reshape [[2, 6]] |x| x[0].reshape((3, 4))?.exp();
@@ -119,6 +171,11 @@ pub(super) const ROWS: &[Row] = rows! {
         scaled_dot_product_attention(&x[0], &x[1], &x[2], &SdpaOptions { is_causal: true, ..SdpaOptions::default() })
     };
 };
+
+/// `x` brought between -1 and 1.
+fn unit(x: &Tensor) -> Result<Tensor> {
+    x.tanh()?.mul(0.9)
+}
 
 /// `x` through `float32` would lose digits; through no other type can a `float64` go and come back, so the cast is
 /// recorded by adding a `float32` zero made from it.

@@ -27,7 +27,9 @@ pub(super) fn run(path: &Path, stem: &str, report: &mut GroupReport) -> Result<(
     });
     run.table(&json, "tensor_zerodim", |names| {
         let [a, b] = pair(names)?;
-        Ok(Json::from(result_type([&one(a)?, &one(b)?.reshape(())?], &[]).name()))
+        Ok(Json::from(
+            result_type([&one(a)?, &one(b)?.reshape(())?], &[]).name(),
+        ))
     });
     run.table(&json, "tensor_scalar", |names| {
         let [a, b] = pair(names)?;
@@ -66,7 +68,9 @@ impl Run<'_> {
     /// Compares the table of whole operations; those that the registry has not are unknown.
     fn operations(&mut self, json: &Json) {
         for (key, expected) in entries(json, "ops") {
-            let Some((name, types)) = key.split_once('(') else { continue };
+            let Some((name, types)) = key.split_once('(') else {
+                continue;
+            };
             let function = torch_name(name);
             if !registry::knows(function) {
                 if !self.report.unknown.iter().any(|n| n == name) {
@@ -75,7 +79,11 @@ impl Run<'_> {
                 continue;
             }
             self.report.known_names.insert(name.to_string());
-            self.count(key, expected, result_of(name, function, types.trim_end_matches(')')));
+            self.count(
+                key,
+                expected,
+                result_of(name, function, types.trim_end_matches(')')),
+            );
         }
     }
 

@@ -46,8 +46,12 @@ pub(super) const TABLE: &[Entry] = &[
     ("nn.functional.leaky_relu", |a| {
         activate(a, 2, |a, x| x.leaky_relu(a.float(1, "negative_slope", 0.01)?))
     }),
-    ("nn.functional.elu", |a| activate(a, 2, |a, x| x.elu(a.float(1, "alpha", 1.0)?))),
-    ("nn.functional.celu", |a| activate(a, 2, |a, x| x.celu(a.float(1, "alpha", 1.0)?))),
+    ("nn.functional.elu", |a| {
+        activate(a, 2, |a, x| x.elu(a.float(1, "alpha", 1.0)?))
+    }),
+    ("nn.functional.celu", |a| {
+        activate(a, 2, |a, x| x.celu(a.float(1, "alpha", 1.0)?))
+    }),
     ("nn.functional.gelu", |a| {
         let (x, approximate) = (a.tensor(0, "input")?, a.opt_str(1, "approximate")?);
         match approximate.as_deref() {
@@ -61,7 +65,9 @@ pub(super) const TABLE: &[Entry] = &[
         out(x.softplus(a.float(1, "beta", 1.0)?, a.float(2, "threshold", 20.0)?)?)
     }),
     ("nn.functional.hardtanh", |a| {
-        activate(a, 3, |a, x| x.hardtanh(a.float(1, "min_val", -1.0)?, a.float(2, "max_val", 1.0)?))
+        activate(a, 3, |a, x| {
+            x.hardtanh(a.float(1, "min_val", -1.0)?, a.float(2, "max_val", 1.0)?)
+        })
     }),
     ("nn.functional.hardshrink", |a| {
         let x = a.tensor(0, "input")?;
@@ -72,9 +78,13 @@ pub(super) const TABLE: &[Entry] = &[
         out(x.softshrink(a.float(1, "lambd", 0.5)?)?)
     }),
     ("nn.functional.threshold", |a| {
-        activate(a, 3, |a, x| x.threshold(a.scalar(1, "threshold")?, a.scalar(2, "value")?))
+        activate(a, 3, |a, x| {
+            x.threshold(a.scalar(1, "threshold")?, a.scalar(2, "value")?)
+        })
     }),
-    ("nn.functional.prelu", |a| out(a.tensor(0, "input")?.prelu(&a.tensor(1, "weight")?)?)),
+    ("nn.functional.prelu", |a| {
+        out(a.tensor(0, "input")?.prelu(&a.tensor(1, "weight")?)?)
+    }),
     ("nn.functional.glu", |a| {
         let x = a.tensor(0, "input")?;
         out(x.glu(a.int(1, "dim", -1)? as isize)?)
@@ -83,7 +93,9 @@ pub(super) const TABLE: &[Entry] = &[
         activate(a, 4, |a, x| {
             let (lower, upper) = (a.float(1, "lower", 1.0 / 8.0)?, a.float(2, "upper", 1.0 / 3.0)?);
             if a.bool(3, "training", false)? {
-                let slopes = Tensor::rand(x.shape(), x.dtype())?.mul(upper - lower)?.add(lower)?;
+                let slopes = Tensor::rand(x.shape(), x.dtype())?
+                    .mul(upper - lower)?
+                    .add(lower)?;
                 x.rrelu_with_noise(&slopes)
             } else {
                 x.rrelu(lower, upper)

@@ -23,7 +23,6 @@ macro_rules! of_two {
         }),)*]
     };
 }
-pub(super) use of_two;
 
 /// Functions of one tensor.
 pub(super) const UNARY: &[Entry] = of_one! {
@@ -167,7 +166,11 @@ fn scaled_sum(a: &mut Args, names: [&str; 2], negative: bool) -> Result<Output> 
         Either::Tensor(x) => x,
         Either::Scalar(x) => Tensor::full((), x, x.default_dtype())?,
     };
-    out(if negative { x.sub_scaled(y.operand(), alpha)? } else { x.add_scaled(y.operand(), alpha)? })
+    out(if negative {
+        x.sub_scaled(y.operand(), alpha)?
+    } else {
+        x.add_scaled(y.operand(), alpha)?
+    })
 }
 
 /// `div` with its rounding mode.
@@ -177,7 +180,10 @@ fn divide(a: &mut Args) -> Result<Output> {
         None => return out(binary::div(x.operand(), y.operand())?),
         Some("floor") => binary::Rounding::Floor,
         Some("trunc") => binary::Rounding::Trunc,
-        Some(other) => bail!(Value, "div: rounding_mode must be None, 'trunc' or 'floor', got '{other}'"),
+        Some(other) => bail!(
+            Value,
+            "div: rounding_mode must be None, 'trunc' or 'floor', got '{other}'"
+        ),
     };
     out(binary::div_rounded(x.operand(), y.operand(), rounding)?)
 }
@@ -197,7 +203,10 @@ fn bound(a: &mut Args, position: usize, name: &str) -> Result<Option<Either>> {
 fn clamp(a: &mut Args) -> Result<Output> {
     let x = a.tensor(0, "input")?;
     let (min, max) = (bound(a, 1, "min")?, bound(a, 2, "max")?);
-    out(x.clamp(min.as_ref().map(Either::operand), max.as_ref().map(Either::operand))?)
+    out(x.clamp(
+        min.as_ref().map(Either::operand),
+        max.as_ref().map(Either::operand),
+    )?)
 }
 
 /// `value` in `addcmul` and `addcdiv`.
@@ -314,8 +323,12 @@ pub(super) const TABLE: &[Entry] = &[
         let (x, y) = (a.operand(0, "input")?, a.operand(1, "exponent")?);
         out(binary::float_power(x.operand(), y.operand())?)
     }),
-    ("heaviside", |a| out(a.tensor(0, "input")?.heaviside(&a.tensor(1, "values")?)?)),
-    ("ldexp", |a| out(a.tensor(0, "input")?.ldexp(&a.tensor(1, "other")?)?)),
+    ("heaviside", |a| {
+        out(a.tensor(0, "input")?.heaviside(&a.tensor(1, "values")?)?)
+    }),
+    ("ldexp", |a| {
+        out(a.tensor(0, "input")?.ldexp(&a.tensor(1, "other")?)?)
+    }),
     ("frexp", |a| out(a.tensor(0, "input")?.frexp()?)),
     ("round", |a| {
         let (x, decimals) = (a.tensor(0, "input")?, a.opt_int(1, "decimals")?);
@@ -326,7 +339,11 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("nan_to_num", |a| {
         let x = a.tensor(0, "input")?;
-        let (nan, posinf, neginf) = (a.opt_float(1, "nan")?, a.opt_float(2, "posinf")?, a.opt_float(3, "neginf")?);
+        let (nan, posinf, neginf) = (
+            a.opt_float(1, "nan")?,
+            a.opt_float(2, "posinf")?,
+            a.opt_float(3, "neginf")?,
+        );
         out(x.nan_to_num(nan, posinf, neginf)?)
     }),
     ("clamp", clamp),
@@ -345,15 +362,27 @@ pub(super) const TABLE: &[Entry] = &[
         out(condition.where_cond(x.operand(), y.operand())?)
     }),
     ("lerp", |a| {
-        let (x, end, weight) = (a.tensor(0, "input")?, a.tensor(1, "end")?, a.operand(2, "weight")?);
+        let (x, end, weight) = (
+            a.tensor(0, "input")?,
+            a.tensor(1, "end")?,
+            a.operand(2, "weight")?,
+        );
         out(x.lerp(&end, weight.operand())?)
     }),
     ("addcmul", |a| {
-        let (x, y, z) = (a.tensor(0, "input")?, a.tensor(1, "tensor1")?, a.tensor(2, "tensor2")?);
+        let (x, y, z) = (
+            a.tensor(0, "input")?,
+            a.tensor(1, "tensor1")?,
+            a.tensor(2, "tensor2")?,
+        );
         out(x.addcmul(&y, &z, value(a)?)?)
     }),
     ("addcdiv", |a| {
-        let (x, y, z) = (a.tensor(0, "input")?, a.tensor(1, "tensor1")?, a.tensor(2, "tensor2")?);
+        let (x, y, z) = (
+            a.tensor(0, "input")?,
+            a.tensor(1, "tensor1")?,
+            a.tensor(2, "tensor2")?,
+        );
         out(x.addcdiv(&y, &z, value(a)?)?)
     }),
     ("isclose", |a| {
@@ -364,7 +393,9 @@ pub(super) const TABLE: &[Entry] = &[
         let (x, y, rtol, atol, equal_nan) = isclose(a)?;
         out(Arg::Bool(x.allclose(&y, rtol, atol, equal_nan)?))
     }),
-    ("equal", |a| out(Arg::Bool(a.tensor(0, "input")?.equal(&a.tensor(1, "other")?)?))),
+    ("equal", |a| {
+        out(Arg::Bool(a.tensor(0, "input")?.equal(&a.tensor(1, "other")?)?))
+    }),
     ("isin", |a| {
         let (x, set) = (a.operand(0, "elements")?, a.operand(1, "test_elements")?);
         a.bool(usize::MAX, "assume_unique", false)?;
@@ -373,11 +404,19 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("isreal", |a| {
         let (x, is_complex) = a.maybe_complex(0, "input")?;
-        out(if is_complex { x.imag()?.eq(0.0)? } else { x.isreal()? })
+        out(if is_complex {
+            x.imag()?.eq(0.0)?
+        } else {
+            x.isreal()?
+        })
     }),
     ("angle", |a| {
         let (x, is_complex) = a.maybe_complex(0, "input")?;
-        out(if is_complex { x.complex_angle()? } else { x.angle()? })
+        out(if is_complex {
+            x.complex_angle()?
+        } else {
+            x.angle()?
+        })
     }),
     ("real", |a| {
         let (x, is_complex) = a.maybe_complex(0, "input")?;
@@ -385,22 +424,38 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("imag", |a| match a.maybe_complex(0, "input")? {
         (x, true) => out(x.imag()?),
-        (x, false) => bail!(Unsupported, "imag: a real tensor of {} has no imaginary part", x.dtype()),
+        (x, false) => bail!(
+            Unsupported,
+            "imag: a real tensor of {} has no imaginary part",
+            x.dtype()
+        ),
     }),
     ("conj", conj),
     ("conj_physical", conj),
     ("resolve_conj", |a| same(a, false)),
     ("resolve_neg", |a| same(a, false)),
-    ("complex", |a| complex(parts::complex(&a.tensor(0, "real")?, &a.tensor(1, "imag")?)?)),
-    ("polar", |a| complex(parts::polar(&a.tensor(0, "abs")?, &a.tensor(1, "angle")?)?)),
+    ("complex", |a| {
+        complex(parts::complex(&a.tensor(0, "real")?, &a.tensor(1, "imag")?)?)
+    }),
+    ("polar", |a| {
+        complex(parts::polar(&a.tensor(0, "abs")?, &a.tensor(1, "angle")?)?)
+    }),
     ("view_as_real", |a| match a.maybe_complex(0, "input")? {
         (x, true) => out(x),
-        (x, false) => bail!(DType, "view_as_real: expected a complex tensor, got {}", x.dtype()),
+        (x, false) => bail!(
+            DType,
+            "view_as_real: expected a complex tensor, got {}",
+            x.dtype()
+        ),
     }),
     ("view_as_complex", |a| {
         let x = a.tensor(0, "input")?;
         if x.shape().last() != Some(&2) {
-            bail!(Shape, "view_as_complex: the last dimension must be 2, got {:?}", x.shape());
+            bail!(
+                Shape,
+                "view_as_complex: the last dimension must be 2, got {:?}",
+                x.shape()
+            );
         }
         complex(x)
     }),
@@ -415,7 +470,9 @@ pub(super) const TABLE: &[Entry] = &[
         complex(parts::from_real(&x.double()?)?)
     }),
     ("to", to),
-    ("type_as", |a| out(a.tensor(0, "self")?.type_as(&a.tensor(1, "other")?)?)),
+    ("type_as", |a| {
+        out(a.tensor(0, "self")?.type_as(&a.tensor(1, "other")?)?)
+    }),
     ("item", item),
     ("alias_copy", |a| same(a, true)),
     ("clone", |a| same(a, true)),

@@ -90,13 +90,21 @@ fn logit(a: &mut Args) -> Result<Output> {
 
 /// The rest.
 pub(super) const TABLE: &[Entry] = &[
-    ("igamma", |a| out(a.tensor(0, "input")?.igamma(&a.tensor(1, "other")?)?)),
-    ("igammac", |a| out(a.tensor(0, "input")?.igammac(&a.tensor(1, "other")?)?)),
+    ("igamma", |a| {
+        out(a.tensor(0, "input")?.igamma(&a.tensor(1, "other")?)?)
+    }),
+    ("igammac", |a| {
+        out(a.tensor(0, "input")?.igammac(&a.tensor(1, "other")?)?)
+    }),
     ("logit", logit),
     ("mvlgamma", mvlgamma),
     ("polygamma", polygamma),
-    ("special.gammainc", |a| out(a.tensor(0, "input")?.igamma(&a.tensor(1, "other")?)?)),
-    ("special.gammaincc", |a| out(a.tensor(0, "input")?.igammac(&a.tensor(1, "other")?)?)),
+    ("special.gammainc", |a| {
+        out(a.tensor(0, "input")?.igamma(&a.tensor(1, "other")?)?)
+    }),
+    ("special.gammaincc", |a| {
+        out(a.tensor(0, "input")?.igammac(&a.tensor(1, "other")?)?)
+    }),
     ("special.logit", logit),
     ("special.multigammaln", mvlgamma),
     ("special.polygamma", polygamma),

@@ -92,7 +92,11 @@ impl Tensor {
     pub fn hardtanh(&self, min: f64, max: f64) -> Result<Tensor> {
         ensure!(min <= max, Value, "hardtanh: min {min} is greater than max {max}");
         self.refuse_bool("hardtanh")?;
-        self.unary_of_numbers("hardtanh", Unary::Hardtanh(min, max), UnaryInt::Clamp(min as i64, max as i64))
+        self.unary_of_numbers(
+            "hardtanh",
+            Unary::Hardtanh(min, max),
+            UnaryInt::Clamp(min as i64, max as i64),
+        )
     }
 
     /// `x` if positive, else `negative_slope·x` (PyTorch's default: 0.01).
@@ -111,7 +115,14 @@ impl Tensor {
     pub fn elu(&self, alpha: f64) -> Result<Tensor> {
         self.expect_float("elu")?;
         let (scale, input_scale) = (1.0, 1.0);
-        self.unary("elu", Unary::Elu { alpha, scale, input_scale })
+        self.unary(
+            "elu",
+            Unary::Elu {
+                alpha,
+                scale,
+                input_scale,
+            },
+        )
     }
 
     /// `max(0, x) + min(0, alpha·(exp(x/alpha) - 1))` (PyTorch's default: 1).
@@ -122,7 +133,14 @@ impl Tensor {
         self.expect_float("celu")?;
         ensure!(alpha != 0.0, Value, "celu: alpha is 0");
         let (scale, input_scale) = (1.0, 1.0 / alpha);
-        self.unary("celu", Unary::Elu { alpha, scale, input_scale })
+        self.unary(
+            "celu",
+            Unary::Elu {
+                alpha,
+                scale,
+                input_scale,
+            },
+        )
     }
 
     /// `log(1 + exp(beta·x))/beta`, and `x` itself where `beta·x > threshold` (PyTorch's defaults: 1 and 20).
@@ -149,7 +167,11 @@ impl Tensor {
     /// `DType` unless the tensor is of a floating point type; `Value` if `lambda` is negative.
     pub fn softshrink(&self, lambda: f64) -> Result<Tensor> {
         self.expect_float("softshrink")?;
-        ensure!(lambda >= 0.0, Value, "softshrink: lambda must not be negative, got {lambda}");
+        ensure!(
+            lambda >= 0.0,
+            Value,
+            "softshrink: lambda must not be negative, got {lambda}"
+        );
         self.unary("softshrink", Unary::Softshrink(lambda))
     }
 
@@ -240,7 +262,11 @@ impl Tensor {
     /// `DType` unless the tensor is of a floating point type; `Value` if `lower > upper`.
     pub fn rrelu(&self, lower: f64, upper: f64) -> Result<Tensor> {
         self.expect_float("rrelu")?;
-        ensure!(lower <= upper, Value, "rrelu: lower {lower} is greater than upper {upper}");
+        ensure!(
+            lower <= upper,
+            Value,
+            "rrelu: lower {lower} is greater than upper {upper}"
+        );
         self.unary("rrelu", Unary::LeakyRelu((lower + upper) / 2.0))
     }
 
@@ -253,7 +279,8 @@ impl Tensor {
         self.expect_float("rrelu")?;
         let (own, other) = (self.shape(), slopes.shape());
         ensure!(own == other, Shape, "rrelu: slopes {other:?} for input {own:?}");
-        self.le(0.0)?.where_cond(&self.mul(&slopes.to_dtype(self.dtype())?)?, self)
+        self.le(0.0)?
+            .where_cond(&self.mul(&slopes.to_dtype(self.dtype())?)?, self)
     }
 }
 

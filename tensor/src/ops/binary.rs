@@ -10,8 +10,8 @@ use crate::graph::{History, Op, Saved, record};
 use crate::ops::create::full_value;
 use crate::value::Value;
 use crate::{
-    DType, Error, Operand, Result, Scalar, Shape, Tensor, bail, broadcast_shapes, ensure, result_type, with_float,
-    with_integer,
+    DType, Error, Operand, Result, Scalar, Shape, Tensor, bail, broadcast_shapes, ensure, result_type,
+    with_float, with_integer,
 };
 
 /// A recorded function of two tensors.
@@ -317,10 +317,18 @@ functions! {
 /// `Broadcast` if the shapes don't broadcast.
 pub fn add<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
     match (lhs.into(), rhs.into()) {
-        (Operand::Tensor(t), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Tensor(t)) if t.dtype().is_float() => {
+        (Operand::Tensor(t), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Tensor(t))
+            if t.dtype().is_float() =>
+        {
             t.unary("add", Unary::AddScalar(s.to_f64()))
         }
-        (lhs, rhs) => combine("add", Binary::Add, Integers::NumbersAndBools(BinaryInt::Add), &lhs, &rhs),
+        (lhs, rhs) => combine(
+            "add",
+            Binary::Add,
+            Integers::NumbersAndBools(BinaryInt::Add),
+            &lhs,
+            &rhs,
+        ),
     }
 }
 
@@ -331,7 +339,11 @@ pub fn add<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> 
 pub fn sub<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
     let (lhs, rhs) = (lhs.into(), rhs.into());
     let bools = [&lhs, &rhs].iter().any(|operand| operand.dtype() == DType::Bool);
-    ensure!(!bools, DType, "sub: bools can't be subtracted; use logical_xor or logical_not");
+    ensure!(
+        !bools,
+        DType,
+        "sub: bools can't be subtracted; use logical_xor or logical_not"
+    );
     match (lhs, rhs) {
         (Operand::Tensor(t), Operand::Scalar(s)) if t.dtype().is_float() => {
             t.unary("sub", Unary::AddScalar(-s.to_f64()))
@@ -349,10 +361,18 @@ pub fn sub<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> 
 /// `Broadcast` if the shapes don't broadcast.
 pub fn mul<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
     match (lhs.into(), rhs.into()) {
-        (Operand::Tensor(t), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Tensor(t)) if t.dtype().is_float() => {
+        (Operand::Tensor(t), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Tensor(t))
+            if t.dtype().is_float() =>
+        {
             t.unary("mul", Unary::MulScalar(s.to_f64()))
         }
-        (lhs, rhs) => combine("mul", Binary::Mul, Integers::NumbersAndBools(BinaryInt::Mul), &lhs, &rhs),
+        (lhs, rhs) => combine(
+            "mul",
+            Binary::Mul,
+            Integers::NumbersAndBools(BinaryInt::Mul),
+            &lhs,
+            &rhs,
+        ),
     }
 }
 
@@ -428,7 +448,11 @@ pub fn float_power<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'
 /// `DType` if the types differ; `Broadcast` if the shapes don't broadcast.
 pub fn heaviside(lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
     let (a, b) = (lhs.dtype(), rhs.dtype());
-    ensure!(a == b, DType, "heaviside: operands of one type expected, got {a} and {b}");
+    ensure!(
+        a == b,
+        DType,
+        "heaviside: operands of one type expected, got {a} and {b}"
+    );
     let integers = Integers::NumbersAndBools(BinaryInt::Heaviside);
     combine("heaviside", Binary::Heaviside, integers, &lhs.into(), &rhs.into())
 }
@@ -637,7 +661,10 @@ mod tests {
 
     #[test]
     fn integers_and_bools_follow_pytorch() {
-        let (a, flags) = (Tensor::new([7i64, -7]).unwrap(), Tensor::new([true, false]).unwrap());
+        let (a, flags) = (
+            Tensor::new([7i64, -7]).unwrap(),
+            Tensor::new([true, false]).unwrap(),
+        );
         assert_eq!(ints(a.floor_divide(2)), [3, -4]);
         assert_eq!(ints(a.trunc_divide(2)), [3, -3]);
         assert_eq!(a.div(2).unwrap().to_vec::<f32>().unwrap(), [3.5, -3.5]);
@@ -657,9 +684,18 @@ mod tests {
 
     #[test]
     fn alpha_scales_the_right_operand() {
-        let (x, y) = (Tensor::new([1.0f32, 2.0]).unwrap(), Tensor::new([10.0f32, 20.0]).unwrap());
-        assert_eq!(x.add_scaled(&y, 2.0).unwrap().to_vec::<f32>().unwrap(), [21.0, 42.0]);
-        assert_eq!(x.sub_scaled(&y, 2.0).unwrap().to_vec::<f32>().unwrap(), [-19.0, -38.0]);
+        let (x, y) = (
+            Tensor::new([1.0f32, 2.0]).unwrap(),
+            Tensor::new([10.0f32, 20.0]).unwrap(),
+        );
+        assert_eq!(
+            x.add_scaled(&y, 2.0).unwrap().to_vec::<f32>().unwrap(),
+            [21.0, 42.0]
+        );
+        assert_eq!(
+            x.sub_scaled(&y, 2.0).unwrap().to_vec::<f32>().unwrap(),
+            [-19.0, -38.0]
+        );
         x.add_scaled_(&y, -1).unwrap();
         assert_eq!(x.to_vec::<f32>().unwrap(), [-9.0, -18.0]);
         let whole = Tensor::new([1i64]).unwrap();

@@ -79,8 +79,14 @@ impl Tensor {
         if dtype == DType::Bool {
             return self.logical_not();
         }
-        ensure!(dtype.is_integer(), DType, "bitwise_not: expected an integer tensor, got {dtype}");
-        Ok(Tensor::from_value(self.value().map_integers("bitwise_not", UnaryInt::Not)?))
+        ensure!(
+            dtype.is_integer(),
+            DType,
+            "bitwise_not: expected an integer tensor, got {dtype}"
+        );
+        Ok(Tensor::from_value(
+            self.value().map_integers("bitwise_not", UnaryInt::Not)?,
+        ))
     }
 
     /// [`Tensor::bitwise_not`] in place.
@@ -98,14 +104,26 @@ mod tests {
 
     #[test]
     fn bits_of_integers_and_bools() {
-        let (a, b) = (Tensor::new([12i32, -1]).unwrap(), Tensor::new([10i32, 2]).unwrap());
+        let (a, b) = (
+            Tensor::new([12i32, -1]).unwrap(),
+            Tensor::new([10i32, 2]).unwrap(),
+        );
         assert_eq!(a.bitwise_and(&b).unwrap().to_vec::<i32>().unwrap(), [8, 2]);
         assert_eq!(a.bitwise_xor(1).unwrap().to_vec::<i32>().unwrap(), [13, -2]);
-        assert_eq!(bitwise_left_shift(1, &b).unwrap().to_vec::<i32>().unwrap(), [1024, 4]);
+        assert_eq!(
+            bitwise_left_shift(1, &b).unwrap().to_vec::<i32>().unwrap(),
+            [1024, 4]
+        );
         assert_eq!(a.bitwise_not().unwrap().to_vec::<i32>().unwrap(), [-13, 0]);
         let flags = Tensor::new([true, false]).unwrap();
-        assert_eq!(flags.bitwise_not().unwrap().to_vec::<bool>().unwrap(), [false, true]);
-        assert_eq!(flags.bitwise_or(true).unwrap().to_vec::<bool>().unwrap(), [true, true]);
+        assert_eq!(
+            flags.bitwise_not().unwrap().to_vec::<bool>().unwrap(),
+            [false, true]
+        );
+        assert_eq!(
+            flags.bitwise_or(true).unwrap().to_vec::<bool>().unwrap(),
+            [true, true]
+        );
         assert!(flags.bitwise_left_shift(&flags).is_err());
         assert!(Tensor::new([1.0f32]).unwrap().bitwise_not().is_err());
         assert!(a.gcd(2.5).is_err());

@@ -183,7 +183,11 @@ impl Tensor {
     /// `DType` if the types differ; `Value` for a negative tolerance; `Broadcast` if the shapes don't broadcast.
     pub fn isclose(&self, other: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<Tensor> {
         let (a, b) = (self.dtype(), other.dtype());
-        ensure!(a == b, DType, "isclose: tensors of one type expected, got {a} and {b}");
+        ensure!(
+            a == b,
+            DType,
+            "isclose: tensors of one type expected, got {a} and {b}"
+        );
         ensure!(
             rtol >= 0.0 && atol >= 0.0,
             Value,
@@ -270,8 +274,14 @@ mod tests {
         assert_eq!(flags(gt(2, &x)), [true, false, false]);
         let column = Tensor::new([[1.0f32], [3.0]]).unwrap();
         assert_eq!(flags(x.eq(&column)), [true, false, false, false, false, true]);
-        assert_eq!(flags(x.logical_and(&Tensor::new([0.5f32, 0.0, f32::NAN]).unwrap())), [true, false, true]);
-        assert_eq!(flags(Tensor::new([0.0f32, 2.0]).unwrap().logical_not()), [true, false]);
+        assert_eq!(
+            flags(x.logical_and(&Tensor::new([0.5f32, 0.0, f32::NAN]).unwrap())),
+            [true, false, true]
+        );
+        assert_eq!(
+            flags(Tensor::new([0.0f32, 2.0]).unwrap().logical_not()),
+            [true, false]
+        );
         x.ge_(2).unwrap();
         assert_eq!(x.to_vec::<i64>().unwrap(), [0, 1, 1]);
     }
@@ -282,7 +292,10 @@ mod tests {
         assert_eq!(flags(x.isnan()), [true, false, false, false]);
         assert_eq!(flags(x.isinf()), [false, true, false, true]);
         assert_eq!(flags(x.isfinite()), [false, false, true, false]);
-        assert_eq!(flags(x.to_dtype(DType::BF16).unwrap().isneginf()), [false, false, false, true]);
+        assert_eq!(
+            flags(x.to_dtype(DType::BF16).unwrap().isneginf()),
+            [false, false, false, true]
+        );
         assert!(flags(x.signbit())[2]);
         assert_eq!(flags(Tensor::new([-1i64, 0]).unwrap().signbit()), [true, false]);
         assert_eq!(flags(Tensor::new([-1i64, 0]).unwrap().isfinite()), [true, true]);
@@ -298,7 +311,10 @@ mod tests {
         assert!(x.allclose(&y, 1e-5, 1e-8, true).unwrap());
         assert!(!x.equal(&y).unwrap());
         let whole = Tensor::new([1i64, 2, 3]).unwrap();
-        assert_eq!(flags(isin(&whole, &Tensor::new([3i64, 1]).unwrap(), false)), [true, false, true]);
+        assert_eq!(
+            flags(isin(&whole, &Tensor::new([3i64, 1]).unwrap(), false)),
+            [true, false, true]
+        );
         assert_eq!(flags(isin(&whole, 2, true)), [true, false, true]);
         assert_eq!(flags(isin(&x, &x, false)), [true, true, false]);
     }

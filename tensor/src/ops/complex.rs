@@ -138,7 +138,10 @@ mod tests {
 
     #[test]
     fn parts_and_products() {
-        let (re, im) = (Tensor::new([3.0f64, 0.0]).unwrap(), Tensor::new([4.0f64, -1.0]).unwrap());
+        let (re, im) = (
+            Tensor::new([3.0f64, 0.0]).unwrap(),
+            Tensor::new([4.0f64, -1.0]).unwrap(),
+        );
         let z = complex(&re, &im).unwrap();
         assert_eq!(z.to_vec::<f64>().unwrap(), [3.0, 4.0, 0.0, -1.0]);
         assert_eq!(z.complex_abs().unwrap().to_vec::<f64>().unwrap(), [5.0, 1.0]);

@@ -40,7 +40,9 @@ impl Tensor {
         // Two steps: the inverse of a subnormal number's power of two is infinite.
         let half = exponents.trunc_divide(2)?;
         let power = |exponent: Tensor| exponent.neg()?.to_dtype(self.dtype())?.exp2();
-        let mantissa = self.mul(&power(half.clone())?)?.mul(&power(exponents.sub(&half)?)?)?;
+        let mantissa = self
+            .mul(&power(half.clone())?)?
+            .mul(&power(exponents.sub(&half)?)?)?;
         Ok((mantissa, exponents))
     }
 
@@ -133,9 +135,15 @@ mod tests {
     fn mantissas_and_exponents() {
         let x = Tensor::new([-10.0f64, 0.0, f64::from_bits(1), f64::INFINITY]).unwrap();
         let (mantissa, exponent) = x.frexp().unwrap();
-        assert_eq!(mantissa.to_vec::<f64>().unwrap(), [-0.625, 0.0, 0.5, f64::INFINITY]);
+        assert_eq!(
+            mantissa.to_vec::<f64>().unwrap(),
+            [-0.625, 0.0, 0.5, f64::INFINITY]
+        );
         assert_eq!(exponent.to_vec::<i32>().unwrap(), [4, 0, -1073, 0]);
-        let scaled = Tensor::new([3.0f32]).unwrap().ldexp(&Tensor::new([4i64]).unwrap()).unwrap();
+        let scaled = Tensor::new([3.0f32])
+            .unwrap()
+            .ldexp(&Tensor::new([4i64]).unwrap())
+            .unwrap();
         assert_eq!(scaled.to_vec::<f32>().unwrap(), [48.0]);
     }
 
@@ -154,7 +162,8 @@ mod tests {
         let view = x.narrow(0, 0, 1).unwrap();
         x.fill_(7).unwrap();
         assert_eq!(view.to_vec::<f32>().unwrap(), [1.0]);
-        x.copy_(&Tensor::new([[9i64]]).unwrap().reshape([1]).unwrap()).unwrap();
+        x.copy_(&Tensor::new([[9i64]]).unwrap().reshape([1]).unwrap())
+            .unwrap();
         assert_eq!(x.to_vec::<f32>().unwrap(), [9.0, 9.0]);
         assert_eq!(x.zero_().unwrap().to_vec::<f32>().unwrap(), [0.0, 0.0]);
         assert!(x.fill(&Tensor::new([1.0f32]).unwrap()).is_err());

@@ -124,11 +124,18 @@ impl Tensor {
     fn special(&self, function: SpecialUnary) -> Result<Tensor> {
         let mut input = self.read();
         if !input.value.dtype.is_float() {
-            input = Saved { value: input.value.cast(DType::DEFAULT)?, history: History::None };
+            input = Saved {
+                value: input.value.cast(DType::DEFAULT)?,
+                history: History::None,
+            };
         }
         let value = input.value.special(function)?;
         Ok(record(value, &[&input], |output| {
-            Op::Special(SpecialOp { function, input: input.clone(), output: Saved::output(output, 0) })
+            Op::Special(SpecialOp {
+                function,
+                input: input.clone(),
+                output: Saved::output(output, 0),
+            })
         }))
     }
 }
@@ -142,7 +149,11 @@ fn combine(function: SpecialBinary, lhs: &Operand<'_>, rhs: &Operand<'_>) -> Res
     }
     let value = x.value.special_zip(function, &y.value)?;
     Ok(record(value, &[&x, &y], |_| {
-        Op::SpecialBinary(SpecialBinaryOp { function, lhs: x.clone(), rhs: y.clone() })
+        Op::SpecialBinary(SpecialBinaryOp {
+            function,
+            lhs: x.clone(),
+            rhs: y.clone(),
+        })
     }))
 }
 
@@ -216,7 +227,11 @@ impl Tensor {
     /// # Errors
     /// None that a valid tensor meets.
     pub fn polygamma(&self, n: u32) -> Result<Tensor> {
-        if n == 0 { self.digamma() } else { self.special(SpecialUnary::Polygamma(n)) }
+        if n == 0 {
+            self.digamma()
+        } else {
+            self.special(SpecialUnary::Polygamma(n))
+        }
     }
 
     /// The logarithm of the multivariate gamma function of dimension `p` (`mvlgamma`, `special.multigammaln`).
@@ -302,7 +317,11 @@ impl Tensor {
 fn incomplete_gamma(function: SpecialBinary, a: &Tensor, x: &Tensor) -> Result<Tensor> {
     let (lhs, rhs) = (Operand::Tensor(a), Operand::Tensor(x));
     let (op, dtype) = (binary_name(function), common_dtype(&lhs, &rhs));
-    ensure!(dtype.is_float(), DType, "{op}: expected floating point tensors, got {dtype}");
+    ensure!(
+        dtype.is_float(),
+        DType,
+        "{op}: expected floating point tensors, got {dtype}"
+    );
     combine(function, &lhs, &rhs)
 }
 
@@ -314,7 +333,10 @@ mod tests {
         let got = x.unwrap().to_vec_f64().unwrap();
         assert_eq!(got.len(), expected.len());
         for (g, e) in got.iter().zip(expected) {
-            assert!((g - e).abs() <= 1e-12 * e.abs().max(1.0), "{got:?}, expected {expected:?}");
+            assert!(
+                (g - e).abs() <= 1e-12 * e.abs().max(1.0),
+                "{got:?}, expected {expected:?}"
+            );
         }
     }
 
@@ -327,8 +349,14 @@ mod tests {
         close(x.sinc(), &[2.0 / pi, 0.0]);
         close(x.ndtr().and_then(|p| p.ndtri()), &[0.5, 3.0]);
         close(chebyshev_polynomial_t(&x, 2), &[-0.5, 17.0]);
-        close(zeta(2.0, &Tensor::new([1i64]).unwrap().double().unwrap()), &[pi * pi / 6.0]);
-        close(x.igamma(&x).and_then(|lower| lower.add(&x.igammac(&x)?)), &[1.0, 1.0]);
+        close(
+            zeta(2.0, &Tensor::new([1i64]).unwrap().double().unwrap()),
+            &[pi * pi / 6.0],
+        );
+        close(
+            x.igamma(&x).and_then(|lower| lower.add(&x.igammac(&x)?)),
+            &[1.0, 1.0],
+        );
         close(x.mvlgamma(1), &[pi.sqrt().ln(), 2f64.ln()]);
     }
 

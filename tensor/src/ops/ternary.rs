@@ -7,7 +7,8 @@ use crate::graph::{Op, Saved, record};
 use crate::ops::binary::{common_dtype, read};
 use crate::value::Value;
 use crate::{
-    DType, Operand, Result, Scalar, Shape, Tensor, bail, broadcast_shapes, ensure, result_type, with_float, with_stored,
+    DType, Operand, Result, Scalar, Shape, Tensor, bail, broadcast_shapes, ensure, result_type, with_float,
+    with_stored,
 };
 
 /// A recorded choice between two tensors.
@@ -116,7 +117,11 @@ impl Tensor {
             let (c, v, w) = (c.view::<u8>()?, v.view::<T>()?, w.view::<T>()?);
             Value::build::<T>(dtype, shape, |out| select(c, v, w, out))
         });
-        Ok(record(value, &[&x, &y], |_| Op::Where(WhereOp { condition: condition.clone() })))
+        Ok(record(value, &[&x, &y], |_| {
+            Op::Where(WhereOp {
+                condition: condition.clone(),
+            })
+        }))
     }
 
     /// `self + value·a·b`.
@@ -127,12 +132,23 @@ impl Tensor {
     pub fn addcmul(&self, a: &Tensor, b: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
         let value = value.into();
         let dtype = result_type([self, a, b], &[]);
-        ensure!(dtype != DType::Bool, DType, "addcmul: not defined for bool tensors");
+        ensure!(
+            dtype != DType::Bool,
+            DType,
+            "addcmul: not defined for bool tensors"
+        );
         if dtype.is_float() {
-            return apply(Ternary::Addcmul(value.to_f64()), [self.read(), a.read(), b.read()], dtype);
+            return apply(
+                Ternary::Addcmul(value.to_f64()),
+                [self.read(), a.read(), b.read()],
+                dtype,
+            );
         }
         let Scalar::Int(value) = value else {
-            bail!(Value, "addcmul: value must be an integer for {dtype} tensors, got {value:?}")
+            bail!(
+                Value,
+                "addcmul: value must be an integer for {dtype} tensors, got {value:?}"
+            )
         };
         self.add(&a.mul(b)?.mul(value)?)
     }
@@ -143,7 +159,11 @@ impl Tensor {
     /// `Broadcast` if the shapes don't broadcast; `DType` unless the common type is a floating point type.
     pub fn addcdiv(&self, a: &Tensor, b: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
         let dtype = result_type([self, a, b], &[]);
-        ensure!(dtype.is_float(), DType, "addcdiv: expected floating point tensors, got {dtype}");
+        ensure!(
+            dtype.is_float(),
+            DType,
+            "addcdiv: expected floating point tensors, got {dtype}"
+        );
         let function = Ternary::Addcdiv(value.into().to_f64());
         apply(function, [self.read(), a.read(), b.read()], dtype)
     }
@@ -173,7 +193,11 @@ impl Tensor {
     /// # Errors
     /// `Value` if both bounds are `None`; `Broadcast` if the shapes don't broadcast.
     pub fn clamp<'a>(&self, min: Option<Operand<'a>>, max: Option<Operand<'a>>) -> Result<Tensor> {
-        ensure!(min.is_some() || max.is_some(), Value, "clamp: at least one of min and max must be given");
+        ensure!(
+            min.is_some() || max.is_some(),
+            Value,
+            "clamp: at least one of min and max must be given"
+        );
         if let (None | Some(Operand::Scalar(_)), None | Some(Operand::Scalar(_))) = (min, max)
             && self.dtype().is_float()
         {
@@ -279,7 +303,10 @@ mod tests {
 
     #[test]
     fn multiply_and_add() {
-        let (a, b) = (Tensor::new([1.0f64, 2.0]).unwrap(), Tensor::new([3.0f64, 4.0]).unwrap());
+        let (a, b) = (
+            Tensor::new([1.0f64, 2.0]).unwrap(),
+            Tensor::new([3.0f64, 4.0]).unwrap(),
+        );
         assert_eq!(values(a.addcmul(&b, &b, 2)), [19.0, 34.0]);
         assert_eq!(values(a.addcdiv(&b, &a, 1.0)), [4.0, 4.0]);
         assert_eq!(values(a.lerp(&b, 0.5)), [2.0, 3.0]);

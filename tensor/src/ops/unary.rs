@@ -469,7 +469,13 @@ mod tests {
     #[test]
     fn bools_are_refused_where_pytorch_refuses_them() {
         let flags = Tensor::new([true, false]).unwrap();
-        for result in [flags.neg(), flags.abs(), flags.floor(), flags.positive(), flags.frac()] {
+        for result in [
+            flags.neg(),
+            flags.abs(),
+            flags.floor(),
+            flags.positive(),
+            flags.frac(),
+        ] {
             assert!(matches!(result, Err(crate::Error::DType(_))));
         }
         assert_eq!(flags.sign().unwrap().dtype(), DType::Bool);
@@ -490,7 +496,13 @@ mod tests {
     #[test]
     fn decimals_may_be_negative() {
         let x = Tensor::new([1234.567f64, -0.0005]).unwrap();
-        assert_eq!(x.round_decimals(-2).unwrap().to_vec::<f64>().unwrap(), [1200.0, -0.0]);
-        assert_eq!(x.round_decimals(2).unwrap().to_vec::<f64>().unwrap(), [1234.57, -0.0]);
+        assert_eq!(
+            x.round_decimals(-2).unwrap().to_vec::<f64>().unwrap(),
+            [1200.0, -0.0]
+        );
+        assert_eq!(
+            x.round_decimals(2).unwrap().to_vec::<f64>().unwrap(),
+            [1234.57, -0.0]
+        );
     }
 }
