@@ -200,6 +200,8 @@ fn check<T: Real>(
     (m, n)
 }
 
+/// Multiplications up to which a product that is one task packs its operands block by block.
+const SMALL_WORK: usize = 1 << 24;
 /// Elements of an operand up to which it is packed as a whole for all tasks.
 const SHARED_ELEMENTS: usize = 1 << 27;
 
@@ -220,7 +222,7 @@ fn product<T: Real>(
         ldc,
         segment: None,
     };
-    if plan.is_one_task() {
+    if plan.is_one_task() && plan.work() <= SMALL_WORK {
         return plan.run(Operand::Source(&a), Operand::Source(&b), out, epilogue);
     }
     if a.rows >= b.columns && b.columns * a.columns <= SHARED_ELEMENTS {

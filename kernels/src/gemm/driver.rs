@@ -90,7 +90,8 @@ impl<T: Real> Plan<T> {
         self.k.div_ceil(self.depth_blocks)
     }
 
-    fn work(&self) -> usize {
+    /// Multiplications.
+    pub(crate) fn work(&self) -> usize {
         self.m.saturating_mul(self.n).saturating_mul(self.k)
     }
 
