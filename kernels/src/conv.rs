@@ -10,8 +10,10 @@
 
 mod backward;
 mod depthwise;
+mod direct;
 mod fold;
 mod integer;
+mod padded;
 mod unfold;
 pub mod winograd;
 

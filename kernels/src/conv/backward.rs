@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::unfold::{Unfold, UnfoldTransposed, Window};
-use super::{ConvShape, depthwise, fold, for_each_group, multiply, winograd};
+use super::{ConvShape, depthwise, direct, fold, for_each_group, multiply, winograd};
 use crate::gemm::{Epilogue, MatRef, Operand, Output, PackA, Plan};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_chunks_mut, parallel_for};
@@ -175,8 +175,8 @@ pub fn conv_backward_weight<T: Real>(shape: &ConvShape, x: &[T], grad_out: &[T],
         return;
     }
     let window = Window::forward(shape);
-    if shape.is_depthwise() {
-        return depthwise::backward_weight(shape, &window, x, grad_out, grad_w);
+    if direct::pays::<T>(shape) {
+        return direct::backward_weight(shape, &window, x, grad_out, grad_w);
     }
     let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
     let (columns, depth) = (inputs * shape.taps(), shape.batch * plane);

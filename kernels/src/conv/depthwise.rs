@@ -2,26 +2,20 @@
 
 use super::ConvShape;
 use super::backward::{Phase, interleave};
+use super::padded::Padded;
 use super::unfold::Window;
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
-use crate::simd::{Real, Simd, WithSimd, spread};
+use crate::simd::{Real, Simd, WithSimd};
 
 /// Multiplications that make a task.
 const TASK_WORK: usize = 1 << 17;
 
-fn planes_per_task(window: &Window, planes: usize) -> usize {
-    TASK_WORK
-        .div_ceil((window.out_plane() * window.taps.len()).max(1))
-        .min(planes)
-}
-
-/// Calls `f` for all planes, several per task where they are small.
-fn for_each_plane(window: &Window, planes: usize, f: impl Fn(usize) + Sync) {
-    let per_task = planes_per_task(window, planes).max(1);
-    parallel_for(planes.div_ceil(per_task), |t| {
-        (t * per_task..((t + 1) * per_task).min(planes)).for_each(&f)
-    });
+/// Calls `f` for ranges of planes, several per task where they are small.
+fn for_planes(window: &Window, planes: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
+    let per_task = TASK_WORK.div_ceil((window.out_plane() * window.taps.len()).max(1));
+    let tasks = planes.div_ceil(per_task);
+    parallel_for(tasks, |t| f(t * planes / tasks..(t + 1) * planes / tasks));
 }
 
 pub(super) fn forward<T: Real>(
@@ -35,17 +29,26 @@ pub(super) fn forward<T: Real>(
     let (taps, multiplier) = (shape.taps(), shape.group_outputs());
     let (in_plane, out_plane) = (shape.in_plane(), shape.out_plane());
     let base = SendPtr(out.as_mut_ptr());
-    for_each_plane(window, shape.batch * shape.out_channels, |i| {
-        let (image, channel) = (i / shape.out_channels, i % shape.out_channels);
-        let plane = Plane {
-            window,
-            x: &x[(image * shape.in_channels + channel / multiplier) * in_plane..][..in_plane],
-            w: &w[channel * taps..][..taps],
-            bias: bias.map_or(T::ZERO, |b| b[channel]),
-            // SAFETY: this task alone writes plane i.
-            out: unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * out_plane), out_plane) },
+    for_planes(window, shape.batch * shape.out_channels, |planes| {
+        let Some(mut padded) = Padded::new([window].into_iter()) else {
+            return;
         };
-        T::dispatch(plane);
+        for i in planes.clone() {
+            let (image, channel) = (i / shape.out_channels, i % shape.out_channels);
+            let input = image * shape.in_channels + channel / multiplier;
+            if i == planes.start || channel % multiplier == 0 {
+                padded.fill(&x[input * in_plane..][..in_plane]);
+            }
+            T::dispatch(Plane {
+                window,
+                padded: &padded,
+                w: &w[channel * taps..][..taps],
+                bias: bias.map_or(T::ZERO, |b| b[channel]),
+                // SAFETY: this task alone writes plane i.
+                out: unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * out_plane), out_plane) },
+                add: false,
+            });
+        }
     });
 }
 
@@ -59,85 +62,54 @@ pub(super) fn backward_input<T: Real>(
     let (taps, multiplier) = (shape.taps(), shape.group_outputs());
     let (in_plane, out_plane) = (shape.in_plane(), shape.out_plane());
     let base = SendPtr(grad_in.as_mut_ptr());
-    for_each_plane(&Window::forward(shape), shape.batch * shape.in_channels, |i| {
-        let (image, channel) = (i / shape.in_channels, i % shape.in_channels);
-        // SAFETY: this task alone writes plane i.
-        let target = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * in_plane), in_plane) };
-        for phase in phases {
-            let count = phase.window.out_plane();
-            let (mut sum, mut part) = (Buf::<T>::zeroed(count), Buf::<T>::take(count));
-            for output in channel * multiplier..(channel + 1) * multiplier {
-                let kernel: Vec<T> = phase.taps.iter().map(|&t| w[output * taps + t]).collect();
-                T::dispatch(Plane {
-                    window: &phase.window,
-                    x: &grad_out[(image * shape.out_channels + output) * out_plane..][..out_plane],
-                    w: &kernel,
-                    bias: T::ZERO,
-                    out: &mut part,
-                });
-                if multiplier == 1 {
-                    std::mem::swap(&mut sum, &mut part);
-                } else {
-                    sum.iter_mut().zip(part.iter()).for_each(|(s, &p)| *s += p);
+    for_planes(
+        &Window::forward(shape),
+        shape.batch * shape.in_channels,
+        |planes| {
+            let Some(mut padded) = Padded::new(phases.iter().map(|p| &p.window)) else {
+                return;
+            };
+            let mut sums: Vec<_> = phases
+                .iter()
+                .map(|p| Buf::<T>::take(p.window.out_plane()))
+                .collect();
+            for i in planes {
+                let (image, channel) = (i / shape.in_channels, i % shape.in_channels);
+                for m in 0..multiplier {
+                    let output = channel * multiplier + m;
+                    padded.fill(&grad_out[(image * shape.out_channels + output) * out_plane..][..out_plane]);
+                    for (phase, sum) in phases.iter().zip(&mut sums) {
+                        let kernel: Vec<T> = phase.taps.iter().map(|&t| w[output * taps + t]).collect();
+                        T::dispatch(Plane {
+                            window: &phase.window,
+                            padded: &padded,
+                            w: &kernel,
+                            bias: T::ZERO,
+                            out: sum,
+                            add: m > 0,
+                        });
+                    }
+                }
+                // SAFETY: this task alone writes plane i.
+                let target =
+                    unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * in_plane), in_plane) };
+                for (phase, sum) in phases.iter().zip(&sums) {
+                    interleave(shape, phase, sum, target);
                 }
             }
-            interleave(shape, phase, &sum, target);
-        }
-    });
+        },
+    );
 }
 
-pub(super) fn backward_weight<T: Real>(
-    shape: &ConvShape,
-    window: &Window,
-    x: &[T],
-    grad_out: &[T],
-    grad_w: &mut [T],
-) {
-    let (taps, multiplier) = (shape.taps(), shape.group_outputs());
-    let (in_plane, out_plane) = (shape.in_plane(), shape.out_plane());
-    let base = SendPtr(grad_w.as_mut_ptr());
-    parallel_for(shape.out_channels, |channel| {
-        // SAFETY: this task alone writes the weights of its channel.
-        let grad = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(channel * taps), taps) };
-        grad.fill(T::ZERO);
-        for image in 0..shape.batch {
-            T::dispatch(PlaneWeight {
-                window,
-                x: &x[(image * shape.in_channels + channel / multiplier) * in_plane..][..in_plane],
-                grad_out: &grad_out[(image * shape.out_channels + channel) * out_plane..][..out_plane],
-                grad_w: &mut *grad,
-            });
-        }
-    });
-}
-
-/// One plane of the output from one plane of the input.
-struct Plane<'a, T> {
+/// One plane of the output from one padded plane of the input.
+struct Plane<'a, T: Real> {
     window: &'a Window,
-    x: &'a [T],
+    padded: &'a Padded<T>,
     w: &'a [T],
     bias: T,
     out: &'a mut [T],
-}
-
-/// `count` lanes from `x[row + start + lane · stride]`, zero outside of the input row.
-#[inline(always)]
-fn load<S: Simd>(s: S, window: &Window, x: &[S::Elem], row: usize, start: isize, count: usize) -> S::Vector {
-    let p = x.as_ptr().wrapping_add(row).wrapping_offset(start);
-    let lanes = window.inside(start, count);
-    if lanes.is_empty() {
-        return s.splat(S::Elem::ZERO);
-    }
-    let mask = ((1u32 << lanes.len()) - 1) << lanes.start;
-    // SAFETY: the lanes of the mask lie inside the row.
-    unsafe {
-        match window.stride[2] {
-            1 if lanes.len() == S::LANES => s.load(p),
-            1 => s.load_masked(s.splat(S::Elem::ZERO), mask, p),
-            2 => s.load_every_second(spread(mask), p),
-            stride => super::unfold::load_strided(s, mask, p, stride),
-        }
-    }
+    /// Whether to add to what `out` holds.
+    add: bool,
 }
 
 impl<T: Real> WithSimd<T> for Plane<'_, T> {
@@ -147,64 +119,71 @@ impl<T: Real> WithSimd<T> for Plane<'_, T> {
     fn run<S: Simd<Elem = T>>(self, s: S) {
         let Plane {
             window,
-            x,
+            padded,
             w,
             bias,
             out,
+            add,
         } = self;
         let [_, height, width] = window.output;
+        let taps: Vec<(usize, T)> = window
+            .taps
+            .iter()
+            .map(|t| padded.tap(t))
+            .zip(w.iter().copied())
+            .collect();
         for (row, out) in out.chunks_exact_mut(width).enumerate() {
-            for start in (0..width).step_by(S::LANES) {
-                let count = (width - start).min(S::LANES);
-                let mut acc = s.splat(bias);
-                for (tap, &w) in window.taps.iter().zip(w) {
-                    if let Some(from) = window.input_row(row / height, row % height, tap) {
-                        let first = (start * window.stride[2]) as isize + tap[2];
-                        acc = s.mul_add(load(s, window, x, from, first, count), s.splat(w), acc);
-                    }
-                }
-                // SAFETY: `count` elements of the output row.
-                unsafe { s.store_partial(out.as_mut_ptr().add(start), acc, count) };
-            }
-        }
-    }
-}
-
-/// The gradient of one plane's weights, added to `grad_w`.
-struct PlaneWeight<'a, T> {
-    window: &'a Window,
-    x: &'a [T],
-    grad_out: &'a [T],
-    grad_w: &'a mut [T],
-}
-
-impl<T: Real> WithSimd<T> for PlaneWeight<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
-        let PlaneWeight {
-            window,
-            x,
-            grad_out,
-            grad_w,
-        } = self;
-        let [_, height, width] = window.output;
-        for (tap, sum) in window.taps.iter().zip(grad_w) {
-            let mut acc = s.splat(T::ZERO);
-            for (row, grad) in grad_out.chunks_exact(width).enumerate() {
-                let Some(from) = window.input_row(row / height, row % height, tap) else {
-                    continue;
+            let x = padded.row(row / height, row % height);
+            let mut start = 0;
+            while start < width {
+                let out = &mut out[start..];
+                let x = &x[start..];
+                start += match out.len().div_ceil(S::LANES) {
+                    1 => outputs::<S, 1>(s, x, &taps, bias, out, add),
+                    2 => outputs::<S, 2>(s, x, &taps, bias, out, add),
+                    3 => outputs::<S, 3>(s, x, &taps, bias, out, add),
+                    _ => outputs::<S, 4>(s, x, &taps, bias, out, add),
                 };
-                for start in (0..width).step_by(S::LANES) {
-                    let count = (width - start).min(S::LANES);
-                    // SAFETY: `count` elements of the gradient's row.
-                    let grad = unsafe { s.load_partial(grad.as_ptr().add(start), count) };
-                    let first = (start * window.stride[2]) as isize + tap[2];
-                    acc = s.mul_add(load(s, window, x, from, first, count), grad, acc);
-                }
             }
-            *sum += s.reduce_sum(acc);
         }
     }
+}
+
+/// The next N vectors of a row, of which the last may be partial. Returns their elements.
+#[inline(always)]
+fn outputs<S: Simd, const N: usize>(
+    s: S,
+    x: &[S::Elem],
+    taps: &[(usize, S::Elem)],
+    bias: S::Elem,
+    out: &mut [S::Elem],
+    add: bool,
+) -> usize {
+    let mut acc = [s.splat(bias); N];
+    for &(offset, w) in taps {
+        let x = &x[offset..offset + N * S::LANES];
+        for v in 0..N {
+            // SAFETY: the slice holds N vectors.
+            acc[v] = s.mul_add(
+                unsafe { s.load(x.as_ptr().add(v * S::LANES)) },
+                s.splat(w),
+                acc[v],
+            );
+        }
+    }
+    for v in 0..N {
+        let start = (v * S::LANES).min(out.len());
+        let out = &mut out[start..];
+        let count = out.len().min(S::LANES);
+        // SAFETY: `count` elements of the slice.
+        unsafe {
+            let before = if add {
+                s.load_partial(out.as_ptr(), count)
+            } else {
+                s.splat(S::Elem::ZERO)
+            };
+            s.store_partial(out.as_mut_ptr(), s.add(acc[v], before), count);
+        }
+    }
+    N * S::LANES
 }

@@ -392,6 +392,12 @@ impl<T: Real> PackTransposed<'_, T> {
                 let sources = &sources[..rows.len()];
                 for (v, position) in depth.clone().step_by(S::LANES).enumerate() {
                     let count = (depth.end - position).min(S::LANES);
+                    // The next rows' channels, for the same positions.
+                    if let Some(load) = loads.get(v * taps + taps / 2).first() {
+                        for channel in rows.end.div_ceil(taps)..=(rows.end + S::LANES - 1) / taps {
+                            s.prefetch(unfold.channel(channel).wrapping_offset(load.offset));
+                        }
+                    }
                     for (i, &(tap, base)) in sources.iter().enumerate() {
                         let vector = unfold.load::<S, STRIDE>(s, loads.get(v * taps + tap), base);
                         // SAFETY: at most LANES rows of LANES elements, at most 16 · 16.

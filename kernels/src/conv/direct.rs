@@ -1,0 +1,161 @@
+//! The gradient of the weight, computed directly for large planes of few output channels.
+//!
+//! `grad_w[o, c, t] = Σ_p grad_out[o, p] · x[c, p + t]`: with x padded, both are read along the rows without packing, and
+//! the sums of several output channels and taps stay in registers for a whole plane.
+
+use super::padded::Padded;
+use super::unfold::Window;
+use super::{ConvShape, for_each_group};
+use crate::pool::{SendPtr, num_threads, parallel_for};
+use crate::simd::{Real, Simd, WithSimd};
+
+/// Output channels of a group up to which reading along the rows beats packed products.
+const MAX_OUTPUTS: usize = 16;
+/// Vectors of a plane from which on the sums across lanes at its end do not count.
+const MIN_VECTORS: usize = 40;
+/// Share of a row's last vector that may be idle: one in so many.
+const IDLE: usize = 6;
+
+/// Whether this way is the faster one.
+pub(super) fn pays<T: Real>(shape: &ConvShape) -> bool {
+    let lanes = T::kernel_table().lanes;
+    let width = shape.output[2];
+    let vectors = width.div_ceil(lanes);
+    let idle = vectors * lanes - width;
+    let large = shape.output[0] * shape.output[1] * vectors >= MIN_VECTORS && idle * IDLE <= width;
+    shape.is_depthwise() || (large && shape.taps() > 1 && shape.group_outputs() <= MAX_OUTPUTS)
+}
+
+pub(super) fn backward_weight<T: Real>(
+    shape: &ConvShape,
+    window: &Window,
+    x: &[T],
+    grad_out: &[T],
+    grad_w: &mut [T],
+) {
+    let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
+    let (in_plane, out_plane) = (shape.in_plane(), shape.out_plane());
+    let base = SendPtr(grad_w.as_mut_ptr());
+    // The sums of one input channel and some output channels, image by image.
+    let blocks = outputs
+        .div_ceil(12)
+        .min((4 * num_threads()).div_ceil(inputs * shape.groups));
+    for_each_group(shape, |group| {
+        parallel_for(inputs * blocks, |task| {
+            let (channel, block) = (task / blocks, task % blocks);
+            let channels = block * outputs / blocks..(block + 1) * outputs / blocks;
+            let Some(mut padded) = Padded::new([window].into_iter()) else {
+                return;
+            };
+            let offsets: Vec<usize> = window.taps.iter().map(|t| padded.tap(t)).collect();
+            let mut sums = vec![T::ZERO; channels.len() * taps];
+            for image in 0..shape.batch {
+                let plane = image * shape.in_channels + group * inputs + channel;
+                padded.fill(&x[plane * in_plane..][..in_plane]);
+                let first = image * shape.out_channels + group * outputs + channels.start;
+                T::dispatch(Sums {
+                    window,
+                    padded: &padded,
+                    offsets: &offsets,
+                    grad_out: &grad_out[first * out_plane..][..channels.len() * out_plane],
+                    sums: &mut sums,
+                });
+            }
+            for (output, sums) in channels.zip(sums.chunks_exact(taps)) {
+                let start = ((group * outputs + output) * inputs + channel) * taps;
+                // SAFETY: this task alone writes the weights of these channels.
+                unsafe { std::slice::from_raw_parts_mut(base.ptr().add(start), taps) }.copy_from_slice(sums);
+            }
+        });
+    });
+}
+
+/// Adds the sums over one plane of the input and some planes of the output.
+struct Sums<'a, T: Real> {
+    window: &'a Window,
+    padded: &'a Padded<T>,
+    offsets: &'a [usize],
+    grad_out: &'a [T],
+    /// `[output channels, taps]`.
+    sums: &'a mut [T],
+}
+
+impl<T: Real> WithSimd<T> for Sums<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(mut self, s: S) {
+        // As many sums as there are registers.
+        if S::LANES * size_of::<T>() == 64 {
+            self.all::<S, 3, 9>(s);
+        } else {
+            self.all::<S, 3, 3>(s);
+        }
+    }
+}
+
+impl<T: Real> Sums<'_, T> {
+    #[inline(always)]
+    fn all<S: Simd<Elem = T>, const CHANNELS: usize, const TAPS: usize>(&mut self, s: S) {
+        let taps = self.offsets.len();
+        let channels = self.sums.len() / taps;
+        let mut channel = 0;
+        while channel < channels {
+            let many = channel + CHANNELS <= channels;
+            let mut tap = 0;
+            while tap < taps {
+                match (many, tap + TAPS <= taps) {
+                    (true, true) => self.block::<S, CHANNELS, TAPS>(s, channel, tap),
+                    (true, false) => self.block::<S, CHANNELS, 1>(s, channel, tap),
+                    (false, true) => self.block::<S, 1, TAPS>(s, channel, tap),
+                    (false, false) => self.block::<S, 1, 1>(s, channel, tap),
+                }
+                tap += if tap + TAPS <= taps { TAPS } else { 1 };
+            }
+            channel += if many { CHANNELS } else { 1 };
+        }
+    }
+
+    #[inline(always)]
+    fn block<S: Simd<Elem = T>, const CHANNELS: usize, const TAPS: usize>(
+        &mut self,
+        s: S,
+        channel: usize,
+        tap: usize,
+    ) {
+        let [depth, height, width] = self.window.output;
+        let taps = self.offsets.len();
+        let plane = depth * height * width;
+        let grad_out = &self.grad_out[channel * plane..(channel + CHANNELS) * plane];
+        let mut offsets = [0; TAPS];
+        offsets.copy_from_slice(&self.offsets[tap..tap + TAPS]);
+        let farthest = offsets.iter().copied().max().unwrap_or(0) + width.next_multiple_of(S::LANES);
+        let mut acc = [[s.splat(T::ZERO); TAPS]; CHANNELS];
+        for row in 0..depth * height {
+            let x = self.padded.row(row / height, row % height);
+            assert!(farthest <= x.len());
+            for start in (0..width).step_by(S::LANES) {
+                let count = (width - start).min(S::LANES);
+                let mut grads = [s.splat(T::ZERO); CHANNELS];
+                for c in 0..CHANNELS {
+                    // SAFETY: `count` elements of a row of this channel's plane.
+                    grads[c] = unsafe {
+                        s.load_partial(grad_out.as_ptr().add(c * plane + row * width + start), count)
+                    };
+                }
+                for t in 0..TAPS {
+                    // SAFETY: as asserted; lanes beyond the row read zeros or other inputs and meet zero gradients.
+                    let values = unsafe { s.load(x.as_ptr().add(offsets[t] + start)) };
+                    for c in 0..CHANNELS {
+                        acc[c][t] = s.mul_add(grads[c], values, acc[c][t]);
+                    }
+                }
+            }
+        }
+        for c in 0..CHANNELS {
+            for t in 0..TAPS {
+                self.sums[(channel + c) * taps + tap + t] += s.reduce_sum(acc[c][t]);
+            }
+        }
+    }
+}
