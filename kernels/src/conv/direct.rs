@@ -3,16 +3,19 @@
 //! `grad_w[o, c, t] = Σ_p grad_out[o, p] · x[c, p + t]`: with x padded, both are read along the rows without packing, and
 //! the sums of several output channels and taps stay in registers for a whole plane.
 
+use super::ConvShape;
 use super::padded::Padded;
 use super::unfold::Window;
-use super::{ConvShape, for_each_group};
-use crate::pool::{SendPtr, num_threads, parallel_for};
+use crate::mem::Buf;
+use crate::pool::{SendPtr, parallel_for};
 use crate::simd::{Real, Simd, WithSimd};
 
 /// Output channels of a group up to which reading along the rows beats packed products.
 const MAX_OUTPUTS: usize = 16;
 /// Vectors of a plane from which on the sums across lanes at its end do not count.
 const MIN_VECTORS: usize = 40;
+/// Blocks of images at most.
+const MAX_BLOCKS: usize = 16;
 /// Share of a row's last vector that may be idle: one in so many.
 const IDLE: usize = 6;
 
@@ -35,39 +38,47 @@ pub(super) fn backward_weight<T: Real>(
 ) {
     let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
     let (in_plane, out_plane) = (shape.in_plane(), shape.out_plane());
-    let base = SendPtr(grad_w.as_mut_ptr());
-    // The sums of one input channel and some output channels, image by image.
-    let blocks = outputs
-        .div_ceil(12)
-        .min((4 * num_threads()).div_ceil(inputs * shape.groups));
-    for_each_group(shape, |group| {
-        parallel_for(inputs * blocks, |task| {
-            let (channel, block) = (task / blocks, task % blocks);
-            let channels = block * outputs / blocks..(block + 1) * outputs / blocks;
-            let Some(mut padded) = Padded::new([window].into_iter()) else {
-                return;
-            };
-            let offsets: Vec<usize> = window.taps.iter().map(|t| padded.tap(t)).collect();
-            let mut sums = vec![T::ZERO; channels.len() * taps];
-            for image in 0..shape.batch {
+    // Blocks of images have sums of their own, added in order at the end: so each plane is read once, and the bits
+    // do not depend on who computes what.
+    let blocks = shape.batch.min(MAX_BLOCKS);
+    let parts = MAX_BLOCKS.div_ceil((blocks * shape.groups).max(1)).min(inputs);
+    let len = shape.weight_len();
+    let mut partial = Buf::<T>::zeroed(blocks * len);
+    let base = SendPtr(partial.as_mut_ptr());
+    parallel_for(blocks * shape.groups * parts, |task| {
+        let (block, group, part) = (
+            task / parts / shape.groups,
+            task / parts % shape.groups,
+            task % parts,
+        );
+        let channels = part * inputs / parts..(part + 1) * inputs / parts;
+        let Some(mut padded) = Padded::new([window].into_iter()) else {
+            return;
+        };
+        let offsets: Vec<usize> = window.taps.iter().map(|t| padded.tap(t)).collect();
+        for image in block * shape.batch / blocks..(block + 1) * shape.batch / blocks {
+            let grad_out = &grad_out[(image * shape.out_channels + group * outputs) * out_plane..];
+            for channel in channels.clone() {
                 let plane = image * shape.in_channels + group * inputs + channel;
                 padded.fill(&x[plane * in_plane..][..in_plane]);
-                let first = image * shape.out_channels + group * outputs + channels.start;
+                let start = block * len + (group * outputs * inputs + channel) * taps;
                 T::dispatch(Sums {
                     window,
                     padded: &padded,
                     offsets: &offsets,
-                    grad_out: &grad_out[first * out_plane..][..channels.len() * out_plane],
-                    sums: &mut sums,
+                    grad_out: &grad_out[..outputs * out_plane],
+                    outputs,
+                    // This task alone writes the weights of these channels in this block.
+                    sums: SendPtr(base.ptr().wrapping_add(start)),
+                    stride: inputs * taps,
                 });
             }
-            for (output, sums) in channels.zip(sums.chunks_exact(taps)) {
-                let start = ((group * outputs + output) * inputs + channel) * taps;
-                // SAFETY: this task alone writes the weights of these channels.
-                unsafe { std::slice::from_raw_parts_mut(base.ptr().add(start), taps) }.copy_from_slice(sums);
-            }
-        });
+        }
     });
+    grad_w.fill(T::ZERO);
+    for block in partial.chunks_exact(len) {
+        grad_w.iter_mut().zip(block).for_each(|(sum, &x)| *sum += x);
+    }
 }
 
 /// Adds the sums over one plane of the input and some planes of the output.
@@ -76,8 +87,10 @@ struct Sums<'a, T: Real> {
     padded: &'a Padded<T>,
     offsets: &'a [usize],
     grad_out: &'a [T],
-    /// `[output channels, taps]`.
-    sums: &'a mut [T],
+    outputs: usize,
+    /// The taps of each output channel, `stride` apart.
+    sums: SendPtr<T>,
+    stride: usize,
 }
 
 impl<T: Real> WithSimd<T> for Sums<'_, T> {
@@ -98,7 +111,7 @@ impl<T: Real> Sums<'_, T> {
     #[inline(always)]
     fn all<S: Simd<Elem = T>, const CHANNELS: usize, const TAPS: usize>(&mut self, s: S) {
         let taps = self.offsets.len();
-        let channels = self.sums.len() / taps;
+        let channels = self.outputs;
         let mut channel = 0;
         while channel < channels {
             let many = channel + CHANNELS <= channels;
@@ -124,7 +137,6 @@ impl<T: Real> Sums<'_, T> {
         tap: usize,
     ) {
         let [depth, height, width] = self.window.output;
-        let taps = self.offsets.len();
         let plane = depth * height * width;
         let grad_out = &self.grad_out[channel * plane..(channel + CHANNELS) * plane];
         let mut offsets = [0; TAPS];
@@ -154,7 +166,9 @@ impl<T: Real> Sums<'_, T> {
         }
         for c in 0..CHANNELS {
             for t in 0..TAPS {
-                self.sums[(channel + c) * taps + tap + t] += s.reduce_sum(acc[c][t]);
+                let offset = (channel + c) * self.stride + tap + t;
+                // SAFETY: one of the sums that are this call's alone.
+                unsafe { *self.sums.ptr().wrapping_add(offset) += s.reduce_sum(acc[c][t]) };
             }
         }
     }
