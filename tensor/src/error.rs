@@ -47,6 +47,27 @@ pub enum Error {
     Backend(String),
 }
 
+impl Error {
+    /// The same error with `place` before its message: the file, or the key in it, that it is about.
+    pub fn context(mut self, place: impl std::fmt::Display) -> Error {
+        let (Error::Shape(message)
+        | Error::Broadcast(message)
+        | Error::Dim(message)
+        | Error::DType(message)
+        | Error::Device(message)
+        | Error::Index(message)
+        | Error::Value(message)
+        | Error::Key(message)
+        | Error::Autograd(message)
+        | Error::Unsupported(message)
+        | Error::Format(message)
+        | Error::Io(message)
+        | Error::Backend(message)) = &mut self;
+        *message = format!("{place}: {message}");
+        self
+    }
+}
+
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

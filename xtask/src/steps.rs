@@ -36,12 +36,20 @@ impl Step {
             Step::Fmt => cargo(&["fmt", "--all", "--check"], &[]),
             Step::Tidy => tidy::run(&root()),
             Step::Clippy => cargo(
-                &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+                &[
+                    "clippy",
+                    "--workspace",
+                    "--all-features",
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ],
                 &[],
             ),
-            Step::Test => cargo(&["test", "--workspace"], &[]),
+            Step::Test => cargo(&["test", "--workspace", "--all-features"], &[]),
             Step::Doc => cargo(
-                &["doc", "--workspace", "--no-deps"],
+                &["doc", "--workspace", "--all-features", "--no-deps"],
                 &[("RUSTDOCFLAGS", "-D warnings")],
             ),
         }
