@@ -18,6 +18,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod fold;
 pub mod grid_sample;
+pub mod in_place;
 pub mod interpolate;
 pub mod linear;
 pub mod linear_map;
@@ -81,7 +82,7 @@ ops! {
     /// A function of two broadcast tensors' elements.
     Binary(binary::BinaryOp) = |op| binary::name(op.function);
     /// A function of three broadcast tensors' elements.
-    Ternary(ternary::TernaryOp) = |op| ternary::name(op.function);
+    Ternary(Box<ternary::TernaryOp>) = |op| ternary::name(op.function);
     /// Elements of one tensor where a condition holds, of another elsewhere.
     Where(ternary::WhereOp) = |_| "where";
     /// A special function of each element.

@@ -83,12 +83,12 @@ fn apply(function: Ternary, mut operands: [Saved; 3], dtype: DType) -> Result<Te
     let [a, b, c] = operands;
     let value = compute(function, [&a.value, &b.value, &c.value])?;
     Ok(record(value, &[&a, &b, &c], |_| {
-        Op::Ternary(TernaryOp {
+        Op::Ternary(Box::new(TernaryOp {
             function,
             first: (function == Ternary::Lerp).then(|| a.clone()),
             second: b.clone(),
             third: c.clone(),
-        })
+        }))
     }))
 }
 
