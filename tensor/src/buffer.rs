@@ -125,6 +125,23 @@ macro_rules! with_integer {
     };
 }
 
+/// Evaluates `$body` with `$T` standing for the type that stores elements of `$dtype`, if it has arithmetic: `float16` and
+/// `bfloat16` are an error of the operation `$op`, to be computed in `float32` by the caller.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! with_number {
+    ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F32 | $crate::DType::F64 => $crate::with_float!($op, $dtype, $T => $body),
+            $crate::DType::Bool => {
+                type $T = u8;
+                $body
+            }
+            dtype => $crate::with_integer!($op, dtype, $T => $body),
+        }
+    };
+}
+
 /// A type that buffers hold.
 pub trait Stored: Pod {
     /// Wraps a typed buffer.

@@ -295,6 +295,14 @@ impl Saved {
         matches!(self.history, History::Input(_))
     }
 
+    /// The same value without history.
+    pub(crate) fn detached(&self) -> Saved {
+        Saved {
+            value: self.value.clone(),
+            history: History::None,
+        }
+    }
+
     /// The edge by which gradients reach this input.
     pub(crate) fn edge(&self) -> Option<Edge> {
         match &self.history {

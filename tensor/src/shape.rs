@@ -178,6 +178,91 @@ macro_rules! replace {
 }
 tuple_shapes!(a; a b; a b c; a b c d; a b c d e; a b c d e f;);
 
+/// A size, or -1 for one that follows from the others.
+pub trait Size: Copy {
+    /// The size; -1 if it is to be inferred.
+    fn to_size(self) -> isize;
+}
+
+macro_rules! sizes {
+    ($($t:ty)*) => { $(
+        impl Size for $t {
+            fn to_size(self) -> isize {
+                self as isize
+            }
+        }
+
+        impl IntoSizes for $t {
+            fn into_sizes(self) -> SmallVec<[isize; 6]> {
+                SmallVec::from_slice(&[self as isize])
+            }
+        }
+    )* };
+}
+sizes!(usize isize i64 i32);
+
+/// What is accepted where a shape with sizes to be inferred is expected: whatever [`IntoShape`] accepts, with -1 among
+/// the sizes: `(2, -1)`, `[-1, 3]`, `-1`.
+pub trait IntoSizes {
+    /// The sizes.
+    fn into_sizes(self) -> SmallVec<[isize; 6]>;
+}
+
+impl IntoSizes for () {
+    fn into_sizes(self) -> SmallVec<[isize; 6]> {
+        SmallVec::new()
+    }
+}
+
+impl<S: Size> IntoSizes for &[S] {
+    fn into_sizes(self) -> SmallVec<[isize; 6]> {
+        self.iter().map(|size| size.to_size()).collect()
+    }
+}
+
+impl IntoSizes for &Shape {
+    fn into_sizes(self) -> SmallVec<[isize; 6]> {
+        self[..].into_sizes()
+    }
+}
+
+impl IntoSizes for Shape {
+    fn into_sizes(self) -> SmallVec<[isize; 6]> {
+        self[..].into_sizes()
+    }
+}
+
+impl<S: Size> IntoSizes for Vec<S> {
+    fn into_sizes(self) -> SmallVec<[isize; 6]> {
+        self[..].into_sizes()
+    }
+}
+
+impl<S: Size, const N: usize> IntoSizes for [S; N] {
+    fn into_sizes(self) -> SmallVec<[isize; 6]> {
+        self[..].into_sizes()
+    }
+}
+
+impl<S: Size, const N: usize> IntoSizes for &[S; N] {
+    fn into_sizes(self) -> SmallVec<[isize; 6]> {
+        self[..].into_sizes()
+    }
+}
+
+macro_rules! tuple_sizes {
+    ($($($name:ident)+;)*) => { $(
+        impl<$($name: Size),+> IntoSizes for ($($name,)+) {
+            #[allow(non_snake_case)]
+            fn into_sizes(self) -> SmallVec<[isize; 6]> {
+                let ($($name,)+) = self;
+                SmallVec::from_slice(&[$($name.to_size()),+])
+            }
+        }
+    )* };
+}
+tuple_sizes!(A; A B; A B C; A B C D; A B C D E; A B C D E F;);
+
 /// What is accepted where dimensions are expected: `1`, `-1`, `[0, -1]`, `&[..]`, `vec![..]`. Negative ones count from
 /// the end.
 pub trait Dims {

@@ -353,6 +353,12 @@ impl Tensor {
         Ok(())
     }
 
+    /// Lets `change` change the value, but not its shape or type, in place. For untracked changes only.
+    pub(crate) fn update<R>(&self, op: &str, change: impl FnOnce(&mut Value) -> Result<R>) -> Result<R> {
+        self.check_writable(op)?;
+        change(&mut self.state().value)
+    }
+
     /// Lets `write` change the elements in place, in contiguous order; they are copied before if anybody else refers to
     /// them. For untracked changes only (inside `no_grad`, or of an untracked tensor).
     pub(crate) fn write<T: crate::buffer::Stored, R>(

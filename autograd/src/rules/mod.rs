@@ -12,20 +12,25 @@ use smallvec::{SmallVec, smallvec};
 
 mod attention;
 mod binary;
+mod constant_pad;
 mod conv;
 mod custom;
 mod embedding;
 mod grid_sample;
+mod index;
+mod join;
 mod linear;
 mod linear_map;
+mod mask;
 mod matmul;
 mod norm;
 mod shape;
-mod slice;
 mod special;
 mod sum;
 mod ternary;
+mod triangular;
 mod unary;
+mod view;
 
 /// One gradient per input; `None` where there is none or none is needed.
 pub(crate) type Grads = SmallVec<[Option<Tensor>; 3]>;
@@ -105,9 +110,16 @@ pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
         Op::Cast(()) | Op::Expand(()) => one(cx.grad()?.clone()), // the engine casts and sums back
         Op::Reshape(()) => shape::reshape(cx),
         Op::Permute(op) => shape::permute(op, cx),
-        Op::Slice(op) => slice::slice(op, cx),
-        Op::SliceBackward(op) => slice::slice_backward(op, cx),
-        Op::Cat(op) => shape::cat(op, cx),
+        Op::Strided(op) => view::strided(op, cx),
+        Op::StridedScatter(op) => view::strided_scatter(op, cx),
+        Op::Gather(op) => index::gather(op, cx),
+        Op::Scatter(op) => index::scatter(op, cx),
+        Op::ScatterAdd(op) => index::scatter_add(op, cx),
+        Op::ScatterReduce(op) => index::scatter_reduce(op, cx),
+        Op::MaskedFill(op) => mask::masked_fill(op, cx),
+        Op::Triangle(op) => triangular::triangle(*op, cx),
+        Op::ConstantPad(op) => constant_pad::backward(op, cx),
+        Op::Cat(op) => join::cat(op, cx),
         Op::Sum(op) => sum::backward(op, cx),
         Op::Matmul(op) => matmul::backward(op, cx),
         Op::LinearMap(op) => linear_map::backward(op, cx),

@@ -1,7 +1,7 @@
-//! Rules of `reshape`, `permute` and `cat`: the same moves backwards.
+//! Rules of `reshape` and `permute`: the same moves backwards.
 
 use flambeau_tensor::Result;
-use flambeau_tensor::ops::shape::{CatOp, PermuteOp};
+use flambeau_tensor::ops::shape::PermuteOp;
 
 use super::{Context, Grads, one};
 
@@ -15,20 +15,4 @@ pub(super) fn permute(op: &PermuteOp, cx: &Context<'_>) -> Result<Grads> {
         inverse[from] = to as isize;
     }
     one(cx.grad()?.permute(inverse)?)
-}
-
-pub(super) fn cat(op: &CatOp, cx: &Context<'_>) -> Result<Grads> {
-    let grad = cx.grad()?;
-    let mut start = 0;
-    let mut grads = Grads::new();
-    for (i, &size) in op.sizes.iter().enumerate() {
-        let part = if cx.needs(i) {
-            Some(grad.narrow(op.dim as isize, start as isize, size)?)
-        } else {
-            None
-        };
-        grads.push(part);
-        start += size;
-    }
-    Ok(grads)
 }

@@ -20,7 +20,7 @@ use flambeau_tensor::ops::norm::{
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, avg_pool2d, max_pool1d};
 use flambeau_tensor::ops::{binary, special};
-use flambeau_tensor::{DType, Result, Tensor, bail};
+use flambeau_tensor::{DType, Reduction, Result, Tensor, bail, step};
 
 use super::Row;
 
@@ -112,7 +112,28 @@ pub(super) const ROWS: &[Row] = rows! {
     permute [[2, 3, 4]] |x| x[0].permute([2, 0, 1])?.sin();
     expand [[2, 1, 3]] |x| x[0].expand((4, 2, 2, 3))?.sin();
     slice [[5, 4]] |x| x[0].slice(0, Some(1), None, 2)?.exp();
+    basic_index [[3, 4, 2]] |x| x[0].i((1.., None, step(.., 3), -1))?.exp();
+    diagonal [[3, 4, 2]] |x| x[0].diagonal(1, 0, 1)?.exp();
+    unfold [[7]] |x| x[0].unfold(0, 3, 2)?.exp();
+    as_strided [[3, 3]] |x| x[0].as_strided((2, 2, 2), &[1, 2, 1], 1)?.exp();
+    slice_scatter [[4, 3], [2, 3]] |x| x[0].slice_scatter(&x[1], 0, Some(0), None, 2)?.sin();
+    diag_embed [[2, 3]] |x| x[0].diag_embed(1, 0, -1)?.sin();
+    triangles [[2, 3, 4]] |x| x[0].tril(1)?.exp()?.mul(&x[0].triu(0)?);
+    constant_pad [[2, 3]] |x| x[0].constant_pad_nd(&[-1, 2, 1, 0], 0.5)?.sin();
     cat [[2, 3], [2, 2]] |x| Tensor::cat(&[&x[0], &x[1], &x[0]], 1)?.sin();
+    // Places by index tensors and masks.
+    index_select [[4, 3]] |x| x[0].index_select(0, &Tensor::new([2i64, 0, 2])?)?.exp();
+    gather [[3, 4]] |x| x[0].gather(1, &Tensor::new([[0i64, 3, 3], [1, 0, 2]])?)?.exp();
+    advanced_index [[3, 4, 2]] |x| x[0].i(([2, 0, 2], 0.., [1, 1, 0]))?.exp();
+    scatter [[3, 4], [2, 3]] |x| x[0].scatter(0, &Tensor::new([[2i64, 0, 1], [0, 1, 2]])?, &x[1])?.sin();
+    scatter_add [[4, 2], [3, 2]] |x| x[0].scatter_add(0, &Tensor::new([[3i64, 0], [3, 1], [0, 0]])?, &x[1])?.sin();
+    index_fill [[4, 3]] |x| x[0].sin()?.index_fill(0, &Tensor::new([1i64, 3])?, 2.0)?.mul(&x[0]);
+    index_mean [[3, 2], [4, 2]] |x| reduced(x, Reduction::Mean, false)?.sin();
+    index_product [[3, 2], [4, 2]] |x| reduced(x, Reduction::Prod, true)?.sin();
+    index_product_of_source [[3, 2], [4, 2]] |x| reduced(x, Reduction::Prod, false)?.sin();
+    index_maximum [[3, 2], [4, 2]] |x| reduced(x, Reduction::Amax, true)?.sin();
+    masked_fill [[2, 3]] |x| x[0].masked_fill(&Tensor::new([true, false, true])?, &x[0].sum()?.sin()?)?.exp();
+    masked_select [[2, 3]] |x| x[0].masked_select(&Tensor::new([true, false, true])?)?.exp();
     // Sums and products.
     sum [[2, 3, 2]] |x| x[0].sin()?.sum_dim([0, 2], true);
     matmul [[3, 2], [2, 4]] |x| x[0].matmul(&x[1]);
@@ -175,6 +196,11 @@ pub(super) const ROWS: &[Row] = rows! {
 /// `x` brought between -1 and 1.
 fn unit(x: &Tensor) -> Result<Tensor> {
     x.tanh()?.mul(0.9)
+}
+
+/// Four rows combined with three.
+fn reduced(x: &[Tensor], reduction: Reduction, include_self: bool) -> Result<Tensor> {
+    x[0].index_reduce(0, &Tensor::new([0i64, 2, 0, 0])?, &x[1], reduction, include_self)
 }
 
 /// `x` through `float32` would lose digits; through no other type can a `float64` go and come back, so the cast is

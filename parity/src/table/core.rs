@@ -1,6 +1,4 @@
-//! Views and products.
-
-use flambeau_tensor::Tensor;
+//! Products.
 
 use crate::registry::{Entry, out};
 
@@ -16,19 +14,5 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("mv", |a| {
         out(a.tensor(0, "input")?.matmul(&a.tensor(1, "vec")?)?)
-    }),
-    ("permute", |a| {
-        let x = a.tensor(0, "input")?;
-        let dims: Vec<isize> = a
-            .varargs_ints(1, "dims")?
-            .into_iter()
-            .map(|d| d as isize)
-            .collect();
-        out(x.permute(dims)?)
-    }),
-    ("cat", |a| {
-        let tensors = a.tensors(0, "tensors")?;
-        let dim = a.int(1, "dim", 0)?;
-        out(Tensor::cat(&tensors.iter().collect::<Vec<_>>(), dim as isize)?)
     }),
 ];

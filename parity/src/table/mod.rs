@@ -4,9 +4,12 @@ use crate::registry::Entry;
 
 mod activation;
 mod core;
+mod creation;
+mod indexing;
 mod nn;
 mod nn_spatial;
 mod pointwise;
+mod shape;
 mod special;
 
 /// All tables.
@@ -14,6 +17,8 @@ pub(crate) const ALL: &[&[Entry]] = &[
     activation::PLAIN,
     activation::TABLE,
     core::TABLE,
+    creation::TABLE,
+    indexing::TABLE,
     nn::TABLE,
     nn_spatial::TABLE,
     pointwise::BINARY,
@@ -21,6 +26,7 @@ pub(crate) const ALL: &[&[Entry]] = &[
     pointwise::REFLECTED,
     pointwise::TABLE,
     pointwise::UNARY,
+    shape::TABLE,
     special::POLYNOMIALS,
     special::TABLE,
     special::UNARY,

@@ -47,11 +47,6 @@ pub(super) const TABLE: &[Entry] = &[
         let value = a.opt_scalar(3, "value")?.unwrap_or(0.into());
         out(x.pad(&signed(&padding), mode, value)?)
     }),
-    ("constant_pad_nd", |a| {
-        let (x, padding) = (a.tensor(0, "input")?, a.ints(1, "pad")?);
-        let value = a.opt_scalar(2, "value")?.unwrap_or(0.into());
-        out(x.pad(&signed(&padding), PadMode::Constant, value)?)
-    }),
     ("nn.functional.interpolate", |a| {
         let mode = match a.opt_str(3, "mode")?.as_deref() {
             None | Some("nearest") => InterpolateMode::Nearest,

@@ -106,11 +106,7 @@ impl Tensor {
             Shape,
             "from_slice: {given} elements for shape {shape:?}, which has {wanted}"
         );
-        let mut buf = Buf::<T::Stored>::take(given);
-        for (slot, &x) in buf.iter_mut().zip(data) {
-            *slot = x.store();
-        }
-        Ok(Tensor::from_value(Value::new(buf, T::DTYPE, shape)))
+        Ok(Tensor::from_value(Value::new(stored(data), T::DTYPE, shape)))
     }
 
     /// A tensor of `shape` with the elements of `data` in row-major order.
@@ -119,6 +115,18 @@ impl Tensor {
     /// `Shape` if the number of elements differs.
     pub fn from_vec<T: Element>(data: Vec<T>, shape: impl IntoShape) -> Result<Tensor> {
         Tensor::from_slice(&data, shape)
+    }
+
+    /// A 1-d tensor of the elements.
+    pub(crate) fn vector<T: Element>(data: &[T]) -> Tensor {
+        let stored: Buf<T::Stored> = stored(data);
+        let shape = Shape::new(&[data.len()]);
+        Tensor::from_value(Value::new(stored, T::DTYPE, shape))
+    }
+
+    /// A 2-d tensor of the elements in row-major order, of which there are `rows · columns`.
+    pub(crate) fn rows<T: Element>(data: &[T], rows: usize, columns: usize) -> Tensor {
+        Tensor::from_value(Value::new(stored(data), T::DTYPE, Shape::new(&[rows, columns])))
     }
 
     /// A 0-d tensor of a number, of the number's own type.
@@ -160,6 +168,66 @@ impl Tensor {
         Tensor::full(shape, 1i64, dtype)
     }
 
+    /// A tensor whose elements are whatever the memory held before (`torch.empty`).
+    ///
+    /// # Errors
+    /// `Shape` if the shape has more elements than memory can address.
+    pub fn empty(shape: impl IntoShape, dtype: DType) -> Result<Tensor> {
+        let shape = shape.into_shape();
+        checked_numel("empty", &shape)?;
+        if dtype == DType::Bool {
+            return Tensor::zeros(shape, dtype); // memory may hold bytes other than 0 and 1
+        }
+        Ok(Tensor::from_value(
+            with_stored!(dtype, T => Value::build::<T>(dtype, shape, |_| ())),
+        ))
+    }
+
+    /// A 0-d tensor of a number, in the given type (`torch.scalar_tensor`).
+    pub fn scalar_tensor(value: impl Into<Scalar>, dtype: DType) -> Tensor {
+        Tensor::from_value(full_value(Shape::default(), value.into(), dtype))
+    }
+
+    /// Zeros of another shape in the type of this tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::zeros`].
+    pub fn new_zeros(&self, shape: impl IntoShape) -> Result<Tensor> {
+        Tensor::zeros(shape, self.dtype())
+    }
+
+    /// Ones of another shape in the type of this tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::ones`].
+    pub fn new_ones(&self, shape: impl IntoShape) -> Result<Tensor> {
+        Tensor::ones(shape, self.dtype())
+    }
+
+    /// Another shape filled with a number in the type of this tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::full`].
+    pub fn new_full(&self, shape: impl IntoShape, value: impl Into<Scalar>) -> Result<Tensor> {
+        Tensor::full(shape, value, self.dtype())
+    }
+
+    /// [`Tensor::empty`] of another shape in the type of this tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    pub fn new_empty(&self, shape: impl IntoShape) -> Result<Tensor> {
+        Tensor::empty(shape, self.dtype())
+    }
+
+    /// [`Tensor::empty`] in the shape and type of this tensor.
+    ///
+    /// # Errors
+    /// None that a valid tensor meets.
+    pub fn empty_like(&self) -> Result<Tensor> {
+        Tensor::empty(self.shape(), self.dtype())
+    }
+
     /// Zeros in the shape and type of this tensor.
     ///
     /// # Errors
@@ -183,6 +251,15 @@ impl Tensor {
     pub fn full_like(&self, value: impl Into<Scalar>) -> Result<Tensor> {
         Tensor::full(self.shape(), value, self.dtype())
     }
+}
+
+/// Elements as they lie in memory.
+fn stored<T: Element>(data: &[T]) -> Buf<T::Stored> {
+    let mut buf = Buf::<T::Stored>::take(data.len());
+    for (slot, &x) in buf.iter_mut().zip(data) {
+        *slot = x.store();
+    }
+    buf
 }
 
 /// The number of elements of a shape that comes from outside.

@@ -195,7 +195,7 @@ pub fn channel_shuffle(x: &Tensor, groups: usize) -> Result<Tensor> {
         "channel_shuffle: expected at least 3 dimensions, got {shape:?}"
     );
     ensure!(groups > 0, Value, "channel_shuffle: expected at least one group");
-    let (channels, inner) = (shape[1], shape[2..].iter().product());
+    let (channels, inner) = (shape[1], shape[2..].iter().product::<usize>());
     ensure!(
         channels % groups == 0,
         Shape,

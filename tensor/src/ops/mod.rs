@@ -5,35 +5,51 @@
 //! variant of [`Op`] with exactly what its gradient rule reads.
 
 pub mod activation;
+pub mod arrange;
 pub mod attention;
 pub mod binary;
 pub mod bitwise;
 pub mod cast;
 pub mod compare;
 pub mod complex;
+pub mod constant_pad;
 pub mod conv;
+mod convert;
 pub mod create;
 pub mod custom;
 pub mod dropout;
 pub mod embedding;
+pub mod flatten;
 pub mod fold;
+pub mod gather;
+pub mod getitem;
+pub mod grid;
 pub mod grid_sample;
 pub mod in_place;
+pub mod index;
 pub mod interpolate;
+pub mod join;
 pub mod linear;
 pub mod linear_map;
+pub mod mask;
 pub mod matmul;
 pub mod multi_head_attention;
 pub mod norm;
 pub mod pad;
 pub mod pointwise;
 pub mod pool;
+pub mod range;
+pub mod scatter;
 pub mod shape;
 pub mod slice;
 pub mod special;
+pub mod split;
 pub mod sum;
 pub mod ternary;
+pub mod triangular;
 pub mod unary;
+pub mod view;
+pub mod windows;
 
 use crate::tensor::Leaf;
 
@@ -97,12 +113,26 @@ ops! {
     Permute(shape::PermuteOp) = |_| "permute";
     /// Dimensions of size 1 repeated, and new ones in front.
     Expand(()) = |_| "expand";
-    /// Every step-th element of a range of one dimension.
-    Slice(slice::SliceOp) = |_| "slice";
-    /// Zeros with a slice set: the transpose of `Slice`.
-    SliceBackward(slice::SliceOp) = |_| "slice_backward";
+    /// Elements by shape, strides and offset: slices, basic indexing, diagonals, windows.
+    Strided(view::StridedOp) = |op| op.name;
+    /// A tensor with another one in the place of a strided view.
+    StridedScatter(view::StridedOp) = |op| op.name;
+    /// Elements by index tensors: `index_select`, `gather`, advanced indexing.
+    Gather(index::IndexOp) = |op| op.name;
+    /// A tensor with another one, or a number, written to indexed places.
+    Scatter(index::IndexOp) = |op| op.name;
+    /// A tensor with another one added at indexed places.
+    ScatterAdd(index::IndexOp) = |op| op.name;
+    /// A tensor with another one combined with it at indexed places by product, maximum or minimum.
+    ScatterReduce(Box<index::ScatterReduceOp>) = |op| op.places.name;
+    /// A number in the place of the elements under a mask.
+    MaskedFill(mask::MaskedFillOp) = |_| "masked_fill";
+    /// One side of a diagonal of matrices.
+    Triangle(triangular::TriangleOp) = |op| if op.upper { "triu" } else { "tril" };
+    /// A constant added at the ends of dimensions, or elements taken off.
+    ConstantPad(constant_pad::ConstantPadOp) = |_| "constant_pad_nd";
     /// Tensors joined along one dimension.
-    Cat(shape::CatOp) = |_| "cat";
+    Cat(join::CatOp) = |_| "cat";
     /// Sum over dimensions.
     Sum(sum::SumOp) = |_| "sum";
     /// Matrix product over the last two dimensions.

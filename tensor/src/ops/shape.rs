@@ -1,29 +1,20 @@
-//! Views in another shape: reshape, permute, expand and their kin; and joining by `cat`.
+//! Views in another shape: `reshape`, `permute`, `expand` and their kin.
 //!
 //! Views share memory with their base (see [`Tensor`](crate::Tensor#memory)).
 
 use smallvec::SmallVec;
 
-use crate::graph::{Op, Saved, record};
+use crate::graph::{Op, record};
 use crate::ops::create::checked_numel;
 use crate::shape::{resolve_dim, resolve_dims};
 use crate::value::Value;
-use crate::{DType, Dims, IntoShape, Result, Shape, Tensor, bail, ensure, with_stored};
+use crate::{Dims, IntoSizes, Result, Shape, Tensor, bail, ensure};
 
 /// A recorded permutation: dimension `i` of the result is dimension `dims[i]` of the input.
 #[derive(Clone, Debug)]
 pub struct PermuteOp {
     /// The permutation.
     pub dims: SmallVec<[usize; 6]>,
-}
-
-/// A recorded concatenation.
-#[derive(Clone, Debug)]
-pub struct CatOp {
-    /// The dimension along which tensors were joined.
-    pub dim: usize,
-    /// The size of each tensor in that dimension.
-    pub sizes: Vec<usize>,
 }
 
 impl Value {
@@ -89,31 +80,35 @@ fn view_strides(shape: &Shape, strides: &Shape, target: &Shape) -> Option<Shape>
 }
 
 impl Tensor {
-    /// The same elements in another shape (`reshape` and `view`): a view where strides allow it, else a copy. See
-    /// [`Tensor::reshape_infer`] for a size left to be inferred.
+    /// The same elements in another shape (`reshape` and `view`): a view where strides allow it, else a copy. One size may
+    /// be -1, which is inferred: `x.reshape((2, -1))?`.
     ///
     /// # Errors
     /// `Shape` if the numbers of elements differ.
-    pub fn reshape(&self, shape: impl IntoShape) -> Result<Tensor> {
-        let shape = shape.into_shape();
-        let (numel, wanted) = (self.numel(), checked_numel("reshape", &shape)?);
-        ensure!(
-            numel == wanted,
-            Shape,
-            "reshape: {:?} has {numel} elements, {shape:?} has {wanted}",
-            self.shape()
-        );
+    pub fn reshape(&self, shape: impl IntoSizes) -> Result<Tensor> {
+        let shape = infer_shape("reshape", self.shape(), &shape.into_sizes())?;
         let x = self.read();
         let value = x.value.reshaped(shape)?;
         Ok(record(value, &[&x], |_| Op::Reshape(())))
     }
 
-    /// [`Tensor::reshape`] with at most one size given as -1, which is inferred from the others.
+    /// The same elements in another shape, always sharing memory (`Tensor.view`); see [`Tensor::reshape`].
     ///
     /// # Errors
-    /// `Shape` if the numbers of elements can't be made equal, or more than one size is negative.
-    pub fn reshape_infer(&self, sizes: &[isize]) -> Result<Tensor> {
-        self.reshape(infer_shape("reshape", self.numel(), sizes)?)
+    /// `Shape` if the numbers of elements differ, or if only a copy could have this shape.
+    pub fn view(&self, shape: impl IntoSizes) -> Result<Tensor> {
+        let shape = infer_shape("view", self.shape(), &shape.into_sizes())?;
+        let x = self.read();
+        let Some(strides) = view_strides(&x.value.shape, &x.value.strides, &shape) else {
+            bail!(
+                Shape,
+                "view: a tensor {:?} with strides {:?} can't be seen as {shape:?} without a copy; use reshape",
+                self.shape(),
+                x.value.strides
+            )
+        };
+        let value = x.value.with_layout(shape, strides, x.value.offset);
+        Ok(record(value, &[&x], |_| Op::Reshape(())))
     }
 
     /// Dimensions in another order: dimension `i` of the result is dimension `dims[i]` of this tensor.
@@ -170,19 +165,23 @@ impl Tensor {
     }
 
     /// Dimensions of size 1 repeated to `shape` without copying, and new ones in front (`expand`, `broadcast_to`).
+    /// A size of -1 leaves a dimension as it is.
     ///
     /// # Errors
     /// `Broadcast` if the shape does not broadcast to `shape`.
-    pub fn expand(&self, shape: impl IntoShape) -> Result<Tensor> {
-        let shape = shape.into_shape();
-        let own = self.shape();
-        let fits = own.len() <= shape.len()
+    pub fn expand(&self, shape: impl IntoSizes) -> Result<Tensor> {
+        let (sizes, own) = (shape.into_sizes(), self.shape());
+        let lead = sizes.len().saturating_sub(own.len());
+        let fits = own.len() <= sizes.len()
+            && sizes[..lead].iter().all(|&want| want >= 0)
             && own
                 .iter()
-                .rev()
-                .zip(shape.iter().rev())
-                .all(|(&have, &want)| have == want || have == 1);
-        ensure!(fits, Broadcast, "expand: {own:?} does not broadcast to {shape:?}");
+                .zip(&sizes[lead..])
+                .all(|(&have, &want)| want == -1 || want == have as isize || (have == 1 && want >= 0));
+        ensure!(fits, Broadcast, "expand: {own:?} does not broadcast to {sizes:?}");
+        let size = |(d, &want): (usize, &isize)| if want < 0 { own[d - lead] } else { want as usize };
+        let shape: Shape = sizes.iter().enumerate().map(size).collect();
+        checked_numel("expand", &shape)?;
         let x = self.read();
         let value = x.value.expanded(&shape);
         Ok(record(value, &[&x], |_| Op::Expand(())))
@@ -238,96 +237,61 @@ impl Tensor {
         let value = x.value.copy()?;
         Ok(record(value, &[&x], |_| Op::Reshape(())))
     }
-
-    /// Tensors joined along one dimension (`torch.cat`). Their types are promoted; 1-d tensors without elements are left
-    /// out, as in PyTorch.
-    ///
-    /// # Errors
-    /// `Value` if there are no tensors; `Shape` if they differ in another dimension; `Dim` if there is no such one.
-    pub fn cat(tensors: &[&Tensor], dim: isize) -> Result<Tensor> {
-        let dtypes = tensors.iter().map(|t| t.dtype());
-        let Some(dtype) = dtypes.reduce(crate::promote) else {
-            bail!(Value, "cat: expected at least one tensor");
-        };
-        let kept = tensors
-            .iter()
-            .filter(|t| t.shape() != [0])
-            .map(|t| t.to_dtype(dtype));
-        let kept: Vec<Tensor> = kept.collect::<Result<_>>()?;
-        let Some(first) = kept.first() else {
-            return Tensor::zeros(0, dtype);
-        };
-        ensure!(
-            first.rank() > 0,
-            Dim,
-            "cat: 0-d tensors can't be joined; use stack"
-        );
-        let d = resolve_dim("cat", dim, first.rank())?;
-        for t in &kept {
-            let fits = t.rank() == first.rank()
-                && t.shape()
-                    .iter()
-                    .zip(first.shape())
-                    .enumerate()
-                    .all(|(i, (a, b))| i == d || a == b);
-            ensure!(
-                fits,
-                Shape,
-                "cat: {:?} and {:?} differ outside dimension {dim}",
-                first.shape(),
-                t.shape()
-            );
-        }
-        let inputs: Vec<Saved> = kept.iter().map(Tensor::read).collect();
-        let sizes: Vec<usize> = kept.iter().map(|t| t.shape()[d]).collect();
-        let mut shape = first.dims().clone();
-        shape[d] = sizes.iter().sum();
-        let value = cat_values(&inputs, d, shape, dtype)?;
-        Ok(record(value, &inputs.iter().collect::<Vec<_>>(), |_| {
-            Op::Cat(CatOp { dim: d, sizes })
-        }))
-    }
 }
 
-fn cat_values(inputs: &[Saved], dim: usize, shape: Shape, dtype: DType) -> Result<Value> {
-    let (outer, len, inner) = shape.around(dim);
-    let row = len * inner;
-    let parts: Vec<Value> = inputs
+/// The shape that `sizes` mean for a tensor of shape `own`, where one of them may be -1.
+pub(crate) fn infer_shape(op: &str, own: &[usize], sizes: &[isize]) -> Result<Shape> {
+    let numel: usize = own.iter().product();
+    let known: Shape = sizes.iter().filter(|&&s| s >= 0).map(|&s| s as usize).collect();
+    let product = checked_numel(op, &known)?;
+    let unknown = sizes.len() - known.len();
+    let inferred = match unknown {
+        0 if product == numel => return Ok(known),
+        1 if sizes.contains(&-1) && product > 0 && numel.is_multiple_of(product) => numel / product,
+        0 => bail!(
+            Shape,
+            "{op}: {own:?} has {numel} elements, {known:?} has {product}"
+        ),
+        _ => bail!(
+            Shape,
+            "{op}: {sizes:?} is not a shape for {own:?}, which has {numel} elements"
+        ),
+    };
+    Ok(sizes
         .iter()
-        .map(|x| x.value.contiguous())
-        .collect::<Result<_>>()?;
-    with_stored!(dtype, T => {
-        let parts: Vec<(&[T], usize)> =
-            parts.iter().map(|v| Ok((v.data::<T>()?, v.shape[dim] * inner))).collect::<Result<_>>()?;
-        Ok(Value::build::<T>(dtype, shape, |out| {
-            let mut at = 0;
-            for (data, width) in parts {
-                for o in 0..outer {
-                    out[o * row + at..o * row + at + width].copy_from_slice(&data[o * width..(o + 1) * width]);
-                }
-                at += width;
-            }
-        }))
-    })
-}
-
-/// The shape that `sizes` mean for `numel` elements, where one of them may be -1.
-pub(crate) fn infer_shape(op: &str, numel: usize, sizes: &[isize]) -> Result<Shape> {
-    let known: usize = sizes.iter().filter(|&&s| s >= 0).map(|&s| s as usize).product();
-    let unknown = sizes.iter().filter(|&&s| s < 0).count();
-    match unknown {
-        0 => Ok(sizes.iter().map(|&s| s as usize).collect()),
-        1 if sizes.contains(&-1) && known > 0 && numel % known == 0 => Ok(sizes
-            .iter()
-            .map(|&s| if s < 0 { numel / known } else { s as usize })
-            .collect()),
-        _ => bail!(Shape, "{op}: {sizes:?} is not a shape for {numel} elements"),
-    }
+        .map(|&s| if s < 0 { inferred } else { s as usize })
+        .collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DType;
+
+    #[test]
+    fn sizes_are_inferred() {
+        let x = Tensor::zeros((2, 6), DType::F32).unwrap();
+        assert_eq!(x.reshape((3, -1)).unwrap().shape(), [3, 4]);
+        assert_eq!(x.reshape(-1).unwrap().shape(), [12]);
+        assert_eq!(
+            x.unsqueeze(1).unwrap().expand([-1, 4, -1]).unwrap().shape(),
+            [2, 4, 6]
+        );
+        assert_eq!(
+            x.reshape((5, -1)).unwrap_err().to_string(),
+            "reshape: [5, -1] is not a shape for [2, 6], which has 12 elements"
+        );
+        assert!(x.reshape((-1, -1)).is_err());
+        assert!(x.expand([-1, 2, 6]).is_err());
+        assert!(
+            x.t()
+                .unwrap()
+                .view(12)
+                .unwrap_err()
+                .to_string()
+                .contains("use reshape")
+        );
+    }
 
     #[test]
     fn views_share_memory_and_copies_do_not() {
@@ -353,17 +317,5 @@ mod tests {
             assert_eq!(y.squeeze().unwrap().shape(), [2, 3]);
         }
         assert!(x.unsqueeze(3).is_err());
-    }
-
-    #[test]
-    fn cat_promotes_and_checks() {
-        let a = Tensor::new([[1i64, 2]]).unwrap();
-        let b = Tensor::new([[0.5f32, 1.5]]).unwrap();
-        assert_eq!(
-            Tensor::cat(&[&a, &b], 0).unwrap().to_vec::<f32>().unwrap(),
-            [1.0, 2.0, 0.5, 1.5]
-        );
-        assert_eq!(Tensor::cat(&[&a, &a], -1).unwrap().shape(), [1, 4]);
-        assert!(Tensor::cat(&[&a, &Tensor::zeros((1, 3), DType::F32).unwrap()], 0).is_err());
     }
 }
