@@ -11,6 +11,7 @@ pub mod binary;
 pub mod cast;
 pub mod conv;
 pub mod copy;
+pub mod ctc;
 pub mod element;
 mod elementwise;
 pub mod embedding;

@@ -16,15 +16,23 @@ mod constant_pad;
 mod conv;
 mod custom;
 mod embedding;
+mod extreme;
 mod grid_sample;
 mod index;
 mod join;
 mod linear;
 mod linear_map;
+mod loss;
 mod mask;
 mod matmul;
+mod moments;
 mod norm;
+mod norm_reduce;
+mod reduce;
+mod scan;
+mod segment;
 mod shape;
+mod softmax;
 mod special;
 mod sum;
 mod ternary;
@@ -121,6 +129,19 @@ pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
         Op::ConstantPad(op) => constant_pad::backward(op, cx),
         Op::Cat(op) => join::cat(op, cx),
         Op::Sum(op) => sum::backward(op, cx),
+        Op::Mean(op) => sum::mean(op, cx),
+        Op::Prod(op) => reduce::prod(op, cx),
+        Op::LogSumExp(op) => reduce::logsumexp(op, cx),
+        Op::Extreme(op) => extreme::backward(op, cx),
+        Op::Variance(op) => moments::backward(op, cx),
+        Op::VectorNorm(op) => norm_reduce::backward(op, cx),
+        Op::CumSum(op) => scan::cumsum(op, cx),
+        Op::CumProd(op) => scan::cumprod(op, cx),
+        Op::LogCumSumExp(op) => scan::logcumsumexp(op, cx),
+        Op::Softmax(op) => softmax::backward(op, cx),
+        Op::SegmentReduce(op) => segment::backward(op, cx),
+        Op::CrossEntropy(op) => loss::cross_entropy(op, cx),
+        Op::BinaryCrossEntropy(op) => loss::binary_cross_entropy(op, cx),
         Op::Matmul(op) => matmul::backward(op, cx),
         Op::LinearMap(op) => linear_map::backward(op, cx),
         Op::Linear(op) => linear::backward(op, cx),

@@ -14,11 +14,15 @@ use flambeau_tensor::ops::fold::{UnfoldOptions, unfold};
 use flambeau_tensor::ops::grid_sample::{GridInterpolation, GridPadding, GridSampleOptions, grid_sample};
 use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions, InterpolateSize, interpolate};
 use flambeau_tensor::ops::linear::{bilinear, linear};
+use flambeau_tensor::ops::loss::{
+    CrossEntropyOptions, Reduction as LossReduction, binary_cross_entropy, cross_entropy,
+};
 use flambeau_tensor::ops::norm::{
     BatchNormOptions, RunningStats, batch_norm, group_norm, layer_norm, rms_norm,
 };
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, avg_pool2d, max_pool1d};
+use flambeau_tensor::ops::segment::Segments;
 use flambeau_tensor::ops::{binary, special};
 use flambeau_tensor::{DType, Reduction, Result, Tensor, bail, step};
 
@@ -136,6 +140,35 @@ pub(super) const ROWS: &[Row] = rows! {
     masked_select [[2, 3]] |x| x[0].masked_select(&Tensor::new([true, false, true])?)?.exp();
     // Sums and products.
     sum [[2, 3, 2]] |x| x[0].sin()?.sum_dim([0, 2], true);
+    // Reductions, running reductions, order.
+    mean [[2, 3, 2]] |x| x[0].mean_dim([0, 2], true)?.sin();
+    prod [[3, 2]] |x| x[0].prod_dim(0, false)?.sin();
+    prod_with_zeros [[3, 2]] |x| x[0].mul(&Tensor::new([[0.0], [1.0], [1.0]])?)?.prod_dim(0, false)?.sin();
+    logsumexp [[2, 3]] |x| x[0].logsumexp(1, false)?.sin();
+    amax [[2, 3]] |x| x[0].amax(1, true)?.sin();
+    max_dim [[2, 3]] |x| x[0].max_dim(0, false)?.0.sin();
+    var [[2, 3, 2]] |x| x[0].var([0, 2], 1.0, false)?.sin();
+    std [[2, 3]] |x| x[0].std(1, 0.0, true)?.sin();
+    vector_norm [[2, 3]] |x| x[0].vector_norm(3.0, 1, false)?.add(&x[0].vector_norm(2.0, 1, false)?)?.sin();
+    cumsum [[2, 3]] |x| x[0].cumsum(1)?.sin();
+    cumprod [[3, 2]] |x| x[0].cumprod(0)?.sin();
+    cumprod_with_zeros [[3, 2]] |x| x[0].mul(&Tensor::new([[1.0], [0.0], [1.0]])?)?.cumprod(0)?.sin();
+    logcumsumexp [[3, 2]] |x| x[0].logcumsumexp(0)?.sin();
+    softmax [[2, 3]] |x| x[0].softmax(0)?.sin();
+    log_softmax [[2, 3]] |x| x[0].log_softmax(1)?.sin();
+    sort [[4, 2]] |x| x[0].sort(0, true)?.0.sin();
+    median [[3, 3]] |x| x[0].median()?.sin();
+    segment_mean [[4, 2]] |x| segment_means(&x[0])?.sin();
+    cdist [[2, 3], [4, 3]] |x| x[0].cdist(&x[1], 1.5)?.sin();
+    // Losses.
+    cross_entropy [[3, 4, 2]] |x| {
+        let target = Tensor::new([[1i64, 0], [-100, 3], [2, 2]])?;
+        let options = CrossEntropyOptions { label_smoothing: 0.2, ..CrossEntropyOptions::default() };
+        cross_entropy(&x[0], &target, &options)?.sin()
+    };
+    binary_cross_entropy [[2, 3], [2, 3]] |x| {
+        binary_cross_entropy(&x[0].sigmoid()?, &x[1].sigmoid()?, None, LossReduction::Mean)?.sin()
+    };
     matmul [[3, 2], [2, 4]] |x| x[0].matmul(&x[1]);
     batched_matmul [[2, 1, 3, 2], [3, 2, 4]] |x| x[0].matmul(&x[1]);
     matrix_vector [[2, 3, 4], [4]] |x| x[0].matmul(&x[1]);
@@ -232,4 +265,10 @@ impl CustomFunction for Cube {
         };
         Ok(vec![Some(grad.mul(&inputs[0].mul(&inputs[0])?.mul(3.0)?)?)])
     }
+}
+
+/// The means of two runs of the first dimension.
+fn segment_means(x: &Tensor) -> Result<Tensor> {
+    let lengths = Tensor::new([3i64, 1])?;
+    x.segment_reduce(Reduction::Mean, Segments::Lengths(&lengths), 0, None)
 }

@@ -31,7 +31,7 @@ pub fn uniform_edges<T: Float>(min: T, max: T, bins: usize) -> Vec<T> {
     let half = bins.div_ceil(2);
     (0..=bins)
         .map(|i| {
-            if i <= half {
+            if i < half {
                 min + step * T::from_f64(i as f64)
             } else {
                 max - step * T::from_f64((bins - i) as f64)

@@ -6,10 +6,14 @@ mod activation;
 mod core;
 mod creation;
 mod indexing;
+mod loss;
+mod masked;
 mod nn;
 mod nn_spatial;
 mod pointwise;
+mod reduction;
 mod shape;
+mod sorting;
 mod special;
 
 /// All tables.
@@ -19,6 +23,8 @@ pub(crate) const ALL: &[&[Entry]] = &[
     core::TABLE,
     creation::TABLE,
     indexing::TABLE,
+    loss::TABLE,
+    masked::TABLE,
     nn::TABLE,
     nn_spatial::TABLE,
     pointwise::BINARY,
@@ -26,7 +32,9 @@ pub(crate) const ALL: &[&[Entry]] = &[
     pointwise::REFLECTED,
     pointwise::TABLE,
     pointwise::UNARY,
+    reduction::TABLE,
     shape::TABLE,
+    sorting::TABLE,
     special::POLYNOMIALS,
     special::TABLE,
     special::UNARY,

@@ -17,8 +17,10 @@ pub mod conv;
 mod convert;
 pub mod create;
 pub mod custom;
+pub mod distance;
 pub mod dropout;
 pub mod embedding;
+pub mod extreme;
 pub mod flatten;
 pub mod fold;
 pub mod gather;
@@ -31,19 +33,30 @@ pub mod interpolate;
 pub mod join;
 pub mod linear;
 pub mod linear_map;
+pub mod loss;
 pub mod mask;
+pub mod masked;
 pub mod matmul;
+pub mod moments;
 pub mod multi_head_attention;
 pub mod norm;
+pub mod norm_reduce;
 pub mod pad;
 pub mod pointwise;
 pub mod pool;
 pub mod range;
+pub mod reduce;
+pub mod scan;
 pub mod scatter;
+pub mod search;
+pub mod segment;
 pub mod shape;
 pub mod slice;
+pub mod softmax;
+pub mod sort;
 pub mod special;
 pub mod split;
+pub mod statistics;
 pub mod sum;
 pub mod ternary;
 pub mod triangular;
@@ -135,6 +148,32 @@ ops! {
     Cat(join::CatOp) = |_| "cat";
     /// Sum over dimensions.
     Sum(sum::SumOp) = |_| "sum";
+    /// Mean over dimensions.
+    Mean(sum::MeanOp) = |_| "mean";
+    /// Product over dimensions.
+    Prod(reduce::ProdOp) = |_| "prod";
+    /// Logarithm of a sum of exponentials.
+    LogSumExp(reduce::LogSumExpOp) = |_| "logsumexp";
+    /// A result that is one of the elements it was reduced from.
+    Extreme(extreme::ExtremeOp) = |op| op.name;
+    /// Variance or standard deviation.
+    Variance(moments::VarianceOp) = |op| if op.std.is_some() { "std" } else { "var" };
+    /// Norm over dimensions.
+    VectorNorm(norm_reduce::VectorNormOp) = |_| "vector_norm";
+    /// Running sum.
+    CumSum(scan::CumSumOp) = |_| "cumsum";
+    /// Running product.
+    CumProd(scan::ScanOp) = |_| "cumprod";
+    /// Running logarithm of a sum of exponentials.
+    LogCumSumExp(scan::ScanOp) = |_| "logcumsumexp";
+    /// Softmax or its logarithm.
+    Softmax(softmax::SoftmaxOp) = |op| if op.log { "log_softmax" } else { "softmax" };
+    /// Reduction of consecutive runs.
+    SegmentReduce(segment::SegmentReduceOp) = |_| "segment_reduce";
+    /// Cross-entropy of class indices.
+    CrossEntropy(loss::CrossEntropyOp) = |_| "cross_entropy";
+    /// Binary cross-entropy of probabilities.
+    BinaryCrossEntropy(loss::BinaryCrossEntropyOp) = |_| "binary_cross_entropy";
     /// Matrix product over the last two dimensions.
     Matmul(matmul::MatmulOp) = |_| "matmul";
     /// A linear map: padding, interpolation, average pooling, sliding blocks, selections, look-ups.

@@ -1,0 +1,134 @@
+//! Losses of real-valued predictions.
+
+use super::Reduction;
+use crate::{Result, Tensor, ensure};
+
+/// `|x - y|`.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast.
+pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    reduction.apply(&input.sub(target)?.abs()?)
+}
+
+/// `(x - y)²`.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast.
+pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    reduction.apply(&input.sub(target)?.square()?)
+}
+
+/// `d²/2` for `d = |x - y|` below `delta`, above it the line `delta·(d - delta/2)`.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast; `Value` unless `delta` is positive.
+pub fn huber_loss(input: &Tensor, target: &Tensor, delta: f64, reduction: Reduction) -> Result<Tensor> {
+    ensure!(
+        delta > 0.0,
+        Value,
+        "huber_loss: delta must be positive, got {delta}"
+    );
+    // Both branches are m·(d - m/2) with m = min(d, delta).
+    let distance = input.sub(target)?.abs()?;
+    let capped = distance.clamp_max(delta)?;
+    reduction.apply(&capped.mul(&distance.sub(&capped.mul(0.5)?)?)?)
+}
+
+/// [`huber_loss`] divided by `beta`; [`l1_loss`] where `beta` is 0.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast; `Value` if `beta` is negative.
+pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, beta: f64, reduction: Reduction) -> Result<Tensor> {
+    ensure!(
+        beta >= 0.0,
+        Value,
+        "smooth_l1_loss: beta must not be negative, got {beta}"
+    );
+    if beta == 0.0 {
+        return l1_loss(input, target, reduction);
+    }
+    reduction.apply(&huber_loss(input, target, beta, Reduction::None)?.div(beta)?)
+}
+
+/// The negative log-likelihood of a Gaussian with mean `input` and variance `var` (raised to at least `eps`), without the
+/// constant unless `full`.
+///
+/// # Shapes
+/// `var` broadcasts to `input`, or is `input` without its last dimension.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast; `Value` for a negative variance.
+pub fn gaussian_nll_loss(
+    input: &Tensor,
+    target: &Tensor,
+    var: &Tensor,
+    full: bool,
+    eps: f64,
+    reduction: Reduction,
+) -> Result<Tensor> {
+    let negative = var.lt(0.0)?.any()?.item::<bool>()?;
+    ensure!(
+        !negative,
+        Value,
+        "gaussian_nll_loss: the variance has negative entries"
+    );
+    let shape = input.shape();
+    let var = if var.shape() != shape && shape.split_last().is_some_and(|(_, lead)| lead == var.shape()) {
+        var.unsqueeze(-1)?
+    } else {
+        var.clone()
+    };
+    // As in PyTorch, the gradient does not see that a small variance is raised.
+    let plain = var.detach();
+    let var = var.add(&plain.clamp_min(eps)?.sub(&plain)?)?;
+    let mut losses = var
+        .log()?
+        .add(&input.sub(target)?.square()?.div(&var)?)?
+        .mul(0.5)?;
+    if full {
+        losses = losses.add(0.5 * std::f64::consts::TAU.ln())?;
+    }
+    reduction.apply(&losses)
+}
+
+/// The negative log-likelihood of counts `target` under Poisson distributions with rate `eˣ` (with `log_input`) or `x`;
+/// `full` adds Stirling's approximation of `log(target!)`.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast.
+pub fn poisson_nll_loss(
+    input: &Tensor,
+    target: &Tensor,
+    log_input: bool,
+    full: bool,
+    eps: f64,
+    reduction: Reduction,
+) -> Result<Tensor> {
+    let mut losses = if log_input {
+        input.exp()?.sub(&target.mul(input)?)?
+    } else {
+        input.sub(&target.mul(&input.add(eps)?.log()?)?)?
+    };
+    if full {
+        let small = target.le(1.0)?;
+        let safe = target.masked_fill(&small, 2i64)?;
+        let stirling = safe.mul(&safe.log()?)?.sub(&safe)?;
+        let stirling = stirling.add(&safe.mul(std::f64::consts::TAU)?.log()?.mul(0.5)?)?;
+        losses = losses.add(&stirling.masked_fill(&small, 0.0)?)?;
+    }
+    reduction.apply(&losses)
+}
+
+/// `y·(log y - x)`, or `eʸ·(y - x)` if the target is a logarithm as well; 0 where the probability is.
+///
+/// # Errors
+/// `Broadcast` if the shapes don't broadcast.
+pub fn kl_div(input: &Tensor, target: &Tensor, log_target: bool, reduction: Reduction) -> Result<Tensor> {
+    let losses = if log_target {
+        target.exp()?.mul(&target.sub(input)?)?
+    } else {
+        target.xlogy(target)?.sub(&target.mul(input)?)?
+    };
+    reduction.apply(&losses)
+}
