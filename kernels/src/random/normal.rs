@@ -170,7 +170,6 @@ impl Generator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::{self, Isa};
     use half::{bf16, f16};
 
     #[test]
@@ -238,11 +237,9 @@ mod tests {
             out
         };
         let wide = draw();
-        let before = isa::current();
-        isa::set_current(Isa::Scalar);
-        let scalar = draw();
-        isa::set_current(before);
-        assert!(wide.iter().zip(&scalar).all(|(a, b)| a.to_bits() == b.to_bits()));
+        crate::testing::for_every_isa(|| {
+            assert!(wide.iter().zip(&draw()).all(|(a, b)| a.to_bits() == b.to_bits()));
+        });
         let mean = wide.iter().map(|&x| f64::from(x)).sum::<f64>() / wide.len() as f64;
         assert!((mean - 1.0).abs() < 0.05, "{mean}");
     }
