@@ -64,7 +64,6 @@ pub(crate) fn out(value: impl Into<Output>) -> Result<Output> {
 }
 
 /// A complex tensor (last dimension 2) as a result.
-#[allow(dead_code)]
 pub(crate) fn complex(value: Tensor) -> Result<Output> {
     Ok(Arg::ComplexTensor(value).into())
 }

@@ -17,9 +17,11 @@ mod conv;
 mod custom;
 mod embedding;
 mod extreme;
+mod fft;
 mod grid_sample;
 mod index;
 mod join;
+mod linalg;
 mod linear;
 mod linear_map;
 mod loss;
@@ -34,6 +36,7 @@ mod segment;
 mod shape;
 mod softmax;
 mod special;
+mod stft;
 mod sum;
 mod ternary;
 mod triangular;
@@ -150,5 +153,22 @@ pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
         Op::Attention(op) => attention::backward(op, cx),
         Op::EmbeddingBag(op) => embedding::backward(op, cx),
         Op::GridSample(op) => grid_sample::backward(op, cx),
+        Op::Solve(op) => linalg::solve::solve(op, cx),
+        Op::SolveTriangular(op) => linalg::solve::solve_triangular(op, cx),
+        Op::Inverse(op) => linalg::solve::inverse(op, cx),
+        Op::Lu(op) => linalg::lu::backward(op, cx),
+        Op::Det(op) => linalg::determinant::det(op, cx),
+        Op::Slogdet(op) => linalg::determinant::slogdet(op, cx),
+        Op::Cholesky(op) => linalg::cholesky::backward(op, cx),
+        Op::Qr(op) => linalg::qr::backward(op, cx),
+        Op::Eigh(op) => linalg::eigen::eigh(op, cx),
+        Op::Eig(op) => linalg::eigen::eig(op, cx),
+        Op::Svd(op) => linalg::svd::backward(op, cx),
+        Op::Pinv(op) => linalg::pinv::backward(op, cx),
+        Op::Fft(op) => fft::fft(op, cx),
+        Op::Rfft(op) => fft::rfft(op, cx),
+        Op::Irfft(op) => fft::irfft(op, cx),
+        Op::Frame(op) => stft::frame(op, cx),
+        Op::OverlapAdd(op) => stft::overlap_add(op, cx),
     }
 }

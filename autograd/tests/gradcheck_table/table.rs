@@ -10,9 +10,14 @@ use flambeau_tensor::ops::conv::{
 use flambeau_tensor::ops::embedding::{
     BagMode, EmbeddingBagOptions, EmbeddingOptions, embedding, embedding_bag,
 };
+use flambeau_tensor::ops::fft::{self, Norm};
 use flambeau_tensor::ops::fold::{UnfoldOptions, unfold};
 use flambeau_tensor::ops::grid_sample::{GridInterpolation, GridPadding, GridSampleOptions, grid_sample};
 use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions, InterpolateSize, interpolate};
+use flambeau_tensor::ops::linalg::identity;
+use flambeau_tensor::ops::linalg::norms::MatrixNorm;
+use flambeau_tensor::ops::linalg::pinv::RankTolerance;
+use flambeau_tensor::ops::linalg::qr::QrMode;
 use flambeau_tensor::ops::linear::{bilinear, linear};
 use flambeau_tensor::ops::loss::{
     CrossEntropyOptions, Reduction as LossReduction, binary_cross_entropy, cross_entropy,
@@ -23,6 +28,7 @@ use flambeau_tensor::ops::norm::{
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, avg_pool2d, max_pool1d};
 use flambeau_tensor::ops::segment::Segments;
+use flambeau_tensor::ops::stft::{self, StftOptions};
 use flambeau_tensor::ops::{binary, special};
 use flambeau_tensor::{DType, Reduction, Result, Tensor, bail, step};
 
@@ -224,6 +230,34 @@ pub(super) const ROWS: &[Row] = rows! {
     attention [[2, 3, 2], [2, 4, 2], [2, 4, 3]] |x| {
         scaled_dot_product_attention(&x[0], &x[1], &x[2], &SdpaOptions { is_causal: true, ..SdpaOptions::default() })
     };
+    // Linear algebra; factorisations that are unique up to signs through functions that don't see them.
+    nuclear_norm [[3, 2]] |x| x[0].matrix_norm(MatrixNorm::Nuclear, false);
+    solve [[2, 3, 3], [3, 2]] |x| x[0].solve(&x[1]);
+    solve_triangular [[3, 3], [2, 3, 2]] positive |x| x[0].solve_triangular(&x[1], true, false);
+    inverse [[3, 3]] |x| x[0].inv();
+    lu_square [[3, 3]] |x| Ok(x[0].lu_factor_ex(true)?.0);
+    lu_wide [[2, 4]] |x| Ok(x[0].lu_factor_ex(true)?.0);
+    lu_tall [[4, 2]] |x| Ok(x[0].lu_factor_ex(true)?.0);
+    det [[2, 3, 3]] |x| x[0].det();
+    slogdet [[2, 3, 3]] |x| Ok(x[0].slogdet()?.1);
+    cholesky [[3, 3]] |x| definite(&x[0])?.cholesky(false);
+    qr [[4, 3]] |x| { let (q, r) = x[0].qr(QrMode::Reduced)?; q.mul(&q)?.matmul(&r.mul(&r)?) };
+    qr_wide [[2, 4]] |x| { let (q, r) = x[0].qr(QrMode::Reduced)?; q.mul(&q)?.matmul(&r.mul(&r)?) };
+    eigh [[3, 3]] |x| { let (l, v) = definite(&x[0])?.eigh(false)?; v.mul(&v)?.matmul(&l.exp()?) };
+    eig [[3, 3]] |x| { let (l, v) = x[0].eig()?; v.vector_norm(2.0, -1, false)?.sin()?.matmul(&l.vector_norm(2.0, -1, false)?) };
+    svd [[4, 3]] |x| { let (u, s, v) = x[0].svd(false)?; u.mul(&u)?.mul(&s)?.matmul(&v.mul(&v)?) };
+    svd_wide [[2, 4]] |x| { let (u, s, v) = x[0].svd(false)?; u.mul(&u)?.mul(&s)?.matmul(&v.mul(&v)?) };
+    pinv [[3, 2]] |x| x[0].pinv(&RankTolerance::default());
+    matrix_exp [[3, 3]] |x| x[0].matrix_exp();
+    householder_product [[4, 2], [2]] |x| x[0].householder_product(&x[1]);
+    // Fourier transforms.
+    fft [[3, 5, 2]] |x| fft::fft(&x[0], Some(4), 0, Norm::Ortho);
+    rfft [[3, 6]] |x| fft::rfft(&x[0], None, -1, Norm::Backward);
+    rfft_odd [[5, 2]] |x| fft::rfft(&x[0], None, 0, Norm::Backward);
+    irfft [[4, 2, 2]] |x| fft::irfft(&x[0], None, 0, Norm::Backward);
+    irfft_odd [[2, 3, 2]] |x| fft::irfft(&x[0], Some(5), 1, Norm::Backward);
+    stft [[2, 12]] |x| stft::stft(&x[0], &StftOptions::new(4));
+    istft [[3, 4, 2]] |x| stft::istft(&x[0], &StftOptions::new(4), None);
 };
 
 /// `x` brought between -1 and 1.
@@ -234,6 +268,12 @@ fn unit(x: &Tensor) -> Result<Tensor> {
 /// Four rows combined with three.
 fn reduced(x: &[Tensor], reduction: Reduction, include_self: bool) -> Result<Tensor> {
     x[0].index_reduce(0, &Tensor::new([0i64, 2, 0, 0])?, &x[1], reduction, include_self)
+}
+
+/// A symmetric positive definite matrix made from any square one.
+fn definite(x: &Tensor) -> Result<Tensor> {
+    x.matmul(&x.transpose(-2, -1)?)?
+        .add(&identity(x.size(-1)?, x.dtype())?)
 }
 
 /// `x` through `float32` would lose digits; through no other type can a `float64` go and come back, so the cast is

@@ -113,6 +113,7 @@ impl<'a> Case<'a> {
         let mut outs = Vec::new();
         for (k, (value, expected)) in values.into_iter().zip(&expected).enumerate() {
             let what = format!("out {k}");
+            let complex = matches!(value, Arg::ComplexTensor(_));
             let tensor = match value {
                 Arg::Tensor(t) | Arg::ComplexTensor(t) => Some(t),
                 other => {
@@ -129,13 +130,21 @@ impl<'a> Case<'a> {
                 continue;
             };
             if let Some(post) = expected.get("post").and_then(Json::as_str) {
+                let arg = if complex {
+                    Arg::ComplexTensor(tensor)
+                } else {
+                    Arg::Tensor(tensor)
+                };
                 tensor = registry::call(
                     &format!("post.{post}"),
-                    Args::new(post, vec![Arg::Tensor(tensor)], BTreeMap::new()),
+                    Args::new(post, vec![arg], BTreeMap::new()),
                 )?
                 .values
                 .into_iter()
-                .find_map(|v| if let Arg::Tensor(t) = v { Some(t) } else { None })
+                .find_map(|v| match v {
+                    Arg::Tensor(t) | Arg::ComplexTensor(t) => Some(t),
+                    _ => None,
+                })
                 .ok_or_else(|| Error::Value(format!("post-processing {post} gave no tensor")))?;
             }
             let reference = file::tensor(self.tensors, &format!("c{}.out.{j}", self.id))?;

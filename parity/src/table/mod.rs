@@ -3,11 +3,13 @@
 use crate::registry::Entry;
 
 mod activation;
-mod core;
 mod creation;
+mod fft;
 mod indexing;
+mod linalg;
 mod loss;
 mod masked;
+mod matmul;
 mod nn;
 mod nn_spatial;
 mod pointwise;
@@ -20,11 +22,13 @@ mod special;
 pub(crate) const ALL: &[&[Entry]] = &[
     activation::PLAIN,
     activation::TABLE,
-    core::TABLE,
     creation::TABLE,
+    fft::TABLE,
     indexing::TABLE,
+    linalg::TABLE,
     loss::TABLE,
     masked::TABLE,
+    matmul::TABLE,
     nn::TABLE,
     nn_spatial::TABLE,
     pointwise::BINARY,

@@ -19,8 +19,10 @@ pub mod create;
 pub mod custom;
 pub mod distance;
 pub mod dropout;
+pub mod einsum;
 pub mod embedding;
 pub mod extreme;
+pub mod fft;
 pub mod flatten;
 pub mod fold;
 pub mod gather;
@@ -31,6 +33,7 @@ pub mod in_place;
 pub mod index;
 pub mod interpolate;
 pub mod join;
+pub mod linalg;
 pub mod linear;
 pub mod linear_map;
 pub mod loss;
@@ -44,6 +47,7 @@ pub mod norm_reduce;
 pub mod pad;
 pub mod pointwise;
 pub mod pool;
+pub mod products;
 pub mod range;
 pub mod reduce;
 pub mod scan;
@@ -57,6 +61,7 @@ pub mod sort;
 pub mod special;
 pub mod split;
 pub mod statistics;
+pub mod stft;
 pub mod sum;
 pub mod ternary;
 pub mod triangular;
@@ -190,4 +195,38 @@ ops! {
     EmbeddingBag(embedding::EmbeddingBagOp) = |_| "embedding_bag";
     /// Sampling at the points of a grid.
     GridSample(grid_sample::GridSampleOp) = |_| "grid_sample";
+    /// Solutions of linear systems.
+    Solve(linalg::solve::SolveOp) = |_| "linalg.solve";
+    /// Solutions of triangular systems.
+    SolveTriangular(linalg::solve::SolveTriangularOp) = |_| "linalg.solve_triangular";
+    /// Inverses of matrices.
+    Inverse(linalg::solve::InverseOp) = |_| "linalg.inv";
+    /// LU factors in one matrix.
+    Lu(linalg::lu::LuOp) = |_| "linalg.lu_factor";
+    /// Determinants.
+    Det(linalg::determinant::DetOp) = |_| "linalg.det";
+    /// Signs and logarithms of determinants.
+    Slogdet(linalg::determinant::SlogdetOp) = |_| "linalg.slogdet";
+    /// Cholesky factors.
+    Cholesky(linalg::cholesky::CholeskyOp) = |_| "linalg.cholesky";
+    /// QR factors.
+    Qr(linalg::qr::QrOp) = |_| "linalg.qr";
+    /// Eigenvalues and eigenvectors of symmetric matrices.
+    Eigh(linalg::eigen::EighOp) = |_| "linalg.eigh";
+    /// Eigenvalues and eigenvectors of general matrices.
+    Eig(linalg::eigen::EigOp) = |_| "linalg.eig";
+    /// Singular vectors and values.
+    Svd(linalg::svd::SvdOp) = |_| "linalg.svd";
+    /// Pseudo-inverses.
+    Pinv(linalg::pinv::PinvOp) = |_| "linalg.pinv";
+    /// Fourier transforms of complex numbers over one dimension.
+    Fft(fft::FftOp) = |_| "fft.fft";
+    /// Fourier transforms of real numbers over one dimension.
+    Rfft(fft::RealFftOp) = |_| "fft.rfft";
+    /// Fourier transforms to real numbers over one dimension.
+    Irfft(fft::RealFftOp) = |_| "fft.irfft";
+    /// Overlapping frames of signals.
+    Frame(stft::FramesOp) = |_| "stft";
+    /// Overlapping frames added up.
+    OverlapAdd(stft::FramesOp) = |_| "istft";
 }
