@@ -13,7 +13,7 @@ fn step(op: u8, x: &Tensor, y: &Tensor, n: isize) -> Result<Tensor> {
         2 => x.div(y),
         3 => x.matmul(y),
         4 => x.transpose(n, n / 3),
-        5 => x.reshape_infer(&[n, -1]),
+        5 => x.reshape([n, -1]),
         6 => x.unsqueeze(n),
         7 => x.squeeze(),
         8 => x.sum_dim(n, n % 2 == 0),
