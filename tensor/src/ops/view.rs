@@ -7,7 +7,6 @@
 
 use flambeau_kernels::copy::scatter_strided;
 use flambeau_kernels::mem::Buf;
-use flambeau_kernels::view::extent;
 
 use crate::graph::{Op, record};
 use crate::ops::index::IndexOp;
@@ -49,7 +48,9 @@ impl Layout {
     /// `len` elements of a dimension, every `step`-th from `start` on.
     pub(crate) fn slice(&mut self, dim: usize, start: usize, step: usize, len: usize) {
         self.offset += start * self.strides[dim];
-        self.strides[dim] *= step;
+        if len > 1 {
+            self.strides[dim] *= step; // a step that is never taken may be too large to multiply
+        }
         self.shape[dim] = len;
     }
 
@@ -368,11 +369,12 @@ fn strided_op(
         shape.len(),
         strides.len()
     );
-    let (reach, numel) = (offset + extent(&shape, strides), base.numel());
+    let numel = base.numel();
     ensure!(
-        reach <= numel || shape.numel() == 0,
+        shape.contains(&0) || reach(&shape, strides, offset).is_some_and(|reach| reach <= numel),
         Shape,
-        "{name}: shape {shape:?} with strides {strides:?} from {offset} on needs {reach} elements, got {numel}"
+        "{name}: shape {shape:?} with strides {strides:?} from {offset} on leaves the {numel} elements of {:?}",
+        base.shape()
     );
     let strides = Shape::new(strides);
     Ok(StridedOp {
@@ -386,6 +388,13 @@ fn strided_op(
             }
         }),
     })
+}
+
+/// One more than the greatest position that a layout with elements reaches; `None` if it is astronomical.
+fn reach(shape: &[usize], strides: &[usize], offset: usize) -> Option<usize> {
+    let dims = shape.iter().zip(strides);
+    dims.map(|(size, stride)| (size - 1).checked_mul(*stride))
+        .try_fold(offset.checked_add(1)?, |sum, step| sum.checked_add(step?))
 }
 
 #[cfg(test)]
@@ -432,6 +441,8 @@ mod tests {
     fn views_outside_are_errors() {
         let x = counted(&[3]);
         assert!(x.as_strided([2, 2], &[2, 1], 0).is_err());
+        assert!(x.as_strided([2, 3], &[usize::MAX, usize::MAX], 1).is_err());
+        assert_eq!(values(&x.slice(0, Some(1), None, isize::MAX).unwrap()), [1]);
         assert!(x.unfold(0, 4, 1).is_err());
         assert_eq!(counted(&[0, 3]).diagonal(2, 0, 1).unwrap().shape(), [0]);
     }
