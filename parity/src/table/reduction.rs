@@ -1,5 +1,6 @@
 //! Sums, products, extremes, moments, norms, running reductions, softmax.
 
+use flambeau_tensor::ops::linalg::norms::MatrixNorm;
 use flambeau_tensor::{Result, Tensor, bail};
 
 use crate::args::{Arg, Args};
@@ -133,7 +134,15 @@ fn norm(a: &mut Args) -> Result<Output> {
     let p = match p {
         None | Some(Arg::None) => 2.0,
         Some(Arg::Str(name)) if name == "fro" => 2.0,
-        Some(Arg::Str(name)) if name == "nuc" => return nuclear_norm(given),
+        Some(Arg::Str(name)) if name == "nuc" => {
+            let [rows, columns] = *given.as_deref().unwrap_or(&[0, 1]) else {
+                bail!(
+                    Value,
+                    "norm: the nuclear norm needs two dimensions, got {given:?}"
+                )
+            };
+            return out(x.matrix_norm_dims(MatrixNorm::Nuclear, (rows, columns), keepdim)?);
+        }
         Some(Arg::Float(p)) => p,
         Some(Arg::Int(p)) => p as f64,
         Some(other) => bail!(Value, "norm: argument `p`: got {other:?}"),
@@ -263,8 +272,3 @@ pub(super) const TABLE: &[Entry] = &[
         functional_softmax(a, Tensor::log_softmax)
     }),
 ];
-
-/// The sum of singular values of the matrices in two dimensions.
-fn nuclear_norm(dims: Option<Vec<isize>>) -> Result<Output> {
-    bail!(Unsupported, "norm: the nuclear norm over {dims:?}")
-}
