@@ -31,6 +31,7 @@ mod moments;
 mod norm;
 mod norm_reduce;
 mod reduce;
+mod rnn;
 mod scan;
 mod segment;
 mod shape;
@@ -170,5 +171,6 @@ pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
         Op::Irfft(op) => fft::irfft(op, cx),
         Op::Frame(op) => stft::frame(op, cx),
         Op::OverlapAdd(op) => stft::overlap_add(op, cx),
+        Op::Rnn(op) => rnn::backward(op, cx),
     }
 }

@@ -29,6 +29,7 @@ use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, avg_pool2d, max_pool1d};
 use flambeau_tensor::ops::segment::Segments;
 use flambeau_tensor::ops::stft::{self, StftOptions};
+use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, rnn_layer};
 use flambeau_tensor::ops::{binary, special};
 use flambeau_tensor::{DType, Reduction, Result, Tensor, bail, step};
 
@@ -258,6 +259,19 @@ pub(super) const ROWS: &[Row] = rows! {
     irfft_odd [[2, 3, 2]] |x| fft::irfft(&x[0], Some(5), 1, Norm::Backward);
     stft [[2, 12]] |x| stft::stft(&x[0], &StftOptions::new(4));
     istft [[3, 4, 2]] |x| stft::istft(&x[0], &StftOptions::new(4), None);
+    // Recurrent layers over a packed batch.
+    lstm [[5, 2], [2, 2], [2, 2], [8, 2], [8, 2], [8]] |x| {
+        let parameters = RnnParameters { w_ih: &x[3], w_hh: &x[4], b_ih: Some(&x[5]), b_hh: None };
+        states(rnn_layer(RnnKind::Lstm, &x[0], &[2, 2, 1], &x[1], Some(&x[2]), &parameters, false)?)
+    };
+    gru [[5, 2], [2, 2], [6, 2], [6, 2], [6], [6]] |x| {
+        let parameters = RnnParameters { w_ih: &x[2], w_hh: &x[3], b_ih: Some(&x[4]), b_hh: Some(&x[5]) };
+        states(rnn_layer(RnnKind::Gru, &x[0], &[2, 2, 1], &x[1], None, &parameters, true)?)
+    };
+    rnn [[4, 2], [2, 2], [2, 2], [2, 2]] |x| {
+        let parameters = RnnParameters { w_ih: &x[2], w_hh: &x[3], b_ih: None, b_hh: None };
+        states(rnn_layer(RnnKind::Tanh, &x[0], &[2, 2], &x[1], None, &parameters, false)?)
+    };
 };
 
 /// `x` brought between -1 and 1.
@@ -274,6 +288,13 @@ fn reduced(x: &[Tensor], reduction: Reduction, include_self: bool) -> Result<Ten
 fn definite(x: &Tensor) -> Result<Tensor> {
     x.matmul(&x.transpose(-2, -1)?)?
         .add(&identity(x.size(-1)?, x.dtype())?)
+}
+
+/// All results of a recurrent layer in one tensor.
+fn states(out: RnnOutput) -> Result<Tensor> {
+    let mut parts = vec![&out.output, &out.h_n];
+    parts.extend(&out.c_n);
+    Tensor::cat(&parts, 0)
 }
 
 /// `x` through `float32` would lose digits; through no other type can a `float64` go and come back, so the cast is

@@ -50,6 +50,7 @@ pub mod pool;
 pub mod products;
 pub mod range;
 pub mod reduce;
+pub mod rnn;
 pub mod scan;
 pub mod scatter;
 pub mod search;
@@ -229,4 +230,6 @@ ops! {
     Frame(stft::FramesOp) = |_| "stft";
     /// Overlapping frames added up.
     OverlapAdd(stft::FramesOp) = |_| "istft";
+    /// A recurrent layer in one direction.
+    Rnn(rnn::RnnOp) = rnn::name;
 }
