@@ -27,9 +27,9 @@ use flambeau_tensor::ops::norm::{
 };
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, avg_pool2d, max_pool1d};
+use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, rnn_layer};
 use flambeau_tensor::ops::segment::Segments;
 use flambeau_tensor::ops::stft::{self, StftOptions};
-use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, rnn_layer};
 use flambeau_tensor::ops::{binary, special};
 use flambeau_tensor::{DType, Reduction, Result, Tensor, bail, step};
 

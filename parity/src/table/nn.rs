@@ -12,6 +12,7 @@ use flambeau_tensor::ops::multi_head_attention::{
 use flambeau_tensor::ops::norm::{
     BatchNormOptions, RunningStats, batch_norm, group_norm, instance_norm, layer_norm, rms_norm,
 };
+use flambeau_tensor::ops::normalize::{local_response_norm, normalize};
 use flambeau_tensor::{Result, Tensor, bail};
 
 use crate::args::{Arg, Args};
@@ -83,6 +84,20 @@ pub(super) const TABLE: &[Entry] = &[
         );
         let (w, eps) = (a.opt_tensor(2, "weight")?, a.opt_float(3, "eps")?);
         out(rms_norm(&x, &shape, w.as_ref(), eps)?)
+    }),
+    ("nn.functional.normalize", |a| {
+        let (x, p) = (a.tensor(0, "input")?, a.float(1, "p", 2.0)?);
+        let (dim, eps) = (a.int(2, "dim", 1)?, a.float(3, "eps", 1e-12)?);
+        out(normalize(&x, p, dim as isize, eps)?)
+    }),
+    ("nn.functional.local_response_norm", |a| {
+        let (x, size) = (a.tensor(0, "input")?, a.required_int(1, "size")?);
+        let (alpha, beta, k) = (
+            a.float(2, "alpha", 1e-4)?,
+            a.float(3, "beta", 0.75)?,
+            a.float(4, "k", 1.0)?,
+        );
+        out(local_response_norm(&x, count("size", size)?, alpha, beta, k)?)
     }),
     ("nn.functional.scaled_dot_product_attention", |a| {
         let (q, k, v) = (a.tensor(0, "query")?, a.tensor(1, "key")?, a.tensor(2, "value")?);

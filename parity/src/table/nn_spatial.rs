@@ -10,7 +10,8 @@ use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions, Int
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{
     AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, adaptive_max_pool_with_indices, avg_pool,
-    fractional_max_pool2d_with_indices, max_pool, max_pool_with_indices, max_unpool, max_unpool_sizes,
+    fractional_max_pool2d_with_indices, lp_pool, max_pool, max_pool_with_indices, max_unpool,
+    max_unpool_sizes,
 };
 use flambeau_tensor::{Result, Tensor, bail};
 
@@ -35,6 +36,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("nn.functional.max_unpool2d", |a| unpooling::<2>(a)),
     ("nn.functional.max_unpool3d", |a| unpooling::<3>(a)),
     ("nn.functional.fractional_max_pool2d", fractional_max_pool2d),
+    ("nn.functional.lp_pool1d", |a| power_pooling::<1>(a)),
+    ("nn.functional.lp_pool2d", |a| power_pooling::<2>(a)),
+    ("nn.functional.lp_pool3d", |a| power_pooling::<3>(a)),
     ("nn.functional.pad", |a| {
         let (x, padding) = (a.tensor(0, "input")?, a.ints(1, "pad")?);
         let mode = match a.opt_str(2, "mode")?.as_deref() {
@@ -173,6 +177,14 @@ fn average_pooling<const D: usize>(a: &mut Args) -> Result<Output> {
         divisor_override: divisor.map(|d| count("divisor_override", d)).transpose()?,
     };
     out(avg_pool(&x, kernel, &options)?)
+}
+
+fn power_pooling<const D: usize>(a: &mut Args) -> Result<Output> {
+    let x = a.tensor(0, "input")?;
+    let p = a.scalar(1, "norm_type")?.to_f64();
+    let kernel = required::<D>(a, 2, "kernel_size")?;
+    let stride = per_dimension(a, 3, "stride")?;
+    out(lp_pool(&x, p, kernel, stride, a.bool(4, "ceil_mode", false)?)?)
 }
 
 /// Output sizes, `None` for those that stay.

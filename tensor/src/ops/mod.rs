@@ -44,6 +44,7 @@ pub mod moments;
 pub mod multi_head_attention;
 pub mod norm;
 pub mod norm_reduce;
+pub mod normalize;
 pub mod pad;
 pub mod pointwise;
 pub mod pool;

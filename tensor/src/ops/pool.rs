@@ -10,6 +10,7 @@ use flambeau_kernels::pooling::{self, Window, embed, output_len};
 use flambeau_kernels::index::validate;
 use flambeau_kernels::mem::Buf;
 
+use crate::ops::binary::pow;
 use crate::ops::create::checked_numel;
 use crate::ops::linear_map::{LinearMap, LinearMapOp, record_linear_map};
 use crate::value::Value;
@@ -332,6 +333,44 @@ pub fn avg_pool<const D: usize>(
         x.dims().clone(),
         with_spatial(x.shape(), output),
     ))
+}
+
+/// `(Σ xᵖ)^(1/p)` over every window; for infinite `p` the largest (or smallest) magnitude.
+///
+/// # Errors
+/// As [`avg_pool`]; `Value` for `p` = 0.
+pub fn lp_pool<const D: usize>(
+    x: &Tensor,
+    p: f64,
+    kernel: [usize; D],
+    stride: Option<[usize; D]>,
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    ensure!(
+        p != 0.0 && !p.is_nan(),
+        Value,
+        "lp_pool{D}d: the order of the norm must not be {p}"
+    );
+    if p.is_infinite() {
+        let options = MaxPoolOptions {
+            stride,
+            ceil_mode,
+            ..MaxPoolOptions::default()
+        };
+        let magnitudes = x.abs()?;
+        return if p > 0.0 {
+            max_pool(&magnitudes, kernel, &options)
+        } else {
+            max_pool(&magnitudes.neg()?, kernel, &options)?.neg()
+        };
+    }
+    let options = AvgPoolOptions {
+        stride,
+        ceil_mode,
+        ..AvgPoolOptions::default()
+    };
+    let means = avg_pool(&pow(x, p)?, kernel, &options)?;
+    pow(&means.mul(kernel.iter().product::<usize>())?, 1.0 / p)
 }
 
 /// The partial inverse of a max pool: zeros, with the elements of `x` at the places that `indices` name in planes of
