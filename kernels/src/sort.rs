@@ -181,6 +181,7 @@ fn for_rows<T: SortKey>(
     } else {
         (1usize << 12).div_ceil(len)
     };
+    #[allow(clippy::type_complexity)] // a row to read with the row and the indices to write; used here alone
     let run = |pieces: &mut [((&[T], &mut [T]), &mut [i64])]| {
         let mut packed = Vec::with_capacity(len);
         for ((x, values), indices) in pieces {

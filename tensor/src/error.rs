@@ -80,5 +80,10 @@ macro_rules! bail {
 /// Returns early with an error unless the condition holds: `ensure!(n > 0, Value, "chunk: chunks must be positive")`.
 #[macro_export]
 macro_rules! ensure {
-    ($condition:expr, $kind:ident, $($message:tt)+) => { if !$condition { $crate::bail!($kind, $($message)+) } };
+    ($condition:expr, $kind:ident, $($message:tt)+) => {
+        if $condition {
+        } else {
+            $crate::bail!($kind, $($message)+)
+        }
+    };
 }

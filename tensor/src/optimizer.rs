@@ -56,7 +56,8 @@ where
         .iter()
         .map(|step| step.grad.value().contiguous())
         .collect::<Result<_>>()?;
-    let mut locked: Vec<(MutexGuard<'_, State>, [Option<MutexGuard<'_, State>>; N])> = steps
+    type Locked<'a> = MutexGuard<'a, State>;
+    let mut locked: Vec<(Locked<'_>, [Option<Locked<'_>>; N])> = steps
         .iter()
         .map(|step| (step.param.state(), step.state.map(|s| s.map(Tensor::state))))
         .collect();

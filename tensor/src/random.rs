@@ -171,6 +171,7 @@ impl Sample for Generator {
         Ok(Tensor::from_value(value))
     }
 
+    #[allow(clippy::useless_conversion)] // of f64, one of the types that the macro covers
     fn bernoulli(&mut self, probabilities: &Tensor) -> Result<Tensor> {
         let p = probabilities.value().contiguous()?;
         let value = with_any_float!("bernoulli", p.dtype(), T => {
@@ -208,6 +209,7 @@ impl Sample for Generator {
         Ok(Tensor::from_value(value))
     }
 
+    #[allow(clippy::useless_conversion)] // as in `bernoulli`
     fn poisson(&mut self, rates: &Tensor) -> Result<Tensor> {
         let rates = rates.value().contiguous()?;
         let value = with_any_float!("poisson", rates.dtype(), T => {

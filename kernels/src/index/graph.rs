@@ -59,8 +59,6 @@ pub fn gather_scatter_add<T: Number>(
     );
 }
 
-/// Below this many elements edges are taken as they come.
-const SORT_FROM: usize = 1 << 16;
 /// How many edges ahead rows are fetched into the cache.
 const AHEAD: usize = 12;
 

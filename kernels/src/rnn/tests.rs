@@ -1,3 +1,5 @@
+//! Tests of recurrent sequences against plain loops and finite differences.
+
 use super::*;
 use crate::testing::{Lcg, assert_close, for_every_isa, same_bits_for_any_threads};
 

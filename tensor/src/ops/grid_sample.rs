@@ -206,9 +206,9 @@ impl GridSampleOp {
         let (shape, points) = (self.input.value.shape(), self.points());
         let (batch, channels, sizes) = (shape[0], shape[1], &shape[2..]);
         let flat = |at: usize| {
-            let along = readings.iter().zip(taps).zip(sizes);
-            along.fold(Some(0), |cell, ((reading, &k), size)| {
-                Some(cell? * size + reading.cells[k][at]?)
+            let mut along = readings.iter().zip(taps).zip(sizes);
+            along.try_fold(0, |cell, ((reading, &k), size)| {
+                reading.cells[k][at].map(|place| cell * size + place)
             })
         };
         let cells: Vec<Option<usize>> = (0..batch * points).map(flat).collect();

@@ -31,6 +31,7 @@ macro_rules! writes {
     )*) => {
         impl Tensor { $(
             $(#[$doc])*
+            #[allow(clippy::extra_unused_lifetimes)] // some methods take an operand of that lifetime
             pub fn $beside<'a>(&self $(, $arg: $ty)*) -> Result<Tensor> {
                 let $this = self;
                 let (op, content, mode): Write = $write?;
@@ -41,6 +42,7 @@ macro_rules! writes {
             ///
             /// # Errors
             #[doc = concat!("As [`Tensor::", stringify!($beside), "`]; `Autograd` for a leaf that requires a gradient.")]
+            #[allow(clippy::extra_unused_lifetimes)] // as above
             pub fn $in_place<'a>(&self $(, $arg: $ty)*) -> Result<&Tensor> {
                 let $this = self;
                 let (op, content, mode): Write = $write?;
