@@ -104,7 +104,7 @@ pub fn fold(x: &Tensor, image: [usize; 2], kernel: [usize; 2], options: &UnfoldO
     let (blocks, count) = blocks("fold", image, kernel, options)?;
     let cells = kernel[0] * kernel[1];
     let fits = (shape.len() == 2 || shape.len() == 3)
-        && shape[shape.len() - 2] % cells == 0
+        && shape[shape.len() - 2].is_multiple_of(cells)
         && shape[shape.len() - 1] == count;
     ensure!(
         fits,

@@ -20,7 +20,7 @@ impl Tensor {
         let (shape, rank) = (self.shape(), self.rank());
         let dims = padding.len() / 2;
         ensure!(
-            padding.len() % 2 == 0 && dims <= rank,
+            padding.len().is_multiple_of(2) && dims <= rank,
             Value,
             "pad: {padding:?} does not list pairs for at most the {rank} dimensions of {shape:?}"
         );

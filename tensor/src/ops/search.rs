@@ -231,7 +231,7 @@ impl Tensor {
             if low == high {
                 (low, high) = (low - 1.0, high + 1.0);
             }
-            check_range("histc", low as f64, high as f64)?;
+            check_range("histc", f64::from(low), f64::from(high))?;
             let edges = kernels::uniform_edges(low, high, bins);
             let mut counts = vec![0.0; bins];
             kernels::histogram(data, None, &edges, true, &mut counts);
@@ -255,7 +255,7 @@ impl Tensor {
         let weight = weight.map(|w| w.reshape(w.numel())).transpose()?;
         let range = range.map(|range| vec![range]);
         let (counts, mut edges) =
-            points.histogramdd(&[bins.clone()], range.as_deref(), weight.as_ref(), density)?;
+            points.histogramdd(std::slice::from_ref(bins), range.as_deref(), weight.as_ref(), density)?;
         match edges.pop() {
             Some(edges) => Ok((counts, edges)),
             None => crate::bail!(Value, "histogram: no bins"),
@@ -312,7 +312,7 @@ impl Tensor {
                         if low == high {
                             (low, high) = (low - 0.5, high + 0.5);
                         }
-                        check_range("histogramdd", low as f64, high as f64)?;
+                        check_range("histogramdd", f64::from(low), f64::from(high))?;
                         ensure!(*bins > 0, Value, "histogramdd: the number of bins must be positive");
                         kernels::uniform_edges(low, high, *bins)
                     }

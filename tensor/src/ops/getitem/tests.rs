@@ -99,8 +99,8 @@ fn wrong_indices_are_errors() {
             .to_string()
             .contains("3 dimensions are indexed")
     );
-    assert!(x.i(&Tensor::new([2i64]).unwrap()).is_err());
-    assert!(x.i(&Tensor::new([0.5f32]).unwrap()).is_err());
+    assert!(x.i(Tensor::new([2i64]).unwrap()).is_err());
+    assert!(x.i(Tensor::new([0.5f32]).unwrap()).is_err());
     assert!(x.i([true]).unwrap_err().to_string().contains("a mask [1]"));
     assert!(x.i(step(.., 0)).is_err());
 }
