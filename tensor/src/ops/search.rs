@@ -231,7 +231,7 @@ impl Tensor {
             if low == high {
                 (low, high) = (low - 1.0, high + 1.0);
             }
-            check_range("histc", f64::from(low), f64::from(high))?;
+            check_range("histc", low, high)?;
             let edges = kernels::uniform_edges(low, high, bins);
             let mut counts = vec![0.0; bins];
             kernels::histogram(data, None, &edges, true, &mut counts);
@@ -312,7 +312,7 @@ impl Tensor {
                         if low == high {
                             (low, high) = (low - 0.5, high + 0.5);
                         }
-                        check_range("histogramdd", f64::from(low), f64::from(high))?;
+                        check_range("histogramdd", low, high)?;
                         ensure!(*bins > 0, Value, "histogramdd: the number of bins must be positive");
                         kernels::uniform_edges(low, high, *bins)
                     }
@@ -385,7 +385,8 @@ fn range_of<T: Copy + PartialOrd>(data: &[T]) -> (T, T) {
     (fold(|a, b| a <= b), fold(|a, b| a >= b))
 }
 
-fn check_range(op: &str, low: f64, high: f64) -> Result<()> {
+fn check_range(op: &str, low: impl Into<f64>, high: impl Into<f64>) -> Result<()> {
+    let (low, high): (f64, f64) = (low.into(), high.into());
     ensure!(
         low.is_finite() && high.is_finite() && low < high,
         Value,
