@@ -238,8 +238,8 @@ mod tests {
     fn right_gradients_pass_and_wrong_ones_are_named() {
         let x = Tensor::new([0.5f64, -1.5]).unwrap().requires_grad(true).unwrap();
         let square = |x: &[Tensor]| Ok(vec![x[0].mul(&x[0])?]);
-        gradcheck(square, &[x.clone()], CheckOptions::default()).unwrap();
-        gradgradcheck(square, &[x.clone()], CheckOptions::default()).unwrap();
+        gradcheck(square, std::slice::from_ref(&x), CheckOptions::default()).unwrap();
+        gradgradcheck(square, std::slice::from_ref(&x), CheckOptions::default()).unwrap();
         let wrong = |x: &[Tensor]| apply(std::sync::Arc::new(Wrong), &[&x[0]]);
         let error = gradcheck(wrong, &[x], CheckOptions::default())
             .unwrap_err()

@@ -57,7 +57,13 @@ pub fn ctc_loss<T: Float>(
         for n in range {
             let CtcSample { target, steps } = samples[n];
             let places = 2 * target.len() + 1;
-            let class = |s: usize| if s.is_multiple_of(2) { blank } else { target[s / 2] as usize };
+            let class = |s: usize| {
+                if s.is_multiple_of(2) {
+                    blank
+                } else {
+                    target[s / 2] as usize
+                }
+            };
             // Whether a blank may be left out before place `s`.
             let skips = |s: usize| s % 2 == 1 && s >= 2 && target[s / 2] != target[s / 2 - 1];
             let mut alpha = vec![f64::NEG_INFINITY; steps * places];

@@ -55,8 +55,11 @@ impl From<Arg> for Output {
     }
 }
 
-/// A function by torch's name: takes its arguments out of [`Args`] and calls ours.
-pub(crate) type Entry = (&'static str, fn(&mut Args) -> Result<Output>);
+/// A function by torch's name.
+pub(crate) type Entry = (&'static str, Function);
+
+/// Takes its arguments out of [`Args`] and calls ours.
+type Function = fn(&mut Args) -> Result<Output>;
 
 /// Wraps results for the tables.
 pub(crate) fn out(value: impl Into<Output>) -> Result<Output> {
@@ -68,8 +71,8 @@ pub(crate) fn complex(value: Tensor) -> Result<Output> {
     Ok(Arg::ComplexTensor(value).into())
 }
 
-fn entries() -> &'static HashMap<&'static str, fn(&mut Args) -> Result<Output>> {
-    static ENTRIES: OnceLock<HashMap<&'static str, fn(&mut Args) -> Result<Output>>> = OnceLock::new();
+fn entries() -> &'static HashMap<&'static str, Function> {
+    static ENTRIES: OnceLock<HashMap<&'static str, Function>> = OnceLock::new();
     ENTRIES.get_or_init(|| {
         table::ALL
             .iter()

@@ -5,6 +5,8 @@
 //! of their elements; at the end all earlier tensors must still hold those, bit for bit, although operations in place
 //! have written to views of them. Gradients of smooth programs are compared with central differences.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use flambeau_autograd::Backward;
@@ -197,7 +199,7 @@ fn squeeze(x: &Plain, _: usize) -> Planned {
 fn reshape(x: &Plain, mut n: usize) -> Planned {
     let numel = x.data.len();
     let rows = (1..=numel)
-        .filter(|rows| numel % rows == 0)
+        .filter(|rows| numel.is_multiple_of(*rows))
         .nth(digit(&mut n, 3))?;
     let shape = vec![rows, numel / rows];
     let data = x.data.clone();

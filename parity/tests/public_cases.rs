@@ -2,6 +2,8 @@
 //! variable `FLAMBEAU_GOLDEN` names. `FLAMBEAU_GOLDEN_ONLY` restricts the run to files whose names contain one of its
 //! comma-separated parts.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 
 use flambeau_parity::golden::{Options, run};

@@ -1,6 +1,8 @@
 //! Files of tensors: round trips, files made by NumPy and by the reference implementation of safetensors
 //! (`scripts/io_files.py`), and files that are cut, altered or lie about their sizes.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

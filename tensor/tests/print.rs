@@ -1,5 +1,7 @@
 //! Tensors are printed character by character as PyTorch prints them. `scripts/print_cases.py` made the cases.
 
+#![allow(clippy::unwrap_used)]
+
 use flambeau_tensor::{DType, PrintOptions, Result, Tensor};
 
 fn number(text: &str) -> f64 {

@@ -1,5 +1,7 @@
 //! Public types can be sent to and shared between threads.
 
+#![allow(clippy::unwrap_used)]
+
 use flambeau_tensor::random::Generator;
 use flambeau_tensor::{DType, Error, Scalar, Shape, Tensor, graph};
 

@@ -254,8 +254,12 @@ impl Tensor {
         let points = self.detach().reshape((self.numel(), 1))?;
         let weight = weight.map(|w| w.reshape(w.numel())).transpose()?;
         let range = range.map(|range| vec![range]);
-        let (counts, mut edges) =
-            points.histogramdd(std::slice::from_ref(bins), range.as_deref(), weight.as_ref(), density)?;
+        let (counts, mut edges) = points.histogramdd(
+            std::slice::from_ref(bins),
+            range.as_deref(),
+            weight.as_ref(),
+            density,
+        )?;
         match edges.pop() {
             Some(edges) => Ok((counts, edges)),
             None => crate::bail!(Value, "histogram: no bins"),
