@@ -1,6 +1,7 @@
 //! One case of the groups whose cases are calls of a function: arguments, results, gradients, double gradients.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flambeau_autograd::{GradOptions, grad};
 use flambeau_tensor::{Error, Result, Tensor, bail};
@@ -53,7 +54,9 @@ impl<'a> Case<'a> {
     /// Runs the case; a case that touches complex tensors and meets an op that doesn't take them is skipped.
     pub(super) fn run(mut self) -> Outcome {
         let complex = self.json["complex"].as_bool().unwrap_or(false);
-        match self.check() {
+        // A panic is a failure of this case and must not hide the others.
+        let checked = catch_unwind(AssertUnwindSafe(|| self.check()));
+        match checked.unwrap_or_else(|_| Ok(Some("it panicked".to_string()))) {
             Ok(None) => Outcome::Passed,
             Ok(Some(why)) => Outcome::Failed(why),
             Err(Error::Unsupported(_)) if complex => Outcome::SkippedComplex,

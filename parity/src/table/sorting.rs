@@ -227,7 +227,8 @@ pub(super) const TABLE: &[Entry] = &[
         let k = a.required_int(1, "k")?;
         let dim = a.int(2, "dim", -1)? as isize;
         let (largest, sorted) = (a.bool(3, "largest", true)?, a.bool(4, "sorted", true)?);
-        out(x.topk(k.max(0) as usize, dim, largest, sorted)?)
+        flambeau_tensor::ensure!(k >= 0, Value, "topk: k must not be negative, got {k}");
+        out(x.topk(k as usize, dim, largest, sorted)?)
     }),
     ("kthvalue", |a| {
         let x = a.tensor(0, "input")?;
@@ -318,7 +319,8 @@ pub(super) const TABLE: &[Entry] = &[
         let n = a.int(1, "n", 1)?;
         let dim = a.int(2, "dim", -1)? as isize;
         let (prepend, append) = (a.opt_tensor(3, "prepend")?, a.opt_tensor(4, "append")?);
-        out(x.diff(n.max(0) as usize, dim, prepend.as_ref(), append.as_ref())?)
+        flambeau_tensor::ensure!(n >= 0, Value, "diff: n must not be negative, got {n}");
+        out(x.diff(n as usize, dim, prepend.as_ref(), append.as_ref())?)
     }),
     ("gradient", gradient),
     ("segment_reduce", segment_reduce),

@@ -309,7 +309,7 @@ pub fn avg_pool<const D: usize>(
     ensure!(
         options.divisor_override != Some(0),
         Value,
-        "{op}: divisor must not be zero"
+        "{op}: the divisor is 0"
     );
     let dtype = x.dtype();
     ensure!(

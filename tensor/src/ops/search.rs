@@ -220,7 +220,11 @@ impl Tensor {
     /// # Errors
     /// `Value` if there are no bins or the range is not finite or reversed; `DType` for integers.
     pub fn histc(&self, bins: usize, min: f64, max: f64) -> Result<Tensor> {
-        ensure!(bins > 0, Value, "histc: the number of bins must be positive");
+        ensure!(
+            bins > 0,
+            Value,
+            "histc: the number of bins must be positive, got {bins}"
+        );
         let x = self.value().contiguous()?;
         with_float!("histc", x.dtype, T => {
             let data = x.data::<T>()?;

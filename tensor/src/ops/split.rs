@@ -74,7 +74,11 @@ impl Tensor {
     /// `Dim` if there is no such dimension; `Value` if `chunks` is 0.
     pub fn chunk(&self, chunks: usize, dim: isize) -> Result<Vec<Tensor>> {
         let (d, total) = self.sized_dim("chunk", dim)?;
-        ensure!(chunks > 0, Value, "chunk: expected at least one chunk");
+        ensure!(
+            chunks > 0,
+            Value,
+            "chunk: expected at least one chunk, got {chunks}"
+        );
         if total == 0 {
             return Ok(vec![self.clone(); chunks]);
         }
@@ -89,7 +93,11 @@ impl Tensor {
         let (d, total) = self.sized_dim("tensor_split", dim)?;
         match sections.into() {
             Sections::Parts(parts) => {
-                ensure!(parts > 0, Value, "tensor_split: expected at least one part");
+                ensure!(
+                    parts > 0,
+                    Value,
+                    "tensor_split: expected at least one part, got {parts}"
+                );
                 let (size, larger) = (total / parts, total % parts);
                 let sizes: Vec<usize> = (0..parts).map(|i| size + (i < larger) as usize).collect();
                 self.split_with_sizes(&sizes, d as isize)

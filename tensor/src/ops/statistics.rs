@@ -85,7 +85,12 @@ impl Tensor {
         );
         ensure!(self.numel() > 0, Value, "{op}: the tensor has no elements");
         let inside = q.to_vec_f64()?.iter().all(|q| (0.0..=1.0).contains(q));
-        ensure!(inside, Value, "{op}: q must be between 0 and 1");
+        ensure!(
+            inside,
+            Value,
+            "{op}: q must be between 0 and 1, got {:?}",
+            q.to_vec_f64()?
+        );
         let (rows, reduced) = match options.dim {
             None => (self.reshape(self.numel())?, vec![1; self.rank()]),
             Some(dim) => {

@@ -296,7 +296,7 @@ impl Tensor {
     pub fn unfold(&self, dim: isize, size: usize, step: usize) -> Result<Tensor> {
         let d = resolve_dim("unfold", dim, self.rank())?;
         let len = self.shape().get(d).copied().unwrap_or(1);
-        ensure!(step > 0, Value, "unfold: step must be positive");
+        ensure!(step > 0, Value, "unfold: step must be positive, got {step}");
         ensure!(
             size <= len,
             Value,
