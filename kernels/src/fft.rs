@@ -1,6 +1,6 @@
 //! Discrete Fourier transforms of the rows of a matrix (`torch.fft.fft`, `ifft`, `rfft`, `irfft` over the last dimension).
 //!
-//! X[k] = scale · Σ_j x[j] e^(∓2πi jk/n), the minus sign for [`Direction::Forward`]. Complex rows are interleaved
+//! X\[k\] = scale · Σ_j x\[j\] e^(∓2πi jk/n), the minus sign for [`Direction::Forward`]. Complex rows are interleaved
 //! pairs (re, im), so a row of n complex numbers has 2n elements. The row length n may be any positive number; rows are
 //! transformed in parallel, and plans are kept for the lengths last used.
 

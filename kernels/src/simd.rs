@@ -83,7 +83,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
-    /// Lane i from `p + 2 i` where bit `2 i` of `mask` is set, zero elsewhere; see [`spread`].
+    /// Lane i from `p + 2 i` where bit `2 i` of `mask` is set, zero elsewhere; see `spread`.
     ///
     /// # Safety
     /// `p + j` is valid for reads for every set bit `j` of `mask`; `p` itself may lie outside of any allocation.

@@ -1,7 +1,7 @@
 //! Elementary functions for `f32` and `f64`.
 //!
 //! They are straight-line code without branches, so that the compiler vectorises loops over them inside
-//! [`simd!`](crate::simd); both sides of a case distinction are computed and one is taken. Semantics at NaN,
+//! [`simd!`](crate::simd!); both sides of a case distinction are computed and one is taken. Semantics at NaN,
 //! infinities, subnormal numbers and signed zeros are those of C's `<math.h>`. Errors are given in units in the last
 //! place of the result (`f32`, `f64`); a test measures them.
 

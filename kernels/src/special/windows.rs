@@ -1,7 +1,7 @@
 //! Window functions (`torch.signal.windows.*`, `torch.hann_window` and its kin).
 //!
 //! Each takes the length and whether the window is symmetric (`sym = true`, for filter design) or periodic (one period
-//! of a longer symmetric one, for spectra). A window of length 1 is [1], of length 0 empty.
+//! of a longer symmetric one, for spectra). A window of length 1 is `[1]`, of length 0 empty.
 
 use super::bessel::i0;
 use std::f64::consts::{PI, SQRT_2};
