@@ -4,7 +4,7 @@ use flambeau_kernels::gemm::{Epilogue, MatRef, gemm_batched, gemm_integer};
 
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, broadcast_shapes, ensure, with_float, with_integer};
+use crate::{DType, Result, Shape, Tensor, bail, broadcast_shapes, ensure, with_float, with_integer};
 
 /// A recorded matrix product of two tensors with at least two dimensions each.
 #[derive(Clone, Debug)]
@@ -77,7 +77,15 @@ impl Value {
         }
         let (ra, rb) = (self.shape.len(), rhs.shape.len());
         let (n, k, m) = (self.shape[ra - 2], self.shape[ra - 1], rhs.shape[rb - 1]);
-        let batch_shape = broadcast_shapes("matmul", &[&self.shape[..ra - 2], &rhs.shape[..rb - 2]])?;
+        let Ok(batch_shape) = broadcast_shapes("matmul", &[&self.shape[..ra - 2], &rhs.shape[..rb - 2]])
+        else {
+            bail!(
+                Broadcast,
+                "matmul: lhs {:?} and rhs {:?}: the dimensions before the matrices cannot be broadcast together",
+                self.shape,
+                rhs.shape
+            )
+        };
         let mut shape: Shape = batch_shape.clone();
         shape.push(n);
         shape.push(m);
