@@ -29,13 +29,18 @@ fn step(op: u8, x: &Tensor, y: &Tensor, n: isize) -> Result<Tensor> {
 
 fuzz_target!(|bytes: &[u8]| {
     let data: Vec<f64> = (0..24).map(f64::from).collect();
-    let mut tensors = vec![Tensor::from_vec(data, (2, 3, 4)).expect("24 elements"), Tensor::scalar(0.5)];
+    let mut tensors = vec![
+        Tensor::from_vec(data, (2, 3, 4)).expect("24 elements"),
+        Tensor::scalar(0.5),
+    ];
     for pair in bytes.chunks_exact(2).take(64) {
         let last = tensors.len() - 1;
         let (x, y) = (&tensors[last], &tensors[pair[1] as usize % tensors.len()]);
         match step(pair[0], x, y, pair[1] as i8 as isize) {
             Ok(tensor) if tensor.numel() < 1 << 16 => {
-                let values = tensor.to_vec::<f64>().expect("programs start from float64 and keep it");
+                let values = tensor
+                    .to_vec::<f64>()
+                    .expect("programs start from float64 and keep it");
                 assert_eq!(values.len(), tensor.numel());
                 tensors.push(tensor);
             }

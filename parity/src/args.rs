@@ -279,6 +279,19 @@ impl Args {
         }
     }
 
+    /// A number of things, or the default.
+    ///
+    /// # Errors
+    /// `Value` if the argument is negative or something else.
+    pub fn count(&mut self, position: usize, name: &str, default: usize) -> Result<usize> {
+        let given = self.opt_int(position, name)?;
+        match given.map(usize::try_from) {
+            None => Ok(default),
+            Some(Ok(count)) => Ok(count),
+            Some(Err(_)) => self.wrong(name, "no negative number", given.map(Arg::Int).as_ref()),
+        }
+    }
+
     /// An integer or `None`. A one-element integer tensor counts as an integer.
     ///
     /// # Errors

@@ -554,7 +554,7 @@ fn every_operation_is_known() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn programs_agree_with_the_interpreter(program in steps(10..31)) {

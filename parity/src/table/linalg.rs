@@ -82,7 +82,7 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("linalg.tensorinv", |a| {
         let x = a.tensor(0, "A")?;
-        out(x.tensorinv(a.int(1, "ind", 2)?.max(0) as usize)?)
+        out(x.tensorinv(a.count(1, "ind", 2)?)?)
     }),
     ("linalg.tensorsolve", |a| {
         let (x, b) = (a.tensor(0, "A")?, a.tensor(1, "B")?);

@@ -123,7 +123,7 @@ fn ctc_loss(a: &mut Args) -> Result<Output> {
     let (log_probs, targets) = (a.tensor(0, "log_probs")?, a.tensor(1, "targets")?);
     let (inputs, target_lengths) = (lengths(a, 2, "input_lengths")?, lengths(a, 3, "target_lengths")?);
     let options = CtcOptions {
-        blank: a.int(4, "blank", 0)?.max(0) as usize,
+        blank: a.count(4, "blank", 0)?,
         reduction: reduction(a, 5, None)?,
         zero_infinity: a.bool(6, "zero_infinity", false)?,
     };

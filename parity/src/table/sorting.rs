@@ -225,9 +225,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("topk", |a| {
         let x = a.tensor(0, "input")?;
         let k = a.required_int(1, "k")?;
+        flambeau_tensor::ensure!(k >= 0, Value, "topk: k is {k}");
         let dim = a.int(2, "dim", -1)? as isize;
         let (largest, sorted) = (a.bool(3, "largest", true)?, a.bool(4, "sorted", true)?);
-        flambeau_tensor::ensure!(k >= 0, Value, "topk: k must not be negative, got {k}");
         out(x.topk(k as usize, dim, largest, sorted)?)
     }),
     ("kthvalue", |a| {
@@ -288,14 +288,14 @@ pub(super) const TABLE: &[Entry] = &[
     ("bincount", |a| {
         let x = a.tensor(0, "input")?;
         let weights = a.opt_tensor(1, "weights")?;
-        let minlength = a.int(2, "minlength", 0)?;
-        out(x.bincount(weights.as_ref(), minlength.max(0) as usize)?)
+        let minlength = a.count(2, "minlength", 0)?;
+        out(x.bincount(weights.as_ref(), minlength)?)
     }),
     ("histc", |a| {
         let x = a.tensor(0, "input")?;
-        let bins = a.int(1, "bins", 100)?;
+        let bins = a.count(1, "bins", 100)?;
         let (min, max) = (a.float(2, "min", 0.0)?, a.float(3, "max", 0.0)?);
-        out(x.histc(bins.max(0) as usize, min, max)?)
+        out(x.histc(bins, min, max)?)
     }),
     ("histogram", histogram),
     ("histogramdd", histogramdd),
@@ -316,11 +316,10 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("diff", |a| {
         let x = a.tensor(0, "input")?;
-        let n = a.int(1, "n", 1)?;
+        let n = a.count(1, "n", 1)?;
         let dim = a.int(2, "dim", -1)? as isize;
         let (prepend, append) = (a.opt_tensor(3, "prepend")?, a.opt_tensor(4, "append")?);
-        flambeau_tensor::ensure!(n >= 0, Value, "diff: n must not be negative, got {n}");
-        out(x.diff(n as usize, dim, prepend.as_ref(), append.as_ref())?)
+        out(x.diff(n, dim, prepend.as_ref(), append.as_ref())?)
     }),
     ("gradient", gradient),
     ("segment_reduce", segment_reduce),

@@ -3,7 +3,6 @@
 use flambeau_kernels::gemm::{Epilogue, MatRef, gemm_batched, gemm_integer};
 
 use crate::graph::{Op, Saved, record};
-use crate::ops::create::full_value;
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, bail, broadcast_shapes, ensure, with_float, with_integer};
 
@@ -82,7 +81,7 @@ impl Value {
         else {
             bail!(
                 Broadcast,
-                "matmul: the batches of {:?} and {:?} cannot be broadcast together",
+                "matmul: lhs {:?} and rhs {:?}: the dimensions before the matrices cannot be broadcast together",
                 self.shape,
                 rhs.shape
             )
@@ -90,9 +89,6 @@ impl Value {
         let mut shape: Shape = batch_shape.clone();
         shape.push(n);
         shape.push(m);
-        if shape.numel() == 0 || k == 0 {
-            return Ok(full_value(shape, 0i64.into(), self.dtype));
-        }
         // Many matrices against one: a single tall product.
         if rb == 2 && ra > 2 && self.is_contiguous() {
             let tall = self.reshaped(Shape::new(&[batch_shape.numel() * n, k]))?;
