@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 /// The processors that this process may use.
@@ -16,7 +17,7 @@ pub(crate) fn describe() -> Value {
     json!({
         "cpu": cpu_model(),
         "processors": processors(),
-        "isa": format!("{:?}", flambeau_kernels::isa::current()),
+        "isa": format!("{:?}", flambeau_tensor::isa::current()),
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
     })
@@ -58,6 +59,15 @@ fn civil(mut day: u64) -> (u64, u64, u64) {
         month += 1;
     }
     (year, month, day + 1)
+}
+
+/// MiB of memory that this process has resident: now (`VmRSS`), or at most so far (`VmHWM`).
+pub(crate) fn resident(field: &str) -> Result<f64> {
+    let status =
+        fs::read_to_string("/proc/self/status").context("this system does not tell its memory use")?;
+    let line = status.lines().find(|line| line.starts_with(field));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    Ok(kib.with_context(|| format!("no {field} among the process's figures"))? / 1024.0)
 }
 
 fn cpu_model() -> Option<String> {

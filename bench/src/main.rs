@@ -9,15 +9,19 @@ mod clock;
 mod load;
 mod machine;
 mod op;
+mod overhead;
 mod peer;
 mod report;
+mod step;
+mod training;
 mod workload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use serde_json::json;
 
 use peer::Peer;
 use report::{Report, Row};
@@ -51,6 +55,9 @@ struct Options {
     /// Repeats a disturbed measurement up to this often.
     #[arg(long, default_value_t = 3)]
     retries: u32,
+    /// Prints how much memory the one workload chosen takes at most, before it began and during five calls.
+    #[arg(long, conflicts_with_all = ["against", "json", "out", "rounds"])]
+    memory: bool,
     /// Writes all results to this JSON file, and the table beside it as Markdown.
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
@@ -83,7 +90,10 @@ fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let threads = options.threads.unwrap_or_else(machine::processors);
-    flambeau_kernels::pool::set_num_threads(threads);
+    flambeau_tensor::pool::set_num_threads(threads);
+    if options.memory {
+        return memory(&workloads, threads);
+    }
     let peer = options
         .against
         .as_deref()
@@ -110,6 +120,26 @@ fn run(options: &Options) -> Result<()> {
     if peer.is_some() {
         println!("{}", report.summary());
     }
+    Ok(())
+}
+
+/// The memory that a workload takes, as one JSON object. It must be the process's only one: a peak does not go down.
+fn memory(workloads: &[Workload], threads: usize) -> Result<()> {
+    let [workload] = workloads else {
+        bail!(
+            "--memory takes one workload, and --only chooses {}",
+            workloads.len()
+        )
+    };
+    let before = machine::resident("VmRSS")?;
+    let mut call = workload.prepare()?;
+    for _ in 0..5 {
+        call()?;
+    }
+    let by = format!("flambeau {}", env!("CARGO_PKG_VERSION"));
+    let peak = machine::resident("VmHWM")?;
+    let line = json!({ "name": workload.name, "by": by, "threads": threads, "before_mib": before, "peak_mib": peak });
+    println!("{line}");
     Ok(())
 }
 

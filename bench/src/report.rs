@@ -219,6 +219,7 @@ impl Report {
         json!({
             "geomean": geomean(""),
             "op": geomean("op/"),
+            "overhead": geomean("overhead/"),
             "infer": geomean("infer/"),
             "step": geomean("step/"),
             "worst": ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1)),

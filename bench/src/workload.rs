@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::op;
+use crate::{op, overhead, step};
 
 /// One call of a workload; it holds its inputs.
 pub(crate) type Call = Box<dyn FnMut() -> Result<()>>;
@@ -56,6 +56,10 @@ impl Workload {
 /// All workloads, in the order in which they run.
 pub(crate) fn all() -> Vec<Workload> {
     op::workloads()
+        .into_iter()
+        .chain(overhead::workloads())
+        .chain(step::workloads())
+        .collect()
 }
 
 #[cfg(test)]
@@ -71,7 +75,10 @@ mod tests {
         assert_eq!(names.len(), workloads.len());
         for name in names {
             assert!(
-                matches!(name.split_once('/'), Some(("op" | "infer" | "step", _))),
+                matches!(
+                    name.split_once('/'),
+                    Some(("op" | "overhead" | "infer" | "step", _))
+                ),
                 "{name}"
             );
         }

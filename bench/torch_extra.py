@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""PyTorch's side of what torch_bench.py has no workload for: `overhead/*`, and the memory of a training step.
+
+    cargo xtask bench --only overhead/ --against "python3 bench/torch_extra.py"
+    cargo xtask bench --only step/resnet18_b8_224 --memory
+    python3 bench/torch_extra.py --only step/resnet18_b8_224 --memory
+
+The protocol is that of docs/benchmarks/README.md. A call of `add_4_x1000` is a thousand additions of 4 elements, since
+one is shorter than a clock can measure well.
+"""
+import argparse
+import json
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+def add_4_x1000(tracked):
+    a, b = torch.randn(4, requires_grad=tracked), torch.randn(4)
+
+    def run():
+        for _ in range(1000):
+            a + b
+
+    return run
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(4, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
+
+
+def mlp_forward():
+    model, x = mlp(), torch.randn(64, 4)
+
+    def run():
+        with torch.no_grad():
+            model(x)
+
+    return run
+
+
+def adam_step():
+    model, x, y = mlp(), torch.randn(64, 4), torch.randn(64, 2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    F.mse_loss(model(x), y).backward()
+    return optimizer.step
+
+
+def resnet18_step():
+    from torchvision.models import resnet18
+
+    model, x, y = resnet18(weights=None), torch.randn(8, 3, 224, 224), torch.randint(0, 1000, (8,))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+
+    def run():
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return run
+
+
+WORKLOADS = {
+    "overhead/add_4_x1000": lambda: add_4_x1000(False),
+    "overhead/add_4_tracked_x1000": lambda: add_4_x1000(True),
+    "overhead/mlp_4_128_128_2_b64_forward": mlp_forward,
+    "overhead/adam_step_mlp_4_128_128_2": adam_step,
+    "step/resnet18_b8_224": resnet18_step,
+}
+
+
+def timed(call):
+    call()
+    call()
+    times, begin = [], time.perf_counter()
+    while len(times) < 5 or (time.perf_counter() - begin < 0.7 and len(times) < 2000):
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    times.sort()
+    return {"min_ms": times[0], "median_ms": times[len(times) // 2], "calls": len(times)}
+
+
+def resident(field):
+    """MiB of memory: now (VmRSS), or at most so far (VmHWM)."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field))
+
+
+def memory(prepare):
+    before = resident("VmRSS")
+    call = prepare()
+    for _ in range(5):
+        call()
+    return {"before_mib": before, "peak_mib": resident("VmHWM")}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for name, prepare in WORKLOADS.items():
+        if options.only in name:
+            figures = memory(prepare) if options.memory else timed(prepare())
+            by = f"torch {torch.__version__}"
+            print(json.dumps({"name": name, "by": by, "threads": options.threads, **figures}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
