@@ -1,8 +1,9 @@
 //! The project's own rules, as checks: which crate may use which, what a source file looks like, that documentation
-//! is reachable and its links resolve.
+//! is reachable, its links resolve, and what it says about the source is true.
 //!
 //! Every rule is a function from plain text to a list of [`Problem`]s, tested on small inputs beside it.
 
+mod citations;
 mod docs;
 mod files;
 mod layers;
@@ -49,7 +50,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let mut problems = layers::check(&packages);
     problems.extend(source::check_all(&files, layers::candle_folder(&packages)));
     let folders: Vec<&str> = packages.iter().map(layers::Package::folder).collect();
-    problems.extend(docs::check(&files, &folders));
+    problems.extend(docs::check(&files));
+    problems.extend(citations::check(&files, &folders));
     if problems.is_empty() {
         eprintln!("{} packages and {} files are tidy", packages.len(), files.len());
         return Ok(());

@@ -9,6 +9,7 @@
 //! other two: gradients of every order follow.
 
 use flambeau_kernels::binary::{Binary, BinaryInt, binary_in_place};
+pub use flambeau_kernels::conv::winograd::{set_winograd_enabled, winograd_enabled};
 use flambeau_kernels::conv::{
     ConvShape, conv_backward_input, conv_backward_weight, conv_forward, conv_integer,
 };
