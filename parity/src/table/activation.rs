@@ -93,10 +93,7 @@ pub(super) const TABLE: &[Entry] = &[
         activate(a, 4, |a, x| {
             let (lower, upper) = (a.float(1, "lower", 1.0 / 8.0)?, a.float(2, "upper", 1.0 / 3.0)?);
             if a.bool(3, "training", false)? {
-                let slopes = Tensor::rand(x.shape(), x.dtype())?
-                    .mul(upper - lower)?
-                    .add(lower)?;
-                x.rrelu_with_noise(&slopes)
+                x.rrelu_training(lower, upper)
             } else {
                 x.rrelu(lower, upper)
             }

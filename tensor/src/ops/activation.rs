@@ -5,7 +5,7 @@
 
 use flambeau_kernels::unary::{Unary, UnaryInt};
 
-use crate::{Result, Scalar, Tensor, ensure};
+use crate::{DType, Result, Scalar, Tensor, ensure, no_grad};
 
 /// SELU's constants, for which activations keep zero mean and unit variance.
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_3;
@@ -261,33 +261,52 @@ impl Tensor {
     /// # Errors
     /// `DType` unless the tensor is of a floating point type; `Value` if `lower > upper`.
     pub fn rrelu(&self, lower: f64, upper: f64) -> Result<Tensor> {
+        self.check_slopes(lower, upper)?;
+        self.unary("rrelu", Unary::LeakyRelu((lower + upper) / 2.0))
+    }
+
+    fn check_slopes(&self, lower: f64, upper: f64) -> Result<()> {
         self.expect_float("rrelu")?;
         ensure!(
             lower <= upper,
             Value,
             "rrelu: lower {lower} is greater than upper {upper}"
         );
-        self.unary("rrelu", Unary::LeakyRelu((lower + upper) / 2.0))
+        Ok(())
     }
 
-    /// The randomised leaky rectifier in training: each element that is not positive is multiplied by its own slope in
-    /// `slopes`, which has the tensor's shape.
+    /// The randomised leaky rectifier in training (`rrelu(training=True)`): each element that is not positive is
+    /// multiplied by a slope of its own, drawn uniformly from `[lower, upper)`.
+    ///
+    /// ```
+    /// use flambeau_tensor::{Tensor, random};
+    ///
+    /// random::manual_seed(0);
+    /// let x = Tensor::new([-1.0f32, -1.0, 2.0, -1.0])?;
+    /// assert_eq!(x.rrelu_training(0.1, 0.3)?.to_string(), "tensor([-0.2940, -0.2416,  2.0000, -0.1919])");
+    /// # Ok::<(), flambeau_tensor::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// `DType` unless the tensor is of a floating point type; `Shape` if the shapes differ.
-    pub fn rrelu_with_noise(&self, slopes: &Tensor) -> Result<Tensor> {
-        self.expect_float("rrelu")?;
-        let (own, other) = (self.shape(), slopes.shape());
-        ensure!(own == other, Shape, "rrelu: slopes {other:?} for input {own:?}");
-        self.le(0.0)?
-            .where_cond(&self.mul(&slopes.to_dtype(self.dtype())?)?, self)
+    /// As [`Tensor::rrelu`].
+    pub fn rrelu_training(&self, lower: f64, upper: f64) -> Result<Tensor> {
+        self.check_slopes(lower, upper)?;
+        // PyTorch draws in double precision, and only for the elements that take a slope.
+        let slopes = no_grad(|| {
+            let sloped = self.le(0.0)?;
+            let count = sloped.sum()?.item::<i64>()? as usize;
+            let draws = Tensor::zeros(count, DType::F64)?;
+            draws.uniform_(lower, upper)?;
+            let ones = Tensor::ones(self.shape(), DType::F64)?;
+            ones.masked_scatter(&sloped, &draws)?.to_dtype(self.dtype())
+        })?;
+        self.mul(&slopes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DType;
 
     fn values(x: &Tensor) -> Vec<f64> {
         x.to_vec_f64().unwrap()
