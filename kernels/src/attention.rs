@@ -12,9 +12,16 @@
 
 mod backward;
 
+use crate::element::instantiate;
 use std::ops::Range;
 
 pub use backward::{AttentionGradients, attention_backward};
+
+/// Everything of this module that is compiled for an element type in this crate.
+#[doc(hidden)]
+pub trait RealKernels<T: crate::element::Pod>: Instances<T> + backward::Instances<T> {}
+impl RealKernels<f32> for f32 {}
+impl RealKernels<f64> for f64 {}
 
 use crate::gemm::{KernelTable, MatRef, PackA, PackB, Tile};
 use crate::mem::Buf;
@@ -204,58 +211,62 @@ fn apply_mask<T: Real>(
     }
 }
 
-/// `out = softmax(scale · Q·Kᵀ + mask) · V`, `[batch, queries, value_dim]`; `logsumexp` is `[batch, queries]`. A query
-/// whose keys are all hidden gives zeros.
-///
-/// # Panics
-/// If a slice does not have the size that the shape asks for.
-pub fn attention_forward<T: Real>(
-    shape: &AttentionShape,
-    q: &[T],
-    k: &[T],
-    v: &[T],
-    options: &AttentionOptions<'_, T>,
-    out: &mut [T],
-    logsumexp: &mut [T],
-) {
-    shape.check(q, k, v, options);
-    assert_eq!(
-        out.len(),
-        shape.batch * shape.queries * shape.value_dim,
-        "attention: the size of the output"
-    );
-    assert_eq!(
-        logsumexp.len(),
-        shape.batch * shape.queries,
-        "attention: the size of the logsumexp"
-    );
-    if logsumexp.is_empty() {
-        return;
+instantiate! {
+    trait Instances for f32, f64 where Real;
+
+    /// `out = softmax(scale · Q·Kᵀ + mask) · V`, `[batch, queries, value_dim]`; `logsumexp` is `[batch, queries]`. A query
+    /// whose keys are all hidden gives zeros.
+    ///
+    /// # Panics
+    /// If a slice does not have the size that the shape asks for.
+    pub fn attention_forward(
+        shape: &AttentionShape,
+        q: &[T],
+        k: &[T],
+        v: &[T],
+        options: &AttentionOptions<'_, T>,
+        out: &mut [T],
+        logsumexp: &mut [T],
+    ) {
+        shape.check(q, k, v, options);
+        assert_eq!(
+            out.len(),
+            shape.batch * shape.queries * shape.value_dim,
+            "attention: the size of the output"
+        );
+        assert_eq!(
+            logsumexp.len(),
+            shape.batch * shape.queries,
+            "attention: the size of the logsumexp"
+        );
+        if logsumexp.is_empty() {
+            return;
+        }
+        let kernels = Kernels::<T>::new();
+        let query_panels = shape.queries.div_ceil(kernels.width);
+        // Each task packs the keys and values that it needs: one task per member, unless there are too few of these.
+        let groups = (4 * num_threads())
+            .div_ceil(shape.batch)
+            .min(query_panels.div_ceil(4));
+        let (out, logsumexp) = (SendPtr(out.as_mut_ptr()), SendPtr(logsumexp.as_mut_ptr()));
+        parallel_for(shape.batch * groups, |task| {
+            let (member, group) = (task / groups, task % groups);
+            let panels = group * query_panels / groups..(group + 1) * query_panels / groups;
+            let queries = panels.start * kernels.width..(panels.end * kernels.width).min(shape.queries);
+            let first = member * shape.queries + queries.start;
+            // SAFETY: this task alone writes the results of its queries.
+            let (out, logsumexp) = unsafe {
+                (
+                    std::slice::from_raw_parts_mut(
+                        out.ptr().add(first * shape.value_dim),
+                        queries.len() * shape.value_dim,
+                    ),
+                    std::slice::from_raw_parts_mut(logsumexp.ptr().add(first), queries.len()),
+                )
+            };
+            forward_queries(shape, &kernels, member, queries, q, k, v, options, out, logsumexp);
+        });
     }
-    let kernels = Kernels::<T>::new();
-    let query_panels = shape.queries.div_ceil(kernels.width);
-    // Each task packs the keys and values that it needs: one task per member, unless there are too few of these.
-    let groups = (4 * num_threads())
-        .div_ceil(shape.batch)
-        .min(query_panels.div_ceil(4));
-    let (out, logsumexp) = (SendPtr(out.as_mut_ptr()), SendPtr(logsumexp.as_mut_ptr()));
-    parallel_for(shape.batch * groups, |task| {
-        let (member, group) = (task / groups, task % groups);
-        let panels = group * query_panels / groups..(group + 1) * query_panels / groups;
-        let queries = panels.start * kernels.width..(panels.end * kernels.width).min(shape.queries);
-        let first = member * shape.queries + queries.start;
-        // SAFETY: this task alone writes the results of its queries.
-        let (out, logsumexp) = unsafe {
-            (
-                std::slice::from_raw_parts_mut(
-                    out.ptr().add(first * shape.value_dim),
-                    queries.len() * shape.value_dim,
-                ),
-                std::slice::from_raw_parts_mut(logsumexp.ptr().add(first), queries.len()),
-            )
-        };
-        forward_queries(shape, &kernels, member, queries, q, k, v, options, out, logsumexp);
-    });
 }
 
 /// The forward pass of a range of queries of one member.

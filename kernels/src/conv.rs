@@ -20,6 +20,13 @@ pub mod winograd;
 pub use backward::{conv_backward_bias, conv_backward_input, conv_backward_weight};
 pub use integer::conv_integer;
 
+/// Everything of this module that is compiled for an element type in this crate.
+#[doc(hidden)]
+pub trait RealKernels<T: crate::element::Pod>: Kernels<T> + backward::Kernels<T> {}
+impl RealKernels<f32> for f32 {}
+impl RealKernels<f64> for f64 {}
+
+use crate::element::instantiate;
 use crate::gemm::{Epilogue, MatRef, Operand, Output, PackA, Plan};
 use crate::pool::{SendPtr, num_threads, parallel_for};
 use crate::simd::Real;
@@ -126,52 +133,56 @@ impl ConvShape {
     }
 }
 
-/// `out = x ∗ w + bias`; `bias` is `[out_channels]`.
-///
-/// # Panics
-/// If the slices do not have the sizes that the shape asks for, or the groups do not divide the channels.
-pub fn conv_forward<T: Real>(shape: &ConvShape, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
-    shape.check("conv_forward", x.len(), w.len(), out.len());
-    assert!(
-        bias.is_none_or(|b| b.len() == shape.out_channels),
-        "conv_forward: the size of the bias"
-    );
-    if out.is_empty() {
-        return;
-    }
-    let window = Window::forward(shape);
-    if shape.is_depthwise() {
-        return depthwise::forward(shape, &window, x, w, bias, out);
-    }
-    if winograd::pays::<T>(shape) {
-        return winograd::forward(shape, x, w, bias, out);
-    }
-    let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
-    let (depth, base) = (inputs * shape.taps(), SendPtr(out.as_mut_ptr()));
-    for_each_group(shape, |group| {
-        let weights = MatRef::row_major(&w[group * outputs * depth..], outputs, depth);
-        let unfold = Unfold::new(&window, x, shape.in_channels, group * inputs);
-        let c = SendPtr(base.ptr().wrapping_add(group * outputs * plane));
-        let out = Output {
-            c,
-            ldc: plane,
-            segment: Some((plane, shape.out_channels * plane)),
-        };
-        let row_bias = bias.map(|b| &b[group * outputs..][..outputs]);
-        let epilogue = Epilogue {
-            row_bias,
-            ..Epilogue::default()
-        };
-        multiply(
-            outputs,
-            shape.batch * plane,
-            depth,
-            &weights,
-            &unfold,
-            out,
-            &epilogue,
+instantiate! {
+    trait Kernels for f32, f64 where Real;
+
+    /// `out = x ∗ w + bias`; `bias` is `[out_channels]`.
+    ///
+    /// # Panics
+    /// If the slices do not have the sizes that the shape asks for, or the groups do not divide the channels.
+    pub fn conv_forward(shape: &ConvShape, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
+        shape.check("conv_forward", x.len(), w.len(), out.len());
+        assert!(
+            bias.is_none_or(|b| b.len() == shape.out_channels),
+            "conv_forward: the size of the bias"
         );
-    });
+        if out.is_empty() {
+            return;
+        }
+        let window = Window::forward(shape);
+        if shape.is_depthwise() {
+            return depthwise::forward(shape, &window, x, w, bias, out);
+        }
+        if winograd::pays::<T>(shape) {
+            return winograd::forward(shape, x, w, bias, out);
+        }
+        let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
+        let (depth, base) = (inputs * shape.taps(), SendPtr(out.as_mut_ptr()));
+        for_each_group(shape, |group| {
+            let weights = MatRef::row_major(&w[group * outputs * depth..], outputs, depth);
+            let unfold = Unfold::new(&window, x, shape.in_channels, group * inputs);
+            let c = SendPtr(base.ptr().wrapping_add(group * outputs * plane));
+            let out = Output {
+                c,
+                ldc: plane,
+                segment: Some((plane, shape.out_channels * plane)),
+            };
+            let row_bias = bias.map(|b| &b[group * outputs..][..outputs]);
+            let epilogue = Epilogue {
+                row_bias,
+                ..Epilogue::default()
+            };
+            multiply(
+                outputs,
+                shape.batch * plane,
+                depth,
+                &weights,
+                &unfold,
+                out,
+                &epilogue,
+            );
+        });
+    }
 }
 
 /// Weights times unfolded image.

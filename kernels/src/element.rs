@@ -72,6 +72,7 @@ pub trait Number:
     + crate::reduce::ExtremeKernels<Self>
     + crate::ternary::NumberKernels<Self>
     + crate::scan::ScanKernels<Self>
+    + crate::pooling::NumberKernels<Self>
 {
     /// The least value: negative infinity for floats.
     const LEAST: Self;
@@ -140,6 +141,9 @@ pub trait Float:
     + crate::softmax::FloatKernels<Self>
     + crate::norm::FloatKernels<Self>
     + crate::loss::FloatKernels<Self>
+    + crate::pooling::FloatKernels<Self>
+    + crate::embedding::Kernels<Self>
+    + crate::interpolate::Kernels<Self>
 {
 }
 
@@ -311,7 +315,7 @@ macro_rules! instantiate {
         /// The instantiations of this module's kernels for one element type.
         #[doc(hidden)]
         #[allow(missing_docs)]
-        pub trait $Trait<T> {
+        pub trait $Trait<T: $crate::element::Pod> {
             $( fn $name($($arg: $ty),*) $(-> $ret)?; )*
         }
         $(

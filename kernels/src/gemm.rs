@@ -19,6 +19,7 @@ pub(crate) use driver::{Operand, Output, Plan};
 pub(crate) use kernel::{Tile, tables};
 pub(crate) use pack::{PackA, PackB};
 
+use crate::element::{Pod, instantiate};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, num_threads, parallel_for};
 use crate::simd::Real;
@@ -146,20 +147,145 @@ pub enum Activation<T> {
     Function(fn(&mut [T])),
 }
 
-/// `C = act(alpha · A·B + beta · C + biases + residual)`, with `ldc` elements from one row of C to the next.
-///
-/// # Panics
-/// If the inner dimensions differ, or C, a bias or the residual is too short.
-pub fn gemm<T: Real>(
-    a: MatRef<'_, T>,
-    b: MatRef<'_, T>,
-    c: &mut [T],
-    ldc: usize,
-    epilogue: &Epilogue<'_, T>,
-) {
-    let (m, n) = check(a, b.rows, b.columns, c, ldc, epilogue);
-    if m > 0 && n > 0 {
-        product(a, b, SendPtr(c.as_mut_ptr()), ldc, epilogue);
+instantiate! {
+    trait Kernels for f32, f64 where Real;
+
+    /// [`PackedB::new`].
+    pub fn pack_b(b: MatRef<'_, T>) -> PackedB<T> {
+        PackedB {
+            packed: PackedB::plan(usize::MAX, b.rows, b.columns).pack_b(&b),
+            rows: b.rows,
+            columns: b.columns,
+            isa: crate::isa::current(),
+        }
+    }
+
+    /// `C = act(alpha · A·B + beta · C + biases + residual)`, with `ldc` elements from one row of C to the next.
+    ///
+    /// # Panics
+    /// If the inner dimensions differ, or C, a bias or the residual is too short.
+    pub fn gemm(
+        a: MatRef<'_, T>,
+        b: MatRef<'_, T>,
+        c: &mut [T],
+        ldc: usize,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let (m, n) = check(a, b.rows, b.columns, c, ldc, epilogue);
+        if m > 0 && n > 0 {
+            product(a, b, SendPtr(c.as_mut_ptr()), ldc, epilogue);
+        }
+    }
+
+    /// `batch` products: A, B and C of member `i` start `i` batch strides after those of member 0 (0 repeats a matrix, but
+    /// not for C). The epilogue's biases are shared, its residual is laid out like C.
+    ///
+    /// # Panics
+    /// As [`gemm`], and if the matrices of C overlap.
+    pub fn gemm_batched(
+        batch: usize,
+        a: MatRef<'_, T>,
+        a_stride: usize,
+        b: MatRef<'_, T>,
+        b_stride: usize,
+        c: &mut [T],
+        ldc: usize,
+        c_stride: usize,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let (m, n) = check(a, b.rows, b.columns, c, ldc, epilogue);
+        if batch == 0 || m == 0 || n == 0 {
+            return;
+        }
+        let matrix = (m - 1) * ldc + n;
+        assert!(
+            batch == 1 || c_stride >= matrix,
+            "gemm_batched: the matrices of C overlap"
+        );
+        let fits = |len: usize, stride: usize, span: usize| {
+            (batch - 1)
+                .checked_mul(stride)
+                .and_then(|s| s.checked_add(span))
+                .is_some_and(|needed| needed <= len)
+        };
+        assert!(
+            fits(a.data.len(), a_stride, a.span()),
+            "gemm_batched: A holds fewer than {batch} matrices"
+        );
+        assert!(
+            fits(b.data.len(), b_stride, b.span()),
+            "gemm_batched: B holds fewer than {batch} matrices"
+        );
+        assert!(
+            fits(c.len(), c_stride, matrix),
+            "gemm_batched: C holds fewer than {batch} matrices"
+        );
+        assert!(
+            epilogue.residual.is_none_or(|r| fits(r.len(), c_stride, matrix)),
+            "gemm_batched: the residual holds fewer than {batch} matrices"
+        );
+        let c = SendPtr(c.as_mut_ptr());
+        let member = |i: usize| {
+            let skip = |matrix: MatRef<'_, T>, stride: usize| if matrix.span() == 0 { 0 } else { i * stride };
+            let a = MatRef {
+                data: &a.data[skip(a, a_stride)..],
+                ..a
+            };
+            let b = MatRef {
+                data: &b.data[skip(b, b_stride)..],
+                ..b
+            };
+            let residual = epilogue.residual.map(|r| &r[i * c_stride..]);
+            // The members' matrices are disjoint and inside C, as checked above.
+            let c = SendPtr(c.ptr().wrapping_add(i * c_stride));
+            product(
+                a,
+                b,
+                c,
+                ldc,
+                &Epilogue {
+                    residual,
+                    ..*epilogue
+                },
+            );
+        };
+        let work = m.saturating_mul(n).saturating_mul(a.columns.max(1));
+        if batch == 1 || (work >= LARGE_MEMBER && batch < 4 * num_threads()) {
+            return (0..batch).for_each(member);
+        }
+        // Some members per task where one alone is not worth a fork.
+        let members = (1_usize << 16).div_ceil(work).min(batch);
+        parallel_for(batch.div_ceil(members), |t| {
+            (t * members..((t + 1) * members).min(batch)).for_each(member)
+        });
+    }
+
+    /// [`gemm`] with a packed B.
+    ///
+    /// # Panics
+    /// As [`gemm`], and if the instruction set has changed since B was packed.
+    pub fn gemm_packed(
+        a: MatRef<'_, T>,
+        b: &PackedB<T>,
+        c: &mut [T],
+        ldc: usize,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let (m, n) = check(a, b.rows, b.columns, c, ldc, epilogue);
+        assert_eq!(
+            b.isa,
+            crate::isa::current(),
+            "gemm_packed: B was packed for another instruction set"
+        );
+        if m == 0 || n == 0 {
+            return;
+        }
+        let out = Output {
+            c: SendPtr(c.as_mut_ptr()),
+            ldc,
+            segment: None,
+        };
+        PackedB::<T>::plan(m, b.rows, n).run(Operand::Source(&a), Operand::Packed(&b.packed), out, epilogue);
     }
 }
 
@@ -237,92 +363,9 @@ fn product<T: Real>(
 /// Multiplications in one member of a batch from which on each is worth splitting over the threads.
 const LARGE_MEMBER: usize = 1 << 26;
 
-/// `batch` products: A, B and C of member `i` start `i` batch strides after those of member 0 (0 repeats a matrix, but
-/// not for C). The epilogue's biases are shared, its residual is laid out like C.
-///
-/// # Panics
-/// As [`gemm`], and if the matrices of C overlap.
-pub fn gemm_batched<T: Real>(
-    batch: usize,
-    a: MatRef<'_, T>,
-    a_stride: usize,
-    b: MatRef<'_, T>,
-    b_stride: usize,
-    c: &mut [T],
-    ldc: usize,
-    c_stride: usize,
-    epilogue: &Epilogue<'_, T>,
-) {
-    let (m, n) = check(a, b.rows, b.columns, c, ldc, epilogue);
-    if batch == 0 || m == 0 || n == 0 {
-        return;
-    }
-    let matrix = (m - 1) * ldc + n;
-    assert!(
-        batch == 1 || c_stride >= matrix,
-        "gemm_batched: the matrices of C overlap"
-    );
-    let fits = |len: usize, stride: usize, span: usize| {
-        (batch - 1)
-            .checked_mul(stride)
-            .and_then(|s| s.checked_add(span))
-            .is_some_and(|needed| needed <= len)
-    };
-    assert!(
-        fits(a.data.len(), a_stride, a.span()),
-        "gemm_batched: A holds fewer than {batch} matrices"
-    );
-    assert!(
-        fits(b.data.len(), b_stride, b.span()),
-        "gemm_batched: B holds fewer than {batch} matrices"
-    );
-    assert!(
-        fits(c.len(), c_stride, matrix),
-        "gemm_batched: C holds fewer than {batch} matrices"
-    );
-    assert!(
-        epilogue.residual.is_none_or(|r| fits(r.len(), c_stride, matrix)),
-        "gemm_batched: the residual holds fewer than {batch} matrices"
-    );
-    let c = SendPtr(c.as_mut_ptr());
-    let member = |i: usize| {
-        let skip = |matrix: MatRef<'_, T>, stride: usize| if matrix.span() == 0 { 0 } else { i * stride };
-        let a = MatRef {
-            data: &a.data[skip(a, a_stride)..],
-            ..a
-        };
-        let b = MatRef {
-            data: &b.data[skip(b, b_stride)..],
-            ..b
-        };
-        let residual = epilogue.residual.map(|r| &r[i * c_stride..]);
-        // The members' matrices are disjoint and inside C, as checked above.
-        let c = SendPtr(c.ptr().wrapping_add(i * c_stride));
-        product(
-            a,
-            b,
-            c,
-            ldc,
-            &Epilogue {
-                residual,
-                ..*epilogue
-            },
-        );
-    };
-    let work = m.saturating_mul(n).saturating_mul(a.columns.max(1));
-    if batch == 1 || (work >= LARGE_MEMBER && batch < 4 * num_threads()) {
-        return (0..batch).for_each(member);
-    }
-    // Some members per task where one alone is not worth a fork.
-    let members = (1_usize << 16).div_ceil(work).min(batch);
-    parallel_for(batch.div_ceil(members), |t| {
-        (t * members..((t + 1) * members).min(batch)).for_each(member)
-    });
-}
-
 /// A right operand packed once for many products.
 #[derive(Debug)]
-pub struct PackedB<T: Real> {
+pub struct PackedB<T: Pod> {
     packed: Buf<T>,
     rows: usize,
     columns: usize,
@@ -332,13 +375,7 @@ pub struct PackedB<T: Real> {
 impl<T: Real> PackedB<T> {
     /// Packs B for the instruction set in force.
     pub fn new(b: MatRef<'_, T>) -> Self {
-        let packed = Self::plan(usize::MAX, b.rows, b.columns).pack_b(&b);
-        PackedB {
-            packed,
-            rows: b.rows,
-            columns: b.columns,
-            isa: crate::isa::current(),
-        }
+        pack_b(b)
     }
 
     /// `[rows, columns]` of the matrix.
@@ -350,34 +387,6 @@ impl<T: Real> PackedB<T> {
     fn plan(m: usize, k: usize, n: usize) -> Plan<T> {
         Plan::with_vectors(2, m, n, k)
     }
-}
-
-/// [`gemm`] with a packed B.
-///
-/// # Panics
-/// As [`gemm`], and if the instruction set has changed since B was packed.
-pub fn gemm_packed<T: Real>(
-    a: MatRef<'_, T>,
-    b: &PackedB<T>,
-    c: &mut [T],
-    ldc: usize,
-    epilogue: &Epilogue<'_, T>,
-) {
-    let (m, n) = check(a, b.rows, b.columns, c, ldc, epilogue);
-    assert_eq!(
-        b.isa,
-        crate::isa::current(),
-        "gemm_packed: B was packed for another instruction set"
-    );
-    if m == 0 || n == 0 {
-        return;
-    }
-    let out = Output {
-        c: SendPtr(c.as_mut_ptr()),
-        ldc,
-        segment: None,
-    };
-    PackedB::<T>::plan(m, b.rows, n).run(Operand::Source(&a), Operand::Packed(&b.packed), out, epilogue);
 }
 
 #[cfg(test)]

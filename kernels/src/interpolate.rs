@@ -7,6 +7,7 @@
 //! gradient is the transposed map.
 
 use crate::element::Pod;
+use crate::element::instantiate;
 use crate::element::{Float, Number};
 use crate::index::rows_per_task;
 use crate::mem::Buf;
@@ -224,33 +225,70 @@ fn rows_of<T: Float>(leading: &[Axis<T>], mut row: usize, rows: &mut Vec<(usize,
     rows.retain(|&(_, w)| w != T::ZERO);
 }
 
-/// Resamples planes of one to three dimensions: `x` is `[planes, inputs of the axes…]`.
-pub fn interpolate<T: Float>(x: &[T], out: &mut [T], axes: &[Axis<T>]) {
-    let (input, output) = sizes(axes);
-    let Some((last, leading)) = axes.split_last() else {
-        return;
-    };
-    let planes = out.len() / output;
-    assert_eq!(x.len(), planes * input);
-    let (width, rows_per_plane) = (last.output, output / last.output);
-    let rows = rows_per_task(out.len() / width, width * last.taps);
-    pool::parallel_chunks_mut(out, rows * width, |first, piece| {
-        let mut line = Buf::take(last.input);
-        let mut taps = Vec::new();
-        for (i, out) in piece.chunks_exact_mut(width).enumerate() {
-            let row = first / width + i;
-            let plane = &x[row / rows_per_plane * input..][..input];
-            rows_of(leading, row % rows_per_plane, &mut taps);
-            if let [(only, weight)] = taps[..]
-                && weight == T::ONE
-            {
-                resample_row(&plane[only * last.input..][..last.input], out, last);
-            } else {
-                combine_rows(plane, &taps, &mut line);
-                resample_row(&line, out, last);
+instantiate! {
+    trait Kernels for f32, f64 where Float;
+
+    /// Resamples planes of one to three dimensions: `x` is `[planes, inputs of the axes…]`.
+    pub fn interpolate(x: &[T], out: &mut [T], axes: &[Axis<T>]) {
+        let (input, output) = sizes(axes);
+        let Some((last, leading)) = axes.split_last() else {
+            return;
+        };
+        let planes = out.len() / output;
+        assert_eq!(x.len(), planes * input);
+        let (width, rows_per_plane) = (last.output, output / last.output);
+        let rows = rows_per_task(out.len() / width, width * last.taps);
+        pool::parallel_chunks_mut(out, rows * width, |first, piece| {
+            let mut line = Buf::take(last.input);
+            let mut taps = Vec::new();
+            for (i, out) in piece.chunks_exact_mut(width).enumerate() {
+                let row = first / width + i;
+                let plane = &x[row / rows_per_plane * input..][..input];
+                rows_of(leading, row % rows_per_plane, &mut taps);
+                if let [(only, weight)] = taps[..]
+                    && weight == T::ONE
+                {
+                    resample_row(&plane[only * last.input..][..last.input], out, last);
+                } else {
+                    combine_rows(plane, &taps, &mut line);
+                    resample_row(&line, out, last);
+                }
             }
+        });
+    }
+
+    /// The gradient of [`interpolate`], written to `x_grad`.
+    pub fn interpolate_backward(grad: &[T], x_grad: &mut [T], axes: &[Axis<T>]) {
+        let (input, output) = sizes(axes);
+        let Some((last, leading)) = axes.split_last() else {
+            return;
+        };
+        if input == 0 {
+            return;
         }
-    });
+        let planes = rows_per_task(x_grad.len() / input, input + output * last.taps);
+        pool::parallel_chunks_mut(x_grad, planes * input, |first, piece| {
+            let mut line = Buf::take(last.input);
+            let mut taps = Vec::new();
+            for (i, x_grad) in piece.chunks_exact_mut(input).enumerate() {
+                x_grad.fill(T::ZERO);
+                let grad = &grad[(first / input + i) * output..][..output];
+                for (row, grad) in grad.chunks_exact(last.output).enumerate() {
+                    line.fill(T::ZERO);
+                    for (at, &g) in grad.iter().enumerate() {
+                        last.taps(at).for_each(|(p, w)| line[p] += w * g);
+                    }
+                    rows_of(leading, row, &mut taps);
+                    for &(row, weight) in &taps {
+                        let row = &mut x_grad[row * last.input..][..last.input];
+                        row.iter_mut()
+                            .zip(line.iter())
+                            .for_each(|(x, &l)| *x += weight * l);
+                    }
+                }
+            }
+        });
+    }
 }
 
 simd! {
@@ -278,39 +316,6 @@ simd! {
             *o = p.iter().zip(w).fold(T::ZERO, |s, (&p, &w)| s + w * line[p as usize]);
         }
     }
-}
-
-/// The gradient of [`interpolate`], written to `x_grad`.
-pub fn interpolate_backward<T: Float>(grad: &[T], x_grad: &mut [T], axes: &[Axis<T>]) {
-    let (input, output) = sizes(axes);
-    let Some((last, leading)) = axes.split_last() else {
-        return;
-    };
-    if input == 0 {
-        return;
-    }
-    let planes = rows_per_task(x_grad.len() / input, input + output * last.taps);
-    pool::parallel_chunks_mut(x_grad, planes * input, |first, piece| {
-        let mut line = Buf::take(last.input);
-        let mut taps = Vec::new();
-        for (i, x_grad) in piece.chunks_exact_mut(input).enumerate() {
-            x_grad.fill(T::ZERO);
-            let grad = &grad[(first / input + i) * output..][..output];
-            for (row, grad) in grad.chunks_exact(last.output).enumerate() {
-                line.fill(T::ZERO);
-                for (at, &g) in grad.iter().enumerate() {
-                    last.taps(at).for_each(|(p, w)| line[p] += w * g);
-                }
-                rows_of(leading, row, &mut taps);
-                for &(row, weight) in &taps {
-                    let row = &mut x_grad[row * last.input..][..last.input];
-                    row.iter_mut()
-                        .zip(line.iter())
-                        .for_each(|(x, &l)| *x += weight * l);
-                }
-            }
-        }
-    });
 }
 
 /// The input position that each output position of a nearest-neighbour interpolation copies: `floor(at · ratio)`, or

@@ -17,7 +17,10 @@ use crate::simd;
 
 /// The instantiations that [`Float`] promises.
 #[doc(hidden)]
-pub trait FloatKernels<T>: batch::Kernels<T> + group::Kernels<T> + layer::Kernels<T> {}
+pub trait FloatKernels<T: crate::element::Pod>:
+    batch::Kernels<T> + group::Kernels<T> + layer::Kernels<T>
+{
+}
 impl FloatKernels<f32> for f32 {}
 impl FloatKernels<f64> for f64 {}
 

@@ -15,6 +15,16 @@ pub use average::{AvgOptions, avg_pool, avg_pool_backward};
 pub use fractional::fractional_max_pool2d;
 pub use max::{max_pool, max_pool_backward, max_pool_values, max_unpool, max_unpool_backward};
 
+/// Everything of this module that is compiled for an element type in this crate.
+#[doc(hidden)]
+pub trait FloatKernels<T: crate::element::Pod>: average::Kernels<T> + adaptive::Kernels<T> {}
+impl FloatKernels<f32> for f32 {}
+impl FloatKernels<f64> for f64 {}
+
+/// As [`FloatKernels`], for all numbers.
+#[doc(hidden)]
+pub use max::Kernels as NumberKernels;
+
 use std::ops::Range;
 
 use crate::pool;

@@ -17,6 +17,13 @@ mod cell;
 
 pub use backward::{RnnGradients, rnn_backward};
 
+/// Everything of this module that is compiled for an element type in this crate.
+#[doc(hidden)]
+pub trait RealKernels<T: crate::element::Pod>: Kernels<T> + backward::Kernels<T> {}
+impl RealKernels<f32> for f32 {}
+impl RealKernels<f64> for f64 {}
+
+use crate::element::instantiate;
 use crate::gemm::{Epilogue, MatRef, PackedB, gemm_packed};
 use crate::mem::Buf;
 use crate::pool::parallel_chunks_mut;
@@ -152,96 +159,100 @@ pub struct RnnWeights<'a, T> {
     pub b_hh: Option<&'a [T]>,
 }
 
-/// Runs a sequence.
-///
-/// # Shapes
-/// `x` `[rows, input]`, `h0` and `h_n` `[batch, hidden]`, `c0` and `c_n` the same for an LSTM and empty otherwise,
-/// `out` `[rows, hidden]`, `reserve` [`RnnShape::reserve_len`], or empty when no backward pass follows.
-///
-/// # Panics
-/// If a slice does not have its size.
-pub fn rnn_forward<T: Real>(
-    shape: &RnnShape<'_>,
-    weights: &RnnWeights<'_, T>,
-    x: &[T],
-    h0: &[T],
-    c0: &[T],
-    out: &mut [T],
-    h_n: &mut [T],
-    c_n: &mut [T],
-    reserve: &mut [T],
-) {
-    shape.check(weights, x, [("h", h0), ("c", c0)]);
-    assert_eq!(
-        out.len(),
-        shape.rows() * shape.hidden,
-        "rnn: the size of the output"
-    );
-    assert_eq!(
-        [h_n.len(), c_n.len()],
-        [h0.len(), c0.len()],
-        "rnn: the sizes of the last states"
-    );
-    assert!(
-        reserve.is_empty() || reserve.len() == shape.reserve_len(),
-        "rnn: the size of the reserve"
-    );
-    h_n.copy_from_slice(h0);
-    c_n.copy_from_slice(c0);
-    let (rows, hidden) = (shape.rows(), shape.hidden);
-    if rows == 0 || hidden == 0 {
-        return;
-    }
-    let width = shape.kind.gates() * hidden;
-    let w_ih = PackedB::new(MatRef::row_major(weights.w_ih, width, shape.input).transposed());
-    let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden).transposed());
-    let input_bias = Epilogue {
-        column_bias: weights.b_ih,
-        ..Epilogue::default()
-    };
-    let hidden_bias = Epilogue {
-        column_bias: weights.b_hh,
-        ..Epilogue::default()
-    };
-    let kept = if reserve.is_empty() {
-        0
-    } else {
-        shape.kind.kept() * hidden
-    };
-    let mut recurrent = Buf::<T>::take(shape.batch() * width);
-    let mut gates = Buf::<T>::take(0);
-    // The input's part of the gates is made for as many steps at a time as stay in the cache.
-    let order = shape.order();
-    let together = (GATE_ELEMENTS / (shape.batch() * width)).max(1);
-    for steps in order.chunks(together) {
-        let rows: usize = steps.iter().map(|step| step.1).sum();
-        let Some(first) = steps.iter().map(|step| step.0).min() else {
-            continue;
-        };
-        if gates.len() < rows * width {
-            gates = Buf::take(rows * width);
+instantiate! {
+    trait Kernels for f32, f64 where Real;
+
+    /// Runs a sequence.
+    ///
+    /// # Shapes
+    /// `x` `[rows, input]`, `h0` and `h_n` `[batch, hidden]`, `c0` and `c_n` the same for an LSTM and empty otherwise,
+    /// `out` `[rows, hidden]`, `reserve` [`RnnShape::reserve_len`], or empty when no backward pass follows.
+    ///
+    /// # Panics
+    /// If a slice does not have its size.
+    pub fn rnn_forward(
+        shape: &RnnShape<'_>,
+        weights: &RnnWeights<'_, T>,
+        x: &[T],
+        h0: &[T],
+        c0: &[T],
+        out: &mut [T],
+        h_n: &mut [T],
+        c_n: &mut [T],
+        reserve: &mut [T],
+    ) {
+        shape.check(weights, x, [("h", h0), ("c", c0)]);
+        assert_eq!(
+            out.len(),
+            shape.rows() * shape.hidden,
+            "rnn: the size of the output"
+        );
+        assert_eq!(
+            [h_n.len(), c_n.len()],
+            [h0.len(), c0.len()],
+            "rnn: the sizes of the last states"
+        );
+        assert!(
+            reserve.is_empty() || reserve.len() == shape.reserve_len(),
+            "rnn: the size of the reserve"
+        );
+        h_n.copy_from_slice(h0);
+        c_n.copy_from_slice(c0);
+        let (rows, hidden) = (shape.rows(), shape.hidden);
+        if rows == 0 || hidden == 0 {
+            return;
         }
-        let input = MatRef::row_major(&x[first * shape.input..], rows, shape.input);
-        gemm_packed(input, &w_ih, &mut gates, width, &input_bias);
-        for &(start, count) in steps {
-            let recurrent = &mut recurrent[..count * width];
-            gemm_packed(
-                MatRef::row_major(h_n, count, hidden),
-                &w_hh,
-                recurrent,
-                width,
-                &hidden_bias,
-            );
-            T::dispatch(Step {
-                kind: shape.kind,
-                hidden,
-                gates: &gates[(start - first) * width..][..count * width],
-                recurrent,
-                h: &mut h_n[..count * hidden],
-                c: c_n,
-                kept: &mut reserve[start * kept..][..count * kept],
-            });
-            out[start * hidden..][..count * hidden].copy_from_slice(&h_n[..count * hidden]);
+        let width = shape.kind.gates() * hidden;
+        let w_ih = PackedB::new(MatRef::row_major(weights.w_ih, width, shape.input).transposed());
+        let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden).transposed());
+        let input_bias = Epilogue {
+            column_bias: weights.b_ih,
+            ..Epilogue::default()
+        };
+        let hidden_bias = Epilogue {
+            column_bias: weights.b_hh,
+            ..Epilogue::default()
+        };
+        let kept = if reserve.is_empty() {
+            0
+        } else {
+            shape.kind.kept() * hidden
+        };
+        let mut recurrent = Buf::<T>::take(shape.batch() * width);
+        let mut gates = Buf::<T>::take(0);
+        // The input's part of the gates is made for as many steps at a time as stay in the cache.
+        let order = shape.order();
+        let together = (GATE_ELEMENTS / (shape.batch() * width)).max(1);
+        for steps in order.chunks(together) {
+            let rows: usize = steps.iter().map(|step| step.1).sum();
+            let Some(first) = steps.iter().map(|step| step.0).min() else {
+                continue;
+            };
+            if gates.len() < rows * width {
+                gates = Buf::take(rows * width);
+            }
+            let input = MatRef::row_major(&x[first * shape.input..], rows, shape.input);
+            gemm_packed(input, &w_ih, &mut gates, width, &input_bias);
+            for &(start, count) in steps {
+                let recurrent = &mut recurrent[..count * width];
+                gemm_packed(
+                    MatRef::row_major(h_n, count, hidden),
+                    &w_hh,
+                    recurrent,
+                    width,
+                    &hidden_bias,
+                );
+                T::dispatch(Step {
+                    kind: shape.kind,
+                    hidden,
+                    gates: &gates[(start - first) * width..][..count * width],
+                    recurrent,
+                    h: &mut h_n[..count * hidden],
+                    c: c_n,
+                    kept: &mut reserve[start * kept..][..count * kept],
+                });
+                out[start * hidden..][..count * hidden].copy_from_slice(&h_n[..count * hidden]);
+            }
         }
     }
 }

@@ -230,6 +230,10 @@ pub trait Real:
     + MulAssign
     + DivAssign
     + std::iter::Sum
+    + crate::gemm::Kernels<Self>
+    + crate::conv::RealKernels<Self>
+    + crate::attention::RealKernels<Self>
+    + crate::rnn::RealKernels<Self>
 {
     /// 0.
     const ZERO: Self;

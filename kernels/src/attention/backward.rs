@@ -4,6 +4,7 @@
 //! P is made again from the scores and the logsumexp, transposed as in the forward pass.
 
 use super::{AttentionOptions, AttentionShape, KEY_BLOCK, Kernels, apply_mask, blocks, transpose};
+use crate::element::instantiate;
 use crate::gemm::{MatRef, Tile};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
@@ -23,73 +24,77 @@ pub struct AttentionGradients<'a, T> {
     pub v: &'a mut [T],
 }
 
-/// The gradients of queries, keys and values, given `out` and `logsumexp` of the forward pass and the gradient of `out`.
-///
-/// # Panics
-/// If a slice does not have the size that the shape asks for.
-pub fn attention_backward<T: Real>(
-    shape: &AttentionShape,
-    q: &[T],
-    k: &[T],
-    v: &[T],
-    options: &AttentionOptions<'_, T>,
-    out: &[T],
-    logsumexp: &[T],
-    grad_out: &[T],
-    gradients: AttentionGradients<'_, T>,
-) {
-    shape.check(q, k, v, options);
-    let AttentionGradients {
-        q: grad_q,
-        k: grad_k,
-        v: grad_v,
-    } = gradients;
-    assert_eq!(
-        out.len(),
-        shape.batch * shape.queries * shape.value_dim,
-        "attention: the size of the output"
-    );
-    assert_eq!(
-        grad_out.len(),
-        out.len(),
-        "attention: the size of the output's gradient"
-    );
-    assert_eq!(
-        logsumexp.len(),
-        shape.batch * shape.queries,
-        "attention: the size of the logsumexp"
-    );
-    assert_eq!(
-        [grad_q.len(), grad_k.len(), grad_v.len()],
-        [q.len(), k.len(), v.len()],
-        "attention: the sizes of the gradients"
-    );
-    let pointers = [grad_q.as_mut_ptr(), grad_k.as_mut_ptr(), grad_v.as_mut_ptr()].map(SendPtr);
-    let lengths = [
-        shape.queries * shape.dim,
-        shape.keys * shape.dim,
-        shape.keys * shape.value_dim,
-    ];
-    parallel_for(shape.batch, |member| {
-        // SAFETY: this task alone writes the gradients of its member.
-        let [grad_q, grad_k, grad_v] = std::array::from_fn(|i| unsafe {
-            std::slice::from_raw_parts_mut(pointers[i].ptr().add(member * lengths[i]), lengths[i])
+instantiate! {
+    trait Instances for f32, f64 where Real;
+
+    /// The gradients of queries, keys and values, given `out` and `logsumexp` of the forward pass and the gradient of `out`.
+    ///
+    /// # Panics
+    /// If a slice does not have the size that the shape asks for.
+    pub fn attention_backward(
+        shape: &AttentionShape,
+        q: &[T],
+        k: &[T],
+        v: &[T],
+        options: &AttentionOptions<'_, T>,
+        out: &[T],
+        logsumexp: &[T],
+        grad_out: &[T],
+        gradients: AttentionGradients<'_, T>,
+    ) {
+        shape.check(q, k, v, options);
+        let AttentionGradients {
+            q: grad_q,
+            k: grad_k,
+            v: grad_v,
+        } = gradients;
+        assert_eq!(
+            out.len(),
+            shape.batch * shape.queries * shape.value_dim,
+            "attention: the size of the output"
+        );
+        assert_eq!(
+            grad_out.len(),
+            out.len(),
+            "attention: the size of the output's gradient"
+        );
+        assert_eq!(
+            logsumexp.len(),
+            shape.batch * shape.queries,
+            "attention: the size of the logsumexp"
+        );
+        assert_eq!(
+            [grad_q.len(), grad_k.len(), grad_v.len()],
+            [q.len(), k.len(), v.len()],
+            "attention: the sizes of the gradients"
+        );
+        let pointers = [grad_q.as_mut_ptr(), grad_k.as_mut_ptr(), grad_v.as_mut_ptr()].map(SendPtr);
+        let lengths = [
+            shape.queries * shape.dim,
+            shape.keys * shape.dim,
+            shape.keys * shape.value_dim,
+        ];
+        parallel_for(shape.batch, |member| {
+            // SAFETY: this task alone writes the gradients of its member.
+            let [grad_q, grad_k, grad_v] = std::array::from_fn(|i| unsafe {
+                std::slice::from_raw_parts_mut(pointers[i].ptr().add(member * lengths[i]), lengths[i])
+            });
+            let values = shape.queries * shape.value_dim;
+            Member {
+                shape,
+                options,
+                kernels: Kernels::new(),
+                member,
+                q: &q[member * lengths[0]..][..lengths[0]],
+                k: &k[member * lengths[1]..][..lengths[1]],
+                v: &v[member * lengths[2]..][..lengths[2]],
+                out: &out[member * values..][..values],
+                grad_out: &grad_out[member * values..][..values],
+                logsumexp: &logsumexp[member * shape.queries..][..shape.queries],
+            }
+            .run(grad_q, grad_k, grad_v);
         });
-        let values = shape.queries * shape.value_dim;
-        Member {
-            shape,
-            options,
-            kernels: Kernels::new(),
-            member,
-            q: &q[member * lengths[0]..][..lengths[0]],
-            k: &k[member * lengths[1]..][..lengths[1]],
-            v: &v[member * lengths[2]..][..lengths[2]],
-            out: &out[member * values..][..values],
-            grad_out: &grad_out[member * values..][..values],
-            logsumexp: &logsumexp[member * shape.queries..][..shape.queries],
-        }
-        .run(grad_q, grad_k, grad_v);
-    });
+    }
 }
 
 /// One member of the batch.

@@ -4,6 +4,7 @@
 //! weights turned round. With a stride the input positions fall into phases, by their remainder; each phase meets only
 //! every stride-th tap, and is a convolution with stride 1 of its own.
 
+use crate::element::instantiate;
 use std::ops::Range;
 
 use super::unfold::{Unfold, UnfoldTransposed, Window};
@@ -63,68 +64,137 @@ pub(super) fn phases(shape: &ConvShape) -> Vec<Phase> {
     phases
 }
 
-/// `grad_in`, given the gradient of the output. As `conv_transpose`: the shape is that of the convolution which goes
-/// the other way, `grad_out` is the input, `w` is `[in_channels, out_channels / groups, …]` in torch's words, and
-/// `shape.input`, which includes any output padding, is the size of the result.
-///
-/// # Panics
-/// If the slices do not have the sizes that the shape asks for, or the groups do not divide the channels.
-pub fn conv_backward_input<T: Real>(shape: &ConvShape, grad_out: &[T], w: &[T], grad_in: &mut [T]) {
-    shape.check("conv_backward_input", grad_in.len(), w.len(), grad_out.len());
-    if grad_in.is_empty() {
-        return;
+instantiate! {
+    trait Kernels for f32, f64 where Real;
+
+    /// `grad_in`, given the gradient of the output. As `conv_transpose`: the shape is that of the convolution which goes
+    /// the other way, `grad_out` is the input, `w` is `[in_channels, out_channels / groups, …]` in torch's words, and
+    /// `shape.input`, which includes any output padding, is the size of the result.
+    ///
+    /// # Panics
+    /// If the slices do not have the sizes that the shape asks for, or the groups do not divide the channels.
+    pub fn conv_backward_input(shape: &ConvShape, grad_out: &[T], w: &[T], grad_in: &mut [T]) {
+        shape.check("conv_backward_input", grad_in.len(), w.len(), grad_out.len());
+        if grad_in.is_empty() {
+            return;
+        }
+        if shape.is_depthwise() {
+            return depthwise::backward_input(shape, &phases(shape), grad_out, w, grad_in);
+        }
+        if winograd::pays::<T>(shape) {
+            return winograd::backward_input(shape, grad_out, w, grad_in);
+        }
+        if fold::pays(shape) {
+            return fold::backward_input(shape, &Window::forward(shape), grad_out, w, grad_in);
+        }
+        let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.in_plane());
+        let base = SendPtr(grad_in.as_mut_ptr());
+        for phase in phases(shape) {
+            let (count, taps) = (phase.window.out_plane(), phase.taps.len());
+            let depth = outputs * taps;
+            let whole = shape.stride == [1; 3];
+            let mut scratch = Buf::<T>::take(if whole {
+                0
+            } else {
+                inputs * shape.groups * shape.batch * count
+            });
+            let scratch_base = SendPtr(scratch.as_mut_ptr());
+            for_each_group(shape, |group| {
+                let mut turned = Buf::<T>::take(inputs * depth);
+                turn_weights(shape, w, group, &phase.taps, &mut turned);
+                let weights = MatRef::row_major(&turned, inputs, depth);
+                let unfold = Unfold::new(&phase.window, grad_out, shape.out_channels, group * outputs);
+                let base = if whole { base } else { scratch_base };
+                let c = SendPtr(base.ptr().wrapping_add(group * inputs * count));
+                let out = Output {
+                    c,
+                    ldc: count,
+                    segment: Some((count, shape.in_channels * count)),
+                };
+                multiply(
+                    inputs,
+                    shape.batch * count,
+                    depth,
+                    &weights,
+                    &unfold,
+                    out,
+                    &Epilogue::default(),
+                );
+            });
+            if !whole {
+                parallel_for(shape.batch * shape.in_channels, |i| {
+                    let source = &scratch[i * count..][..count];
+                    // SAFETY: this task alone writes plane i.
+                    let target = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * plane), plane) };
+                    interleave(shape, &phase, source, target);
+                });
+            }
+        }
     }
-    if shape.is_depthwise() {
-        return depthwise::backward_input(shape, &phases(shape), grad_out, w, grad_in);
-    }
-    if winograd::pays::<T>(shape) {
-        return winograd::backward_input(shape, grad_out, w, grad_in);
-    }
-    if fold::pays(shape) {
-        return fold::backward_input(shape, &Window::forward(shape), grad_out, w, grad_in);
-    }
-    let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.in_plane());
-    let base = SendPtr(grad_in.as_mut_ptr());
-    for phase in phases(shape) {
-        let (count, taps) = (phase.window.out_plane(), phase.taps.len());
-        let depth = outputs * taps;
-        let whole = shape.stride == [1; 3];
-        let mut scratch = Buf::<T>::take(if whole {
-            0
-        } else {
-            inputs * shape.groups * shape.batch * count
-        });
-        let scratch_base = SendPtr(scratch.as_mut_ptr());
+
+    /// `grad_w`, given the input and the gradient of the output.
+    ///
+    /// # Panics
+    /// If the slices do not have the sizes that the shape asks for, or the groups do not divide the channels.
+    pub fn conv_backward_weight(shape: &ConvShape, x: &[T], grad_out: &[T], grad_w: &mut [T]) {
+        shape.check("conv_backward_weight", x.len(), grad_w.len(), grad_out.len());
+        if grad_w.is_empty() {
+            return;
+        }
+        let window = Window::forward(shape);
+        if direct::pays::<T>(shape) {
+            return direct::backward_weight(shape, &window, x, grad_out, grad_w);
+        }
+        let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
+        let (columns, depth) = (inputs * shape.taps(), shape.batch * plane);
+        let base = SendPtr(grad_w.as_mut_ptr());
         for_each_group(shape, |group| {
-            let mut turned = Buf::<T>::take(inputs * depth);
-            turn_weights(shape, w, group, &phase.taps, &mut turned);
-            let weights = MatRef::row_major(&turned, inputs, depth);
-            let unfold = Unfold::new(&phase.window, grad_out, shape.out_channels, group * outputs);
-            let base = if whole { base } else { scratch_base };
-            let c = SendPtr(base.ptr().wrapping_add(group * inputs * count));
+            let gradient = Channels {
+                x: grad_out,
+                plane,
+                channels: shape.out_channels,
+                first: group * outputs,
+            };
+            let unfold = UnfoldTransposed(Unfold::new(&window, x, shape.in_channels, group * inputs));
+            let c = SendPtr(base.ptr().wrapping_add(group * outputs * columns));
             let out = Output {
                 c,
-                ldc: count,
-                segment: Some((count, shape.in_channels * count)),
+                ldc: columns,
+                segment: None,
             };
-            multiply(
-                inputs,
-                shape.batch * count,
-                depth,
-                &weights,
-                &unfold,
+            let plan = Plan::new(outputs, columns, depth);
+            let packed = plan.pack_a(&gradient);
+            plan.run(
+                Operand::Packed(&packed),
+                Operand::Source(&unfold),
                 out,
                 &Epilogue::default(),
             );
         });
-        if !whole {
-            parallel_for(shape.batch * shape.in_channels, |i| {
-                let source = &scratch[i * count..][..count];
-                // SAFETY: this task alone writes plane i.
-                let target = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * plane), plane) };
-                interleave(shape, &phase, source, target);
-            });
-        }
+    }
+
+    /// `grad_bias[o] = Σ grad_out[n, o, p]`.
+    ///
+    /// # Panics
+    /// If the slices do not have the sizes that the shape asks for.
+    pub fn conv_backward_bias(shape: &ConvShape, grad_out: &[T], grad_bias: &mut [T]) {
+        assert_eq!(
+            grad_out.len(),
+            shape.output_len(),
+            "conv_backward_bias: the size of the output's gradient"
+        );
+        assert_eq!(
+            grad_bias.len(),
+            shape.out_channels,
+            "conv_backward_bias: the size of the bias"
+        );
+        let plane = shape.out_plane();
+        parallel_chunks_mut(grad_bias, 1, |channel, out| {
+            let plane_of = |image: usize| &grad_out[(image * shape.out_channels + channel) * plane..][..plane];
+            out[0] = (0..shape.batch)
+                .map(|image| T::dispatch(Sum(plane_of(image))))
+                .sum();
+        });
     }
 }
 
@@ -165,47 +235,6 @@ pub(super) fn interleave<T: Real>(shape: &ConvShape, phase: &Phase, source: &[T]
     }
 }
 
-/// `grad_w`, given the input and the gradient of the output.
-///
-/// # Panics
-/// If the slices do not have the sizes that the shape asks for, or the groups do not divide the channels.
-pub fn conv_backward_weight<T: Real>(shape: &ConvShape, x: &[T], grad_out: &[T], grad_w: &mut [T]) {
-    shape.check("conv_backward_weight", x.len(), grad_w.len(), grad_out.len());
-    if grad_w.is_empty() {
-        return;
-    }
-    let window = Window::forward(shape);
-    if direct::pays::<T>(shape) {
-        return direct::backward_weight(shape, &window, x, grad_out, grad_w);
-    }
-    let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
-    let (columns, depth) = (inputs * shape.taps(), shape.batch * plane);
-    let base = SendPtr(grad_w.as_mut_ptr());
-    for_each_group(shape, |group| {
-        let gradient = Channels {
-            x: grad_out,
-            plane,
-            channels: shape.out_channels,
-            first: group * outputs,
-        };
-        let unfold = UnfoldTransposed(Unfold::new(&window, x, shape.in_channels, group * inputs));
-        let c = SendPtr(base.ptr().wrapping_add(group * outputs * columns));
-        let out = Output {
-            c,
-            ldc: columns,
-            segment: None,
-        };
-        let plan = Plan::new(outputs, columns, depth);
-        let packed = plan.pack_a(&gradient);
-        plan.run(
-            Operand::Packed(&packed),
-            Operand::Source(&unfold),
-            out,
-            &Epilogue::default(),
-        );
-    });
-}
-
 /// Images `[batch, channels, plane]` as a matrix `[channels, (image, position)]`.
 struct Channels<'a, T> {
     x: &'a [T],
@@ -234,30 +263,6 @@ impl<T: Real> PackA<T> for Channels<'_, T> {
             }
         }
     }
-}
-
-/// `grad_bias[o] = Σ grad_out[n, o, p]`.
-///
-/// # Panics
-/// If the slices do not have the sizes that the shape asks for.
-pub fn conv_backward_bias<T: Real>(shape: &ConvShape, grad_out: &[T], grad_bias: &mut [T]) {
-    assert_eq!(
-        grad_out.len(),
-        shape.output_len(),
-        "conv_backward_bias: the size of the output's gradient"
-    );
-    assert_eq!(
-        grad_bias.len(),
-        shape.out_channels,
-        "conv_backward_bias: the size of the bias"
-    );
-    let plane = shape.out_plane();
-    parallel_chunks_mut(grad_bias, 1, |channel, out| {
-        let plane_of = |image: usize| &grad_out[(image * shape.out_channels + channel) * plane..][..plane];
-        out[0] = (0..shape.batch)
-            .map(|image| T::dispatch(Sum(plane_of(image))))
-            .sum();
-    });
 }
 
 struct Sum<'a, T>(&'a [T]);

@@ -1,6 +1,7 @@
 //! Adaptive pooling: the windows follow from the sizes of input and output ([`adaptive_range`]).
 
 use super::{adaptive_range, for_planes, for_planes2};
+use crate::element::instantiate;
 use crate::element::{Float, Number};
 
 fn ranges(input: [usize; 3], output: [usize; 3]) -> [Vec<(usize, usize)>; 3] {
@@ -30,24 +31,53 @@ fn count<T: Float>(window: [(usize, usize); 3]) -> T {
     T::from_f64(window.iter().map(|(from, to)| to - from).product::<usize>() as f64)
 }
 
-/// `adaptive_avg_pool`: every output cell is the mean of its range.
-pub fn adaptive_avg_pool<T: Float>(x: &[T], out: &mut [T], input: [usize; 3], output: [usize; 3]) {
-    let (in_len, out_len) = (input.iter().product::<usize>(), output.iter().product());
-    let ranges = ranges(input, output);
-    for_planes(out, out_len, in_len, |plane, out| {
-        let x = &x[plane * in_len..][..in_len];
-        windows(&ranges, |at, window| {
-            let [(z0, z1), (y0, y1), (x0, x1)] = window;
-            let mut sum = T::ZERO;
-            for z in z0..z1 {
-                for y in y0..y1 {
-                    let row = (z * input[1] + y) * input[2];
-                    sum += sum_of(&x[row + x0..row + x1]);
+instantiate! {
+    trait Kernels for f32, f64 where Float;
+
+    /// `adaptive_avg_pool`: every output cell is the mean of its range.
+    pub fn adaptive_avg_pool(x: &[T], out: &mut [T], input: [usize; 3], output: [usize; 3]) {
+        let (in_len, out_len) = (input.iter().product::<usize>(), output.iter().product());
+        let ranges = ranges(input, output);
+        for_planes(out, out_len, in_len, |plane, out| {
+            let x = &x[plane * in_len..][..in_len];
+            windows(&ranges, |at, window| {
+                let [(z0, z1), (y0, y1), (x0, x1)] = window;
+                let mut sum = T::ZERO;
+                for z in z0..z1 {
+                    for y in y0..y1 {
+                        let row = (z * input[1] + y) * input[2];
+                        sum += sum_of(&x[row + x0..row + x1]);
+                    }
                 }
-            }
-            out[at] = sum / count::<T>(window);
+                out[at] = sum / count::<T>(window);
+            });
         });
-    });
+    }
+
+    /// The gradient of [`adaptive_avg_pool`].
+    pub fn adaptive_avg_pool_backward(
+        grad: &[T],
+        x_grad: &mut [T],
+        input: [usize; 3],
+        output: [usize; 3],
+    ) {
+        let (in_len, out_len) = (input.iter().product::<usize>(), output.iter().product::<usize>());
+        let ranges = ranges(input, output);
+        for_planes(x_grad, in_len, in_len, |plane, x_grad| {
+            let grad = &grad[plane * out_len..][..out_len];
+            x_grad.fill(T::ZERO);
+            windows(&ranges, |at, window| {
+                let [(z0, z1), (y0, y1), (x0, x1)] = window;
+                let share = grad[at] / count::<T>(window);
+                for z in z0..z1 {
+                    for y in y0..y1 {
+                        let row = (z * input[1] + y) * input[2];
+                        x_grad[row + x0..row + x1].iter_mut().for_each(|x| *x += share);
+                    }
+                }
+            });
+        });
+    }
 }
 
 /// A sum with eight accumulators, which the compiler vectorises.
@@ -59,31 +89,6 @@ fn sum_of<T: Float>(x: &[T]) -> T {
         sums.iter_mut().zip(chunk).for_each(|(s, &x)| *s += x);
     }
     sums.iter().fold(rest, |s, &x| s + x)
-}
-
-/// The gradient of [`adaptive_avg_pool`].
-pub fn adaptive_avg_pool_backward<T: Float>(
-    grad: &[T],
-    x_grad: &mut [T],
-    input: [usize; 3],
-    output: [usize; 3],
-) {
-    let (in_len, out_len) = (input.iter().product::<usize>(), output.iter().product::<usize>());
-    let ranges = ranges(input, output);
-    for_planes(x_grad, in_len, in_len, |plane, x_grad| {
-        let grad = &grad[plane * out_len..][..out_len];
-        x_grad.fill(T::ZERO);
-        windows(&ranges, |at, window| {
-            let [(z0, z1), (y0, y1), (x0, x1)] = window;
-            let share = grad[at] / count::<T>(window);
-            for z in z0..z1 {
-                for y in y0..y1 {
-                    let row = (z * input[1] + y) * input[2];
-                    x_grad[row + x0..row + x1].iter_mut().for_each(|x| *x += share);
-                }
-            }
-        });
-    });
 }
 
 /// `adaptive_max_pool` with the flat index of each maximum; the gradient is that of

@@ -2,6 +2,7 @@
 
 use super::{Window, for_planes};
 use crate::element::Float;
+use crate::element::instantiate;
 
 /// What an average is divided by.
 #[derive(Clone, Copy, Debug)]
@@ -60,63 +61,67 @@ fn windows<T: Float>(
     }
 }
 
-/// `avg_pool`; the window's dilation is 1.
-pub fn avg_pool<T: Float>(x: &[T], out: &mut [T], w: &Window, options: AvgOptions) {
-    let (input, output) = (w.input_len(), w.output_len());
-    let [_, height, width] = w.input;
-    let spans = spans(w);
-    for_planes(
-        out,
-        output,
-        input + output * w.kernel.iter().product::<usize>(),
-        |plane, out| {
-            let x = &x[plane * input..][..input];
-            out.fill(T::ZERO);
-            windows(
-                &spans,
-                options,
-                |at, [(z0, z1), (y0, y1), (x0, x1)], divisor: T| {
-                    let mut sum = T::ZERO;
-                    for z in z0..z1 {
-                        for y in y0..y1 {
-                            let row = (z * height + y) * width;
-                            x[row + x0..row + x1].iter().for_each(|&x| sum += x);
-                        }
-                    }
-                    out[at] = sum / divisor;
-                },
-            );
-        },
-    );
-}
+instantiate! {
+    trait Kernels for f32, f64 where Float;
 
-/// The gradient of [`avg_pool`].
-pub fn avg_pool_backward<T: Float>(grad: &[T], x_grad: &mut [T], w: &Window, options: AvgOptions) {
-    let (input, output) = (w.input_len(), w.output_len());
-    let [_, height, width] = w.input;
-    let spans = spans(w);
-    for_planes(
-        x_grad,
-        input,
-        input + output * w.kernel.iter().product::<usize>(),
-        |plane, x_grad| {
-            let grad = &grad[plane * output..][..output];
-            x_grad.fill(T::ZERO);
-            windows(
-                &spans,
-                options,
-                |at, [(z0, z1), (y0, y1), (x0, x1)], divisor: T| {
-                    let share = grad[at] / divisor;
-                    for z in z0..z1 {
-                        for y in y0..y1 {
-                            let row = (z * height + y) * width;
-                            x_grad[row + x0..row + x1].iter_mut().for_each(|x| *x += share);
+    /// `avg_pool`; the window's dilation is 1.
+    pub fn avg_pool(x: &[T], out: &mut [T], w: &Window, options: AvgOptions) {
+        let (input, output) = (w.input_len(), w.output_len());
+        let [_, height, width] = w.input;
+        let spans = spans(w);
+        for_planes(
+            out,
+            output,
+            input + output * w.kernel.iter().product::<usize>(),
+            |plane, out| {
+                let x = &x[plane * input..][..input];
+                out.fill(T::ZERO);
+                windows(
+                    &spans,
+                    options,
+                    |at, [(z0, z1), (y0, y1), (x0, x1)], divisor: T| {
+                        let mut sum = T::ZERO;
+                        for z in z0..z1 {
+                            for y in y0..y1 {
+                                let row = (z * height + y) * width;
+                                x[row + x0..row + x1].iter().for_each(|&x| sum += x);
+                            }
                         }
-                    }
-                },
-            );
-        },
-    );
+                        out[at] = sum / divisor;
+                    },
+                );
+            },
+        );
+    }
+
+    /// The gradient of [`avg_pool`].
+    pub fn avg_pool_backward(grad: &[T], x_grad: &mut [T], w: &Window, options: AvgOptions) {
+        let (input, output) = (w.input_len(), w.output_len());
+        let [_, height, width] = w.input;
+        let spans = spans(w);
+        for_planes(
+            x_grad,
+            input,
+            input + output * w.kernel.iter().product::<usize>(),
+            |plane, x_grad| {
+                let grad = &grad[plane * output..][..output];
+                x_grad.fill(T::ZERO);
+                windows(
+                    &spans,
+                    options,
+                    |at, [(z0, z1), (y0, y1), (x0, x1)], divisor: T| {
+                        let share = grad[at] / divisor;
+                        for z in z0..z1 {
+                            for y in y0..y1 {
+                                let row = (z * height + y) * width;
+                                x_grad[row + x0..row + x1].iter_mut().for_each(|x| *x += share);
+                            }
+                        }
+                    },
+                );
+            },
+        );
+    }
 }
 
 #[cfg(test)]

@@ -4,25 +4,49 @@
 //! index is that of the value within its plane.
 
 use super::{Window, for_planes, for_planes2};
+use crate::element::instantiate;
 use crate::element::{Number, Pod};
 use crate::mem::Buf;
 
 use crate::simd;
 
-/// `max_pool` without indices.
-pub fn max_pool_values<T: Number>(x: &[T], out: &mut [T], w: &Window) {
-    let (input, output) = (w.input_len(), w.output_len());
-    for_planes(out, output, input, |plane, out| {
-        pool_plane_values(&x[plane * input..][..input], out, w);
-    });
-}
+instantiate! {
+    trait Kernels for f32, f64, i64, i32, i16, i8, u8, u32 where Number;
 
-/// `max_pool` with the flat index of each maximum.
-pub fn max_pool<T: Number>(x: &[T], out: &mut [T], indices: &mut [i64], w: &Window) {
-    let (input, output) = (w.input_len(), w.output_len());
-    for_planes2((out, output), (indices, output), input, |plane, out, indices| {
-        pool_plane(&x[plane * input..][..input], out, indices, w);
-    });
+    /// `max_pool` without indices.
+    pub fn max_pool_values(x: &[T], out: &mut [T], w: &Window) {
+        let (input, output) = (w.input_len(), w.output_len());
+        for_planes(out, output, input, |plane, out| {
+            pool_plane_values(&x[plane * input..][..input], out, w);
+        });
+    }
+
+    /// `max_pool` with the flat index of each maximum.
+    pub fn max_pool(x: &[T], out: &mut [T], indices: &mut [i64], w: &Window) {
+        let (input, output) = (w.input_len(), w.output_len());
+        for_planes2((out, output), (indices, output), input, |plane, out, indices| {
+            pool_plane(&x[plane * input..][..input], out, indices, w);
+        });
+    }
+
+    /// The gradient of a max pool: each output's gradient is added where its maximum was. Planes of `x_grad` have
+    /// `input` elements, those of `grad` and `indices` `output`. Also serves adaptive and fractional pooling.
+    pub fn max_pool_backward(
+        grad: &[T],
+        indices: &[i64],
+        x_grad: &mut [T],
+        input: usize,
+        output: usize,
+    ) {
+        for_planes(x_grad, input, input + output, |plane, x_grad| {
+            x_grad.fill(T::ZERO);
+            let plane = plane * output..(plane + 1) * output;
+            for (&g, &i) in grad[plane.clone()].iter().zip(&indices[plane]) {
+                let cell = &mut x_grad[i as usize];
+                *cell = cell.plus(g);
+            }
+        });
+    }
 }
 
 /// Where a row of windows lies wholly inside the input in the last dimension: output positions `from..to`.
@@ -182,25 +206,6 @@ fn update_row<T: Number>(best: &mut [T], offsets: &mut [u32], cells: &[T], strid
             .zip(cells.iter().step_by(stride))
             .for_each(|((b, o), &x)| update(b, o, x)),
     }
-}
-
-/// The gradient of a max pool: each output's gradient is added where its maximum was. Planes of `x_grad` have
-/// `input` elements, those of `grad` and `indices` `output`. Also serves adaptive and fractional pooling.
-pub fn max_pool_backward<T: Number>(
-    grad: &[T],
-    indices: &[i64],
-    x_grad: &mut [T],
-    input: usize,
-    output: usize,
-) {
-    for_planes(x_grad, input, input + output, |plane, x_grad| {
-        x_grad.fill(T::ZERO);
-        let plane = plane * output..(plane + 1) * output;
-        for (&g, &i) in grad[plane.clone()].iter().zip(&indices[plane]) {
-            let cell = &mut x_grad[i as usize];
-            *cell = cell.plus(g);
-        }
-    });
 }
 
 /// `max_unpool`: zeros, but for `x` at its indices; planes of `x` have `input` elements, those of `out` `output`.
