@@ -255,6 +255,29 @@ pub(crate) fn occurrences(index: &[i64], len: usize) -> Buf<u32> {
 mod tests {
     use super::*;
 
+    type Reduce = fn(&mut [f64], &[i64], &[f64], Reduction, bool, (usize, usize, usize));
+
+    /// Each reduction into 10, 20, 30, where 0 gets 1 and 4, and 2 gets 2.
+    pub(super) fn check_reductions(reduce: Reduce) {
+        for (reduction, include_self, want) in [
+            (Reduction::Sum, true, [15.0, 20.0, 32.0]),
+            (Reduction::Sum, false, [5.0, 20.0, 2.0]),
+            (Reduction::Mean, true, [5.0, 20.0, 16.0]),
+            (Reduction::Mean, false, [2.5, 20.0, 2.0]),
+            (Reduction::Prod, true, [40.0, 20.0, 60.0]),
+            (Reduction::Prod, false, [4.0, 20.0, 2.0]),
+            (Reduction::Amax, true, [10.0, 20.0, 30.0]),
+            (Reduction::Amax, false, [4.0, 20.0, 2.0]),
+            (Reduction::Amin, true, [1.0, 20.0, 2.0]),
+            (Reduction::Amin, false, [1.0, 20.0, 2.0]),
+        ] {
+            let mut data = [10.0, 20.0, 30.0];
+            let src = [1.0, 2.0, 4.0];
+            reduce(&mut data, &[0, 2, 0], &src, reduction, include_self, (1, 3, 1));
+            assert_eq!(data, want, "{reduction:?}, include_self: {include_self}");
+        }
+    }
+
     #[test]
     fn indices_are_checked_and_made_non_negative() {
         let mut index = [0, -1, 4, -5];

@@ -29,49 +29,31 @@ pub enum Buffer {
     F64(Buf<f64>),
 }
 
+/// Evaluates `$body` with `$T` standing for the type beside `$dtype` in a list; the macros below have the lists.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! with_type_of {
+    ($dtype:expr, $T:ident => $body:expr, $($($variant:ident)|+: $type:ty),+ $(; $other:ident => $otherwise:expr)?) => {
+        match $dtype {
+            $($($crate::DType::$variant)|+ => {
+                type $T = $type;
+                $body
+            })+
+            $($other => $otherwise)?
+        }
+    };
+}
+
 /// Evaluates `$body` with `$T` standing for the type that stores elements of `$dtype`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! with_stored {
     ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            $crate::DType::Bool | $crate::DType::U8 => {
-                type $T = u8;
-                $body
-            }
-            $crate::DType::I8 => {
-                type $T = i8;
-                $body
-            }
-            $crate::DType::I16 => {
-                type $T = i16;
-                $body
-            }
-            $crate::DType::I32 => {
-                type $T = i32;
-                $body
-            }
-            $crate::DType::I64 => {
-                type $T = i64;
-                $body
-            }
-            $crate::DType::F16 => {
-                type $T = half::f16;
-                $body
-            }
-            $crate::DType::BF16 => {
-                type $T = half::bf16;
-                $body
-            }
-            $crate::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            $crate::DType::F64 => {
-                type $T = f64;
-                $body
-            }
-        }
+        $crate::with_type_of!(
+            $dtype, $T => $body,
+            Bool | U8: u8, I8: i8, I16: i16, I32: i32, I64: i64,
+            F16: half::f16, BF16: half::bf16, F32: f32, F64: f64
+        )
     };
 }
 
@@ -80,17 +62,10 @@ macro_rules! with_stored {
 #[doc(hidden)]
 macro_rules! with_float {
     ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            $crate::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            $crate::DType::F64 => {
-                type $T = f64;
-                $body
-            }
-            other => $crate::bail!(DType, "{}: expected a floating point tensor, got {other}", $op),
-        }
+        $crate::with_type_of!(
+            $dtype, $T => $body, F32: f32, F64: f64;
+            other => $crate::bail!(DType, "{}: expected a floating point tensor, got {other}", $op)
+        )
     };
 }
 
@@ -99,29 +74,10 @@ macro_rules! with_float {
 #[doc(hidden)]
 macro_rules! with_integer {
     ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            $crate::DType::U8 => {
-                type $T = u8;
-                $body
-            }
-            $crate::DType::I8 => {
-                type $T = i8;
-                $body
-            }
-            $crate::DType::I16 => {
-                type $T = i16;
-                $body
-            }
-            $crate::DType::I32 => {
-                type $T = i32;
-                $body
-            }
-            $crate::DType::I64 => {
-                type $T = i64;
-                $body
-            }
-            other => $crate::bail!(DType, "{}: expected an integer tensor, got {other}", $op),
-        }
+        $crate::with_type_of!(
+            $dtype, $T => $body, U8: u8, I8: i8, I16: i16, I32: i32, I64: i64;
+            other => $crate::bail!(DType, "{}: expected an integer tensor, got {other}", $op)
+        )
     };
 }
 

@@ -56,25 +56,10 @@ pub fn set_state(state: GeneratorState) -> Result<()> {
 /// Evaluates `$body` with `$T` standing for a floating point type; other types are an error of the operation `$op`.
 macro_rules! with_any_float {
     ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            DType::F16 => {
-                type $T = half::f16;
-                $body
-            }
-            DType::BF16 => {
-                type $T = half::bf16;
-                $body
-            }
-            DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            DType::F64 => {
-                type $T = f64;
-                $body
-            }
-            other => bail!(DType, "{}: expected a floating point type, got {other}", $op),
-        }
+        $crate::with_type_of!(
+            $dtype, $T => $body, F16: half::f16, BF16: half::bf16, F32: f32, F64: f64;
+            other => bail!(DType, "{}: expected a floating point type, got {other}", $op)
+        )
     };
 }
 

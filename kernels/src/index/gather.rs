@@ -134,6 +134,7 @@ fn each_element<const TRACK: bool, T: Pod>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::tests::check_reductions;
 
     const INDEX: [i64; 4] = [2, 0, 2, 1];
 
@@ -164,23 +165,7 @@ mod tests {
 
     #[test]
     fn reductions() {
-        let run = |reduction, include_self| {
-            let mut data = [10.0f32, 20.0, 30.0];
-            scatter_reduce(
-                &mut data,
-                &[0, 2, 0],
-                &[1.0, 2.0, 4.0],
-                reduction,
-                include_self,
-                (1, 3, 1),
-            );
-            data
-        };
-        assert_eq!(run(Reduction::Sum, false), [5.0, 20.0, 2.0]);
-        assert_eq!(run(Reduction::Mean, true), [5.0, 20.0, 16.0]);
-        assert_eq!(run(Reduction::Prod, true), [40.0, 20.0, 60.0]);
-        assert_eq!(run(Reduction::Amax, false), [4.0, 20.0, 2.0]);
-        assert_eq!(run(Reduction::Amin, true), [1.0, 20.0, 2.0]);
+        check_reductions(scatter_reduce);
         let mut data = [f32::NAN, 1.0];
         scatter_reduce(
             &mut data,

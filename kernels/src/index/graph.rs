@@ -87,14 +87,20 @@ simd! {
             }
             let source = &x[source as usize * features..][..features];
             let out = &mut piece[row * features..][..features];
-            match weights {
-                None => out.iter_mut().zip(source).for_each(|(o, &s)| *o = o.plus(s)),
-                Some(weights) => {
-                    let weight = weights[e];
-                    out.iter_mut().zip(source).for_each(|(o, &s)| *o = o.plus(weight.times(s)));
-                }
-            }
+            add_row(out, source, weights.map(|weights| weights[e]));
         }
+    }
+}
+
+/// `out += weight·source`, the weight being 1 if there is none.
+#[inline(always)]
+fn add_row<T: Number>(out: &mut [T], source: &[T], weight: Option<T>) {
+    match weight {
+        None => out.iter_mut().zip(source).for_each(|(o, &s)| *o = o.plus(s)),
+        Some(weight) => out
+            .iter_mut()
+            .zip(source)
+            .for_each(|(o, &s)| *o = o.plus(weight.times(s))),
     }
 }
 
@@ -174,13 +180,7 @@ simd! {
                 }
                 let edge = csr.order[at] as usize;
                 let source = &x[sources[edge] as usize * features..][..features];
-                match weights {
-                    None => out.iter_mut().zip(source).for_each(|(o, &s)| *o = o.plus(s)),
-                    Some(weights) => {
-                        let weight = weights[edge];
-                        out.iter_mut().zip(source).for_each(|(o, &s)| *o = o.plus(weight.times(s)));
-                    }
-                }
+                add_row(out, source, weights.map(|weights| weights[edge]));
             }
         }
     }

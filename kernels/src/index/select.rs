@@ -178,6 +178,7 @@ fn each_row<T: Pod>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::tests::check_reductions;
 
     #[test]
     fn select_and_add_are_each_others_gradient() {
@@ -207,25 +208,7 @@ mod tests {
 
     #[test]
     fn reductions() {
-        let run = |reduction, include_self| {
-            let mut data = [10.0f64, 20.0, 30.0];
-            index_reduce(
-                &mut data,
-                &[0, 2, 0],
-                &[1.0, 2.0, 4.0],
-                reduction,
-                include_self,
-                (1, 3, 1),
-            );
-            data
-        };
-        assert_eq!(run(Reduction::Sum, true), [15.0, 20.0, 32.0]);
-        assert_eq!(run(Reduction::Sum, false), [5.0, 20.0, 2.0]);
-        assert_eq!(run(Reduction::Mean, true), [5.0, 20.0, 16.0]);
-        assert_eq!(run(Reduction::Mean, false), [2.5, 20.0, 2.0]);
-        assert_eq!(run(Reduction::Prod, false), [4.0, 20.0, 2.0]);
-        assert_eq!(run(Reduction::Amax, true), [10.0, 20.0, 30.0]);
-        assert_eq!(run(Reduction::Amin, true), [1.0, 20.0, 2.0]);
+        check_reductions(index_reduce);
         let mut data = [7i64, 7];
         index_reduce(&mut data, &[0, 0], &[-2, -3], Reduction::Mean, false, (1, 2, 1));
         assert_eq!(data, [-3, 7]);

@@ -112,9 +112,10 @@ macro_rules! forward {
     )* };
 }
 
-/// What both types share.
+/// What both types share. Functions that lose digits in their steps are computed in double precision: `$wide` is `wide`
+/// for `f32`.
 macro_rules! common {
-    ($t:ident) => {
+    ($t:ident, $wide:ident) => {
         const TRIGONOMETRIC_LIMIT: Self = trigonometric::LIMIT as $t;
 
         forward! { $t:
@@ -139,6 +140,17 @@ macro_rules! common {
             ceil => $t::ceil,
             trunc => $t::trunc,
             round_ties_even => $t::round_ties_even,
+        }
+        forward! { $wide:
+            log2 => logarithm::log2,
+            log10 => logarithm::log10,
+            sin => trigonometric::sin,
+            cos => trigonometric::cos,
+            tan => trigonometric::tan,
+            asin => trigonometric::asin,
+            acos => trigonometric::acos,
+            atan => trigonometric::atan,
+            erfc => erf::erfc,
         }
 
         #[inline(always)]
@@ -187,18 +199,7 @@ macro_rules! common {
 }
 
 impl Math for f32 {
-    common!(f32);
-    forward! { wide:
-        log2 => logarithm::log2,
-        log10 => logarithm::log10,
-        sin => trigonometric::sin,
-        cos => trigonometric::cos,
-        tan => trigonometric::tan,
-        asin => trigonometric::asin,
-        acos => trigonometric::acos,
-        atan => trigonometric::atan,
-        erfc => erf::erfc,
-    }
+    common!(f32, wide);
     forward! { f32: erf => erf::erf_f32 }
 
     #[inline(always)]
@@ -208,19 +209,8 @@ impl Math for f32 {
 }
 
 impl Math for f64 {
-    common!(f64);
-    forward! { f64:
-        log2 => logarithm::log2,
-        log10 => logarithm::log10,
-        sin => trigonometric::sin,
-        cos => trigonometric::cos,
-        tan => trigonometric::tan,
-        asin => trigonometric::asin,
-        acos => trigonometric::acos,
-        atan => trigonometric::atan,
-        erf => erf::erf,
-        erfc => erf::erfc,
-    }
+    common!(f64, f64);
+    forward! { f64: erf => erf::erf }
 
     #[inline(always)]
     fn pow(self, e: Self) -> Self {

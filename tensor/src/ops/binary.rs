@@ -237,24 +237,10 @@ fn combine(
     }
 }
 
-/// Declares functions of two operands as `name(lhs, rhs)`, as a method and as a method in place.
-macro_rules! functions {
-    ($(
-        $(#[$doc:meta])*
-        $name:ident, $in_place:ident => $function:ident, $integers:ident $( ( $integer:ident ) )?;
-    )*) => { $(
-        $(#[$doc])*
-        /// Either side may be a number.
-        ///
-        /// # Errors
-        /// `Broadcast` if the shapes don't broadcast; `DType` for element types that the function is not defined for;
-        /// `Value` for an integer division by zero.
-        pub fn $name<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
-            let integers = Integers::$integers $( (BinaryInt::$integer) )?;
-            combine(stringify!($name), Binary::$function, integers, &lhs.into(), &rhs.into())
-        }
-
-        impl Tensor {
+/// Declares methods that call the function of the same name, and their forms in place.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident, $in_place:ident => $function:ident;)*) => {
+        impl Tensor { $(
             $(#[$doc])*
             ///
             /// # Errors
@@ -272,7 +258,28 @@ macro_rules! functions {
             pub fn $in_place<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<&Tensor> {
                 self.in_place(stringify!($in_place), Binary::$function, rhs.into(), |x, y| $name(x, y))
             }
+        )* }
+    };
+}
+
+/// Declares functions of two operands as `name(lhs, rhs)`, as a method and as a method in place.
+macro_rules! functions {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident, $in_place:ident => $function:ident, $integers:ident $( ( $integer:ident ) )?;
+    )*) => { $(
+        $(#[$doc])*
+        /// Either side may be a number.
+        ///
+        /// # Errors
+        /// `Broadcast` if the shapes don't broadcast; `DType` for element types that the function is not defined for;
+        /// `Value` for an integer division by zero.
+        pub fn $name<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> Result<Tensor> {
+            let integers = Integers::$integers $( (BinaryInt::$integer) )?;
+            combine(stringify!($name), Binary::$function, integers, &lhs.into(), &rhs.into())
         }
+
+        methods! { $(#[$doc])* $name, $in_place => $function; }
     )* };
 }
 
@@ -479,31 +486,6 @@ pub fn div_rounded<'a, 'b>(
         Rounding::Trunc => trunc_divide(lhs, rhs),
         Rounding::Floor => floor_divide(lhs, rhs),
     }
-}
-
-/// Declares methods that call the function of the same name, and their forms in place.
-macro_rules! methods {
-    ($($(#[$doc:meta])* $name:ident, $in_place:ident => $function:ident;)*) => {
-        impl Tensor { $(
-            $(#[$doc])*
-            ///
-            /// # Errors
-            #[doc = concat!("As [`", stringify!($name), "`].")]
-            pub fn $name<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<Tensor> {
-                $name(self, rhs)
-            }
-
-            #[doc = concat!("[`Tensor::", stringify!($name), "`] in place.")]
-            ///
-            /// # Errors
-            #[doc = concat!("As [`Tensor::", stringify!($name), "`];")]
-            /// `Shape` if the result would not fit; `DType` if it can't be cast; `Autograd` for a leaf that requires a
-            /// gradient.
-            pub fn $in_place<'a>(&self, rhs: impl Into<Operand<'a>>) -> Result<&Tensor> {
-                self.in_place(stringify!($in_place), Binary::$function, rhs.into(), |x, y| $name(x, y))
-            }
-        )* }
-    };
 }
 
 methods! {
