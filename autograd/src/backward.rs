@@ -143,13 +143,18 @@ pub fn grad(
         .collect::<Result<_>>()?;
     let targets: Vec<Option<Edge>> = inputs.iter().map(|input| input.edge()).collect();
     if let Some(i) = targets.iter().position(Option::is_none) {
-        bail!(Autograd, "grad: input {i} does not require a gradient");
+        let shape = inputs[i].shape();
+        bail!(
+            Autograd,
+            "grad: input {i} of shape {shape:?} does not require a gradient"
+        );
     }
     let grads = engine::gradients_of(roots, &targets, options.walk())?;
     if let (false, Some(i)) = (options.allow_unused, grads.iter().position(Option::is_none)) {
         bail!(
             Autograd,
-            "grad: the outputs do not depend on input {i}; pass allow_unused to get None for it"
+            "grad: the outputs do not depend on input {i} of shape {:?}; pass allow_unused to get None for it",
+            inputs[i].shape()
         );
     }
     Ok(grads)
@@ -160,7 +165,8 @@ fn root(op: &str, output: &Tensor, grad: Option<&Tensor>) -> Result<(Edge, Tenso
     let Some(edge) = output.edge() else {
         bail!(
             Autograd,
-            "{op}: the output is not tracked: nothing it was computed from requires a gradient"
+            "{op}: the output of shape {:?} is not tracked: nothing it was computed from requires a gradient",
+            output.shape()
         )
     };
     let shape = output.shape();

@@ -126,7 +126,8 @@ fn run(
         for ((edge, grad), needed) in node.inputs().iter().zip(input_grads).zip(needs) {
             if let (Some(edge), Some(grad), true) = (edge, grad, needed) {
                 check_finite(&grad, &node, name)?;
-                send(&mut queue, edge, grad, walk)?;
+                send(&mut queue, edge, grad, walk)
+                    .map_err(|error| error.context(format_args!("backward of {name}")))?;
             }
         }
     }

@@ -14,6 +14,7 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> TensorFunction for F {}
 
 /// Gradients that are recorded themselves, zeros where the result does not depend on the input.
 fn recorded_gradients(
+    op: &str,
     outputs: &[&Tensor],
     inputs: &[&Tensor],
     given: &[Option<&Tensor>],
@@ -30,7 +31,7 @@ fn recorded_gradients(
     } else {
         tracked.iter().map(|&i| given[i]).collect()
     };
-    let grads = grad(&roots, inputs, &given, options)?;
+    let grads = grad(&roots, inputs, &given, options).map_err(|error| error.context(op))?;
     grads
         .into_iter()
         .zip(inputs)
@@ -38,8 +39,10 @@ fn recorded_gradients(
         .collect()
 }
 
-fn leaves(inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    inputs.iter().map(|x| x.detach().requires_grad(true)).collect()
+fn leaves(op: &str, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let leaf = |x: &&Tensor| x.detach().requires_grad(true);
+    let leaves: Result<_> = inputs.iter().map(leaf).collect();
+    leaves.map_err(|error| error.context(op))
 }
 
 fn detached(tensors: Vec<Tensor>) -> Vec<Tensor> {
@@ -56,13 +59,13 @@ pub fn vjp(
     vectors: &[&Tensor],
 ) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
     enable_grad(|| {
-        let inputs = leaves(inputs)?;
+        let inputs = leaves("vjp", inputs)?;
         let outputs = f(&inputs)?;
         let (got, wanted) = (vectors.len(), outputs.len());
         ensure!(got == wanted, Shape, "vjp: {got} vectors for {wanted} results");
         let given: Vec<Option<&Tensor>> = vectors.iter().copied().map(Some).collect();
         let refs: Vec<&Tensor> = inputs.iter().collect();
-        let grads = recorded_gradients(&outputs.iter().collect::<Vec<_>>(), &refs, &given)?;
+        let grads = recorded_gradients("vjp", &outputs.iter().collect::<Vec<_>>(), &refs, &given)?;
         Ok((detached(outputs), detached(grads)))
     })
 }
@@ -80,7 +83,7 @@ pub fn jvp(
     let (got, wanted) = (vectors.len(), inputs.len());
     ensure!(got == wanted, Shape, "jvp: {got} vectors for {wanted} inputs");
     enable_grad(|| {
-        let inputs = leaves(inputs)?;
+        let inputs = leaves("jvp", inputs)?;
         let outputs = f(&inputs)?;
         let dummies: Vec<Tensor> = outputs
             .iter()
@@ -88,9 +91,10 @@ pub fn jvp(
             .collect::<Result<_>>()?;
         let given: Vec<Option<&Tensor>> = dummies.iter().map(Some).collect();
         let refs: Vec<&Tensor> = inputs.iter().collect();
-        let pulled = recorded_gradients(&outputs.iter().collect::<Vec<_>>(), &refs, &given)?;
+        let pulled = recorded_gradients("jvp", &outputs.iter().collect::<Vec<_>>(), &refs, &given)?;
         let given: Vec<Option<&Tensor>> = vectors.iter().copied().map(Some).collect();
         let pushed = recorded_gradients(
+            "jvp",
             &pulled.iter().collect::<Vec<_>>(),
             &dummies.iter().collect::<Vec<_>>(),
             &given,
@@ -106,22 +110,25 @@ pub fn jvp(
 /// The errors of `f`.
 pub fn jacobian(f: impl TensorFunction, inputs: &[&Tensor]) -> Result<Vec<Vec<Tensor>>> {
     enable_grad(|| {
-        let inputs = leaves(inputs)?;
+        let inputs = leaves("jacobian", inputs)?;
         let outputs = f(&inputs)?;
         outputs
             .iter()
-            .map(|output| Ok(detached(jacobian_of(output, &inputs)?)))
+            .map(|output| Ok(detached(jacobian_of("jacobian", output, &inputs)?)))
             .collect()
     })
 }
 
 /// The recorded Jacobian of one result, row by row.
-fn jacobian_of(output: &Tensor, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+fn jacobian_of(op: &str, output: &Tensor, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
     let refs: Vec<&Tensor> = inputs.iter().collect();
     let mut rows: Vec<Vec<Tensor>> = vec![Vec::new(); inputs.len()];
     for row in 0..output.numel() {
         let element = output.reshape(output.numel())?.select(0, row as isize)?;
-        for (rows, grad) in rows.iter_mut().zip(recorded_gradients(&[&element], &refs, &[])?) {
+        for (rows, grad) in rows
+            .iter_mut()
+            .zip(recorded_gradients(op, &[&element], &refs, &[])?)
+        {
             rows.push(grad.unsqueeze(0)?);
         }
     }
@@ -141,13 +148,13 @@ fn jacobian_of(output: &Tensor, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
 /// `Shape` if `f` does not give one element; the errors of `f`.
 pub fn hessian(f: impl TensorFunction, inputs: &[&Tensor]) -> Result<Vec<Vec<Tensor>>> {
     enable_grad(|| {
-        let inputs = leaves(inputs)?;
+        let inputs = leaves("hessian", inputs)?;
         let output = scalar_output("hessian", f(&inputs)?)?;
         let refs: Vec<&Tensor> = inputs.iter().collect();
-        let first = recorded_gradients(&[&output], &refs, &[])?;
+        let first = recorded_gradients("hessian", &[&output], &refs, &[])?;
         first
             .iter()
-            .map(|g| Ok(detached(jacobian_of(g, &inputs)?)))
+            .map(|g| Ok(detached(jacobian_of("hessian", g, &inputs)?)))
             .collect()
     })
 }
@@ -161,12 +168,12 @@ pub fn hvp(f: impl TensorFunction, inputs: &[&Tensor], vectors: &[&Tensor]) -> R
     let (got, wanted) = (vectors.len(), inputs.len());
     ensure!(got == wanted, Shape, "hvp: {got} vectors for {wanted} inputs");
     enable_grad(|| {
-        let inputs = leaves(inputs)?;
+        let inputs = leaves("hvp", inputs)?;
         let output = scalar_output("hvp", f(&inputs)?)?;
         let refs: Vec<&Tensor> = inputs.iter().collect();
-        let first = recorded_gradients(&[&output], &refs, &[])?;
+        let first = recorded_gradients("hvp", &[&output], &refs, &[])?;
         let given: Vec<Option<&Tensor>> = vectors.iter().copied().map(Some).collect();
-        let product = recorded_gradients(&first.iter().collect::<Vec<_>>(), &refs, &given)?;
+        let product = recorded_gradients("hvp", &first.iter().collect::<Vec<_>>(), &refs, &given)?;
         Ok((output.detach(), detached(product)))
     })
 }

@@ -10,4 +10,20 @@ mod promo;
 mod random;
 mod report;
 
+use std::path::Path;
+
+use flambeau_tensor::Result;
+
+pub use case::Call;
 pub use report::{Failure, GroupReport, Options, run};
+
+/// The calls of the cases in a file of the group `ops`, those left out whose arguments have no form here.
+///
+/// # Errors
+/// `Io` or `Format` if the file can't be read.
+pub fn calls(path: &Path) -> Result<Vec<Call>> {
+    let file = file::CaseFile::open(path)?;
+    let tensors = file.tensors()?;
+    let call = |json| case::Case::new(json, &tensors).call().ok();
+    Ok(file.cases.iter().filter_map(call).collect())
+}

@@ -13,6 +13,17 @@ use super::file;
 use crate::args::{Arg, Args};
 use crate::registry;
 
+/// A call by torch's name.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The function.
+    pub op: String,
+    /// Its positional arguments.
+    pub positional: Vec<Arg>,
+    /// Its keyword arguments.
+    pub keywords: BTreeMap<String, Arg>,
+}
+
 /// How a case ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -65,17 +76,12 @@ impl<'a> Case<'a> {
     }
 
     fn check(&mut self) -> Result<Option<String>> {
-        let op = self.json["op"].as_str().unwrap_or_default().to_string();
         let (grads, nograd) = (self.indices("grads"), self.indices("nograd"));
-        let positional = self.list(&self.json["args"])?;
-        let mut keywords = BTreeMap::new();
-        for (name, value) in self.json["kwargs"].as_object().into_iter().flatten() {
-            keywords.insert(name.clone(), self.argument(value)?);
-        }
+        let call = self.call()?;
         for j in grads.iter().chain(&nograd) {
             self.input(*j)?.requires_grad(true)?;
         }
-        let output = registry::call(&op, Args::new(&op, positional, keywords))?;
+        let output = registry::call(&call.op, Args::new(&call.op, call.positional, call.keywords))?;
         let outs = match self.compare_outputs(output.values)? {
             Ok(outs) => outs,
             Err(why) => return Ok(Some(why)),
@@ -96,6 +102,20 @@ impl<'a> Case<'a> {
             return Ok(None);
         }
         self.compare_gradients(&outs, &grads, &nograd)
+    }
+
+    /// The function and its arguments.
+    pub(super) fn call(&mut self) -> Result<Call> {
+        let positional = self.list(&self.json["args"])?;
+        let mut keywords = BTreeMap::new();
+        for (name, value) in self.json["kwargs"].as_object().into_iter().flatten() {
+            keywords.insert(name.clone(), self.argument(value)?);
+        }
+        Ok(Call {
+            op: self.json["op"].as_str().unwrap_or_default().to_string(),
+            positional,
+            keywords,
+        })
     }
 
     /// The results as tensors (post-processed), or what differs from the expected ones.

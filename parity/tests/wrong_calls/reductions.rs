@@ -1,0 +1,93 @@
+//! Wrong calls: reductions, sorting, searching, statistics.
+
+use super::table::{Call, ToArg, counting};
+use flambeau_parity::args::Arg;
+use flambeau_tensor::{DType, Tensor};
+
+#[rustfmt::skip]
+pub(crate) fn calls() -> Vec<Call> {
+    calls! {
+        "sum" [f![2, 3], 2] => "2";
+        "sum" [f![2, 3], [0, 0]] => "[0, 0]";
+        "sum" [f![2, 3]] keepdims = true, axes = 0 => "axes";
+        "mean" [f![2, 3], -3] => "-3";
+        "mean" [l![2, 3]] => "int64";
+        "prod" [f![2, 3], 2] => "2";
+        "var" [f![2, 3], 5] => "5";
+        "std" [l![2, 3]] => "int64";
+        "amax" [f![0]] => "[0]";
+        "amax" [f![2, 3], 2] => "2";
+        "amin" [f![2, 0], 1] => "[2, 0]";
+        "aminmax" [f![0]] => "[0]";
+        "argmax" [f![0]] => "[0]";
+        "argmin" [f![2, 3], 2] => "2";
+        "max" [f![0]] => "[0]";
+        "max" [f![2, 3], 4] => "4";
+        "min" [f![2, 3], -4] => "-4";
+        "median" [f![2, 3], 2] => "2";
+        "mode" [f![2, 3], 2] => "2";
+        "kthvalue" [f![3], 4] => "4";
+        "kthvalue" [f![3], 0] => "0";
+        "topk" [f![3], 4] => "4", "3";
+        "topk" [f![3], -1] => "-1";
+        "sort" [f![3], 1] => "1";
+        "argsort" [f![3], 1] => "1";
+        "unique" [f![3]] dim = 1 => "1";
+        "quantile" [f![3], 1.5] => "between 0 and 1";
+        "quantile" [l![3], 0.5] => "int64";
+        "quantile" [f![3], 0.5] interpolation = "cubic" => "cubic";
+        "cumsum" [f![3], 1] => "1";
+        "cumsum" [f![3]] => "dim";
+        "cumprod" [f![3], -2] => "-2";
+        "cummax" [f![3], 1] => "1";
+        "logcumsumexp" [f![3], 1] => "1";
+        "logsumexp" [f![3], 1] => "1";
+        "softmax" [f![3], 1] => "1";
+        "log_softmax" [f![3], 1] => "1";
+        "all" [f![3], 1] => "1";
+        "any" [f![3], 1] => "1";
+        "norm" [f![3], 2, 1] => "1";
+        "diff" [f![3], -1] => "-1";
+        "bincount" [ints![-1, 2]] => "-1";
+        "bincount" [f![2]] => "float32";
+        "histc" [f![3]] bins = 0 => "bins";
+        "searchsorted" [f![2, 3], f![3, 3]] => "[2, 3]", "[3, 3]";
+        "bucketize" [f![3], f![2, 2]] => "[2, 2]";
+        "renorm" [f![3, 2], 2.0, 3, 1.0] => "3";
+        "trapezoid" [f![3], f![4]] => "[3]", "[4]";
+        "sort" [f![2, 3]] dim = -3 => "dimension -3";
+        "sort" [f![2, 3]] descending = "yes" => "descending", "yes";
+        "topk" [f![3], 1, 1] => "dimension 1";
+        "topk" [f![]] => "k";
+        "kthvalue" [f![0], 1] => "[0]";
+        "msort" [] => "input";
+        "unique_consecutive" [f![3]] dim = 2 => "dimension 2";
+        "searchsorted" [f![3], l![2]] => "float32", "int64";
+        "searchsorted" [f![3], f![2]] sorter = ints![0, 1] => "[3]", "[2]";
+        "searchsorted" [f![3], f![2]] sorter = ints![0, 1, 3] => "3";
+        "searchsorted" [f![], f![2]] => "[]", "[2]";
+        "bincount" [ints![1], f![2]] => "[1]", "[2]";
+        "bincount" [ints![4611686018427387904]] => "4611686018427387905";
+        "bincount" [l![2, 2]] => "[2, 2]";
+        "histc" [f![3]] bins = 4, min = 2, max = 1 => "2", "1";
+        "histc" [f![3]] bins = 1099511627776i64 => "1099511627776";
+        "histogram" [f![3], f![1]] => "1";
+        "quantile" [f![3], 0.5, 1] => "dimension 1";
+        "nanquantile" [f![3], -0.5] => "-0.5";
+        "nanmedian" [f![3], 1] => "dimension 1";
+        "cumulative_trapezoid" [f![3], f![4]] => "[3]", "[4]";
+        "trapezoid" [f![]] => "dimension";
+        "gradient" [f![1]] => "1";
+        "segment_reduce" [f![3], "sum"] lengths = ints![1, 3] => "[3]";
+        "segment_reduce" [f![3], "median"] lengths = ints![3] => "median";
+        "segment_reduce" [f![3], "sum"] lengths = ints![9223372036854775807, 9223372036854775807] => "[3]";
+        "corrcoef" [f![2, 2, 2]] => "[2, 2, 2]";
+        "var_mean" [f![2, 3], 5] => "dimension 5";
+        "std_mean" [l![2]] => "int64";
+        "count_nonzero" [f![2, 3], 2] => "dimension 2";
+        "nansum" [f![2, 3], 2] => "dimension 2";
+        "cummin" [f![3], 1] => "dimension 1";
+        "dist" [f![2], f![3]] => "[2]", "[3]";
+        "sum_to_size" [f![2, 3], [4, 3]] => "[2, 3]", "[4, 3]";
+    }
+}
