@@ -203,10 +203,8 @@ instantiate! {
             "gemm_batched: the matrices of C overlap"
         );
         let fits = |len: usize, stride: usize, span: usize| {
-            (batch - 1)
-                .checked_mul(stride)
-                .and_then(|s| s.checked_add(span))
-                .is_some_and(|needed| needed <= len)
+            let needed = (batch - 1).checked_mul(stride).and_then(|s| s.checked_add(span));
+            span == 0 || needed.is_some_and(|needed| needed <= len)
         };
         assert!(
             fits(a.data.len(), a_stride, a.span()),

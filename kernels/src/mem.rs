@@ -30,6 +30,8 @@ const LOCAL_BLOCKS: usize = 32;
 const CLASSES: usize = 4 * 42;
 const LOCAL_CLASSES: usize = class_of(LOCAL_UP_TO) + 1;
 const DEFAULT_LIMIT: usize = 2 << 30;
+/// No block is larger: 2⁴⁶ bytes are more than any machine has.
+const LARGEST: usize = 1 << 46;
 
 /// A typed block of `len` elements from the pool; goes back to it when dropped.
 pub struct Buf<T: Pod> {
@@ -40,22 +42,34 @@ pub struct Buf<T: Pod> {
 
 impl<T: Pod> Buf<T> {
     /// A block whose contents are unspecified (but initialised).
+    ///
+    /// Without memory the process ends, as when a `Vec` grows; [`Buf::try_take`] is for sizes that come from outside.
     pub fn take(len: usize) -> Self {
-        let bytes = len.saturating_mul(size_of::<T>());
-        Buf {
-            block: Block::take(bytes),
+        Self::try_take(len).unwrap_or_else(|| out_of_memory(len.saturating_mul(size_of::<T>())))
+    }
+
+    /// A block whose contents are unspecified (but initialised); `None` if the system has no such block.
+    #[inline]
+    pub fn try_take(len: usize) -> Option<Self> {
+        Some(Buf {
+            block: Block::try_take(len.checked_mul(size_of::<T>())?)?,
             len,
             marker: std::marker::PhantomData,
-        }
+        })
     }
 
     /// A block of zeros.
     pub fn zeroed(len: usize) -> Self {
-        let mut buf = Self::take(len);
+        Self::try_zeroed(len).unwrap_or_else(|| out_of_memory(len.saturating_mul(size_of::<T>())))
+    }
+
+    /// A block of zeros; `None` if the system has no such block.
+    pub fn try_zeroed(len: usize) -> Option<Self> {
+        let mut buf = Self::try_take(len)?;
         if !buf.block.fresh {
             buf.fill(T::default());
         }
-        buf
+        Some(buf)
     }
 
     /// A block with a copy of `values`.
@@ -166,6 +180,12 @@ pub fn clear() {
     }
 }
 
+/// Whether the system has a block of `bytes` to give, the pool's own apart. It is asked, and the block given back.
+pub fn available(bytes: usize) -> bool {
+    let raw = (bytes <= LARGEST).then(|| Raw::allocate(bytes.next_multiple_of(MAP_FROM).max(MAP_FROM)));
+    raw.flatten().map(Raw::release).is_some()
+}
+
 /// The size class that holds `bytes`: sizes 64·(1, 1.25, 1.5, 1.75)·2^k.
 const fn class_of(bytes: usize) -> usize {
     if bytes <= ALIGN {
@@ -224,12 +244,12 @@ unsafe impl Sync for Block {}
 
 impl Block {
     #[inline]
-    fn take(bytes: usize) -> Block {
-        if bytes > isize::MAX as usize / 2 {
-            handle_alloc_error(Layout::new::<u8>());
+    fn try_take(bytes: usize) -> Option<Block> {
+        if bytes > LARGEST {
+            return None;
         }
         let class = class_of(bytes);
-        match reuse(class) {
+        Some(match reuse(class) {
             Some(raw) => {
                 let block = Block {
                     ptr: raw.ptr,
@@ -243,14 +263,14 @@ impl Block {
                 block
             }
             None => {
-                let raw = Raw::allocate(class_bytes(class));
+                let raw = Raw::allocate(class_bytes(class))?;
                 Block {
                     ptr: raw.ptr,
                     bytes: raw.bytes,
                     fresh: true,
                 }
             }
-        }
+        })
     }
 }
 
@@ -309,18 +329,15 @@ fn recycle(raw: Raw) {
 
 impl Raw {
     /// Zeroed memory of `bytes` (a class size).
-    fn allocate(bytes: usize) -> Raw {
-        SYSTEM_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        SYSTEM_BYTES.fetch_add(bytes, Ordering::Relaxed);
+    fn allocate(bytes: usize) -> Option<Raw> {
         let ptr = if bytes >= MAP_FROM {
             map(bytes)
         } else {
-            NonNull::new(allocate_small(bytes))
-        };
-        match ptr {
-            Some(ptr) => Raw { ptr, bytes },
-            None => handle_alloc_error(layout(bytes)),
-        }
+            allocate_small(bytes)
+        }?;
+        SYSTEM_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        SYSTEM_BYTES.fetch_add(bytes, Ordering::Relaxed);
+        Some(Raw { ptr, bytes })
     }
 
     fn release(self) {
@@ -334,6 +351,10 @@ impl Raw {
     }
 }
 
+fn out_of_memory(bytes: usize) -> ! {
+    handle_alloc_error(layout(bytes.min(LARGEST)))
+}
+
 fn layout(bytes: usize) -> Layout {
     match Layout::from_size_align(bytes, ALIGN) {
         Ok(layout) => layout,
@@ -341,9 +362,9 @@ fn layout(bytes: usize) -> Layout {
     }
 }
 
-fn allocate_small(bytes: usize) -> *mut u8 {
+fn allocate_small(bytes: usize) -> Option<NonNull<u8>> {
     // SAFETY: the size is a class size, hence not zero.
-    unsafe { alloc_zeroed(layout(bytes)) }
+    NonNull::new(unsafe { alloc_zeroed(layout(bytes)) })
 }
 
 #[cfg(unix)]
@@ -393,7 +414,7 @@ fn unmap(ptr: NonNull<u8>, bytes: usize) {
 
 #[cfg(not(unix))]
 fn map(bytes: usize) -> Option<NonNull<u8>> {
-    NonNull::new(allocate_small(bytes))
+    allocate_small(bytes)
 }
 
 #[cfg(not(unix))]
@@ -429,6 +450,16 @@ mod tests {
         }
         let zeros = Buf::<f64>::zeroed(1000);
         assert!(zeros.iter().all(|&x| x == 0.0));
+    }
+
+    #[test]
+    fn what_no_machine_has_is_refused() {
+        for len in [1 << 45, 1 << 60, usize::MAX / 8, usize::MAX] {
+            assert!(Buf::<f64>::try_take(len).is_none());
+            assert!(Buf::<f64>::try_zeroed(len).is_none());
+            assert!(!available(len.saturating_mul(8)));
+        }
+        assert!(available(1000) && available(0));
     }
 
     #[test]

@@ -24,6 +24,18 @@ pub enum Mode {
     Circular,
 }
 
+/// PyTorch's name.
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Mode::Constant => "constant",
+            Mode::Reflect => "reflect",
+            Mode::Replicate => "replicate",
+            Mode::Circular => "circular",
+        })
+    }
+}
+
 /// The positions along a dimension of `input` cells with `before` and `after` cells added, or None where the mode can't:
 /// reflection needs less padding than cells, circular padding no more, replication a cell, and no size is negative.
 pub fn positions(mode: Mode, input: usize, before: isize, after: isize) -> Option<Vec<usize>> {
@@ -36,6 +48,7 @@ pub fn positions(mode: Mode, input: usize, before: isize, after: isize) -> Optio
         Mode::Replicate => len > 0,
         Mode::Circular => most <= len,
     };
+    let start = before.checked_neg()?;
     if output < 0 || !possible {
         return None;
     }
@@ -48,7 +61,10 @@ pub fn positions(mode: Mode, input: usize, before: isize, after: isize) -> Optio
         Mode::Replicate => at.clamp(0, len - 1) as usize,
         Mode::Circular => at.rem_euclid(len) as usize,
     };
-    Some((-before..output - before).map(source).collect())
+    let mut positions = Vec::new();
+    positions.try_reserve_exact(output as usize).ok()?;
+    positions.extend((start..start.checked_add(output)?).map(source));
+    Some(positions)
 }
 
 /// The longest run of consecutive positions: where it begins, and its length.

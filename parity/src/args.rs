@@ -284,10 +284,29 @@ impl Args {
     /// # Errors
     /// `Value` if the argument is negative or something else.
     pub fn count(&mut self, position: usize, name: &str, default: usize) -> Result<usize> {
+        Ok(self.opt_count(position, name)?.unwrap_or(default))
+    }
+
+    /// A number of things that must be given.
+    ///
+    /// # Errors
+    /// `Value` if the argument is missing, negative or something else.
+    pub fn required_count(&mut self, position: usize, name: &str) -> Result<usize> {
+        match self.opt_count(position, name)? {
+            Some(count) => Ok(count),
+            None => self.wrong(name, "an integer", None),
+        }
+    }
+
+    /// A number of things, or `None`.
+    ///
+    /// # Errors
+    /// `Value` if the argument is negative or something else.
+    pub fn opt_count(&mut self, position: usize, name: &str) -> Result<Option<usize>> {
         let given = self.opt_int(position, name)?;
         match given.map(usize::try_from) {
-            None => Ok(default),
-            Some(Ok(count)) => Ok(count),
+            None => Ok(None),
+            Some(Ok(count)) => Ok(Some(count)),
             Some(Err(_)) => self.wrong(name, "no negative number", given.map(Arg::Int).as_ref()),
         }
     }

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use crate::{Scalar, Tensor};
 
 /// The type of a tensor's elements. Names as in PyTorch: `Display` gives `float32`, `int64`, `bool`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// `torch.bool`, stored as one byte, 0 or 1.
     Bool,
@@ -126,6 +126,13 @@ impl DType {
     /// higher category to a lower one.
     pub fn can_cast(self, to: DType) -> bool {
         self.category() <= to.category()
+    }
+}
+
+/// PyTorch's name too: lists of types stand in messages.
+impl std::fmt::Debug for DType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -10,6 +10,7 @@ use std::backtrace::Backtrace;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use flambeau_kernels::mem::Buf;
 use smallvec::SmallVec;
 
 pub use crate::ops::Op;
@@ -264,7 +265,7 @@ impl Saved {
 
     /// An edge without a value worth keeping.
     pub(crate) fn edge_only(edge: Edge) -> Saved {
-        let value = Value::build::<u8>(DType::U8, Shape::new(&[0]), |_| ());
+        let value = Value::new(Buf::<u8>::take(0), DType::U8, Shape::new(&[0]));
         Saved {
             value,
             history: History::Input(edge),

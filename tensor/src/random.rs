@@ -117,7 +117,7 @@ impl Sample for Generator {
         let shape = shape.into_shape();
         checked_numel("rand", &shape)?;
         let value = with_any_float!("rand", dtype, T => {
-            Value::build::<T>(dtype, shape, |out| self.uniform(out, 0.0, 1.0))
+            Value::build::<T>(dtype, shape, |out| self.uniform(out, 0.0, 1.0))?
         });
         Ok(Tensor::from_value(value))
     }
@@ -126,7 +126,7 @@ impl Sample for Generator {
         let shape = shape.into_shape();
         checked_numel("randn", &shape)?;
         let value = with_any_float!("randn", dtype, T => {
-            Value::build::<T>(dtype, shape, |out| self.normal(out, 0.0, 1.0))
+            Value::build::<T>(dtype, shape, |out| self.normal(out, 0.0, 1.0))?
         });
         Ok(Tensor::from_value(value))
     }
@@ -145,14 +145,14 @@ impl Sample for Generator {
             "randint: bool is not a type of integers; use bernoulli"
         );
         let value = with_stored!(dtype, T => {
-            Value::build::<T>(dtype, shape, |out| self.random_range(out, low, high))
+            Value::build::<T>(dtype, shape, |out| self.random_range(out, low, high))?
         });
         Ok(Tensor::from_value(value))
     }
 
     fn randperm(&mut self, n: usize) -> Result<Tensor> {
         checked_numel("randperm", &[n])?;
-        let value = Value::build::<i64>(DType::I64, Shape::new(&[n]), |out| self.permutation(out));
+        let value = Value::build::<i64>(DType::I64, Shape::new(&[n]), |out| self.permutation(out))?;
         Ok(Tensor::from_value(value))
     }
 
@@ -165,11 +165,12 @@ impl Sample for Generator {
             if let Some(x) = outside {
                 bail!(Value, "bernoulli: expected probabilities in [0, 1], got {x}");
             }
-            Value::build::<T>(p.dtype(), p.shape.clone(), |out| self.bernoulli_each(out, p_data))
+            Value::build::<T>(p.dtype(), p.shape.clone(), |out| self.bernoulli_each(out, p_data))?
         });
         Ok(Tensor::from_value(value))
     }
 
+    #[allow(clippy::useless_conversion)] // as in `bernoulli`
     fn multinomial(&mut self, weights: &Tensor, samples: usize, replacement: bool) -> Result<Tensor> {
         let rank = weights.rank();
         ensure!(
@@ -183,14 +184,22 @@ impl Sample for Generator {
         let mut shape = w.shape.clone();
         shape[rank - 1] = samples;
         checked_numel("multinomial", &shape)?;
+        ensure!(
+            replacement || samples <= categories,
+            Value,
+            "multinomial: {samples} samples of {categories} categories can't be drawn without replacement"
+        );
         let mut status = Ok(());
         let value = with_any_float!("multinomial", w.dtype(), T => {
             let data = w.data::<T>()?;
+            if let Some(weight) = data.iter().find(|&&x| !(f64::from(x) >= 0.0 && f64::from(x).is_finite())) {
+                bail!(Value, "multinomial: expected finite weights >= 0, got {weight}");
+            }
             Value::build::<i64>(DType::I64, shape, |out| {
                 status = Generator::multinomial(self, data, categories, samples, replacement, out)
-            })
+            })?
         });
-        status.map_err(|e| Error::Value(format!("multinomial: {e}")))?;
+        status.map_err(|e| Error::Value(e.to_string()))?;
         Ok(Tensor::from_value(value))
     }
 
@@ -202,7 +211,7 @@ impl Sample for Generator {
             if let Some(rate) = data.iter().find(|&&x| f64::from(x) < 0.0) {
                 bail!(Value, "poisson: expected rates that are not negative, got {rate}");
             }
-            Value::build::<T>(rates.dtype(), rates.shape.clone(), |out| Generator::poisson(self, out, data))
+            Value::build::<T>(rates.dtype(), rates.shape.clone(), |out| Generator::poisson(self, out, data))?
         });
         Ok(Tensor::from_value(value))
     }

@@ -17,10 +17,10 @@ impl Shape {
         Shape(SmallVec::from_slice(sizes))
     }
 
-    /// The number of elements, 1 for a 0-d tensor.
+    /// The number of elements, 1 for a 0-d tensor; `usize::MAX` stands for more than can be counted.
     #[inline]
     pub fn numel(&self) -> usize {
-        self.iter().product()
+        numel(self)
     }
 
     /// The strides, in elements, of a contiguous tensor of this shape.
@@ -30,7 +30,7 @@ impl Shape {
         let mut step = 1;
         for (stride, &size) in strides.0.iter_mut().zip(&self.0).rev() {
             *stride = step;
-            step *= size.max(1);
+            step = step.saturating_mul(size.max(1));
         }
         strides
     }
@@ -52,12 +52,14 @@ impl Shape {
 
     /// Sizes before `dim` multiplied, the size of `dim`, sizes after it multiplied.
     pub fn around(&self, dim: usize) -> (usize, usize, usize) {
-        (
-            self[..dim].iter().product(),
-            self[dim],
-            self[dim + 1..].iter().product(),
-        )
+        (numel(&self[..dim]), self[dim], numel(&self[dim + 1..]))
     }
+}
+
+/// The number of elements of a shape; `usize::MAX` stands for more than can be counted.
+#[inline]
+pub(crate) fn numel(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |n, &size| n.saturating_mul(size))
 }
 
 impl Clone for Shape {
@@ -188,13 +190,13 @@ macro_rules! sizes {
     ($($t:ty)*) => { $(
         impl Size for $t {
             fn to_size(self) -> isize {
-                self as isize
+                isize::try_from(self).unwrap_or(isize::MAX) // no size of that kind exists, and -1 means another
             }
         }
 
         impl IntoSizes for $t {
             fn into_sizes(self) -> SmallVec<[isize; 6]> {
-                SmallVec::from_slice(&[self as isize])
+                SmallVec::from_slice(&[self.to_size()])
             }
         }
     )* };

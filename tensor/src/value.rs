@@ -6,7 +6,7 @@ use flambeau_kernels::mem::Buf;
 use flambeau_kernels::{cast, copy, view::View};
 
 use crate::buffer::{Buffer, Stored};
-use crate::{DType, Result, Shape, bail, with_stored};
+use crate::{DType, Error, Result, Shape, bail, with_stored};
 
 /// Elements of a shared [`Buffer`] seen through shape, strides and offset. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -16,6 +16,26 @@ pub struct Value {
     pub(crate) shape: Shape,
     pub(crate) strides: Shape,
     pub(crate) offset: usize,
+}
+
+/// Memory for the elements of a tensor of `shape`, their values unspecified.
+///
+/// # Errors
+/// `Shape` if there is not so much.
+#[inline]
+pub(crate) fn buffer<T: Stored>(shape: &Shape) -> Result<Buf<T>> {
+    Buf::try_take(shape.numel()).ok_or_else(|| no_memory::<T>(shape))
+}
+
+#[cold]
+fn no_memory<T>(shape: &[usize]) -> Error {
+    let bytes = shape
+        .iter()
+        .fold(size_of::<T>() as f64, |n, &size| n * size as f64);
+    let gib = bytes / (1u64 << 30) as f64;
+    Error::Shape(format!(
+        "a tensor {shape:?} takes {gib:.1} GiB, which is more than there is memory for"
+    ))
 }
 
 impl Value {
@@ -34,11 +54,25 @@ impl Value {
     }
 
     /// A contiguous value of `shape` that `fill` writes; the elements are unspecified before.
+    ///
+    /// # Errors
+    /// `Shape` if there is no memory for so many elements.
     #[inline]
-    pub(crate) fn build<T: Stored>(dtype: DType, shape: Shape, fill: impl FnOnce(&mut [T])) -> Value {
-        let mut buf = Buf::take(shape.numel());
+    pub(crate) fn build<T: Stored>(dtype: DType, shape: Shape, fill: impl FnOnce(&mut [T])) -> Result<Value> {
+        let mut buf = buffer::<T>(&shape)?;
         fill(&mut buf);
-        Value::new(buf, dtype, shape)
+        Ok(Value::new(buf, dtype, shape))
+    }
+
+    /// A contiguous value of zeros.
+    ///
+    /// # Errors
+    /// As [`Value::build`].
+    pub(crate) fn zeros(dtype: DType, shape: Shape) -> Result<Value> {
+        with_stored!(dtype, T => match Buf::<T>::try_zeroed(shape.numel()) {
+            Some(buf) => Ok(Value::new(buf, dtype, shape)),
+            None => Err(no_memory::<T>(&shape)),
+        })
     }
 
     /// Another view of the same memory. The caller has checked that it lies inside.
@@ -151,7 +185,7 @@ impl Value {
     pub(crate) fn copy(&self) -> Result<Value> {
         with_stored!(self.dtype, T => {
             let view = self.view::<T>()?;
-            Ok(Value::build::<T>(self.dtype, self.shape.clone(), |out| copy::gather_strided(view, out)))
+            Value::build::<T>(self.dtype, self.shape.clone(), |out| copy::gather_strided(view, out))
         })
     }
 
@@ -165,9 +199,9 @@ impl Value {
             let data = source.data::<S>()?;
             let shape = self.shape.clone();
             if dtype == DType::Bool {
-                return Ok(Value::build::<u8>(dtype, shape, |out| cast::cast_to_bool(data, out)));
+                return Value::build::<u8>(dtype, shape, |out| cast::cast_to_bool(data, out));
             }
-            with_stored!(dtype, T => Ok(Value::build::<T>(dtype, shape, |out| cast::cast(data, out))))
+            with_stored!(dtype, T => Value::build::<T>(dtype, shape, |out| cast::cast(data, out)))
         })
     }
 

@@ -13,7 +13,7 @@ pub fn lengths_to_offsets(lengths: &[i64]) -> Vec<i64> {
     let mut end = 0;
     offsets.push(end);
     for &length in lengths {
-        end += length;
+        end = i64::saturating_add(end, length);
         offsets.push(end);
     }
     offsets

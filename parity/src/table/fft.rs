@@ -43,20 +43,18 @@ pub(super) const TABLE: &[Entry] = &[
     ("fft.rfftfreq", |a| frequencies(a, fft::rfftfreq)),
     ("stft", |a| {
         let (x, is_complex) = a.maybe_complex(0, "input")?;
-        let Some(n_fft) = a.opt_int(1, "n_fft")? else {
-            bail!(Value, "stft: n_fft is missing")
-        };
-        let (hop, win) = (a.opt_int(2, "hop_length")?, a.opt_int(3, "win_length")?);
+        let n_fft = a.required_count(1, "n_fft")?;
+        let (hop, win) = (a.opt_count(2, "hop_length")?, a.opt_count(3, "win_length")?);
         let window = a.opt_tensor(4, "window")?;
         let options = StftOptions {
-            hop_length: hop.map(|n| n as usize),
-            win_length: win.map(|n| n as usize),
+            hop_length: hop,
+            win_length: win,
             window: window.as_ref(),
             center: a.bool(5, "center", true)?,
             pad_mode: pad_mode(a.opt_str(6, "pad_mode")?.as_deref())?,
             normalized: a.bool(7, "normalized", false)?,
             onesided: optional_bool(a, 8, "onesided")?,
-            ..StftOptions::new(n_fft as usize)
+            ..StftOptions::new(n_fft)
         };
         let spectra = if is_complex {
             stft_complex(&x, &options)?
@@ -78,21 +76,19 @@ pub(super) const TABLE: &[Entry] = &[
                 x.shape()
             );
         }
-        let Some(n_fft) = a.opt_int(1, "n_fft")? else {
-            bail!(Value, "istft: n_fft is missing")
-        };
-        let (hop, win) = (a.opt_int(2, "hop_length")?, a.opt_int(3, "win_length")?);
+        let n_fft = a.required_count(1, "n_fft")?;
+        let (hop, win) = (a.opt_count(2, "hop_length")?, a.opt_count(3, "win_length")?);
         let window = a.opt_tensor(4, "window")?;
         let options = StftOptions {
-            hop_length: hop.map(|n| n as usize),
-            win_length: win.map(|n| n as usize),
+            hop_length: hop,
+            win_length: win,
             window: window.as_ref(),
             center: a.bool(5, "center", true)?,
             normalized: a.bool(6, "normalized", false)?,
             onesided: optional_bool(a, 7, "onesided")?,
-            ..StftOptions::new(n_fft as usize)
+            ..StftOptions::new(n_fft)
         };
-        let length = a.opt_int(8, "length")?.map(|n| n as usize);
+        let length = a.opt_count(8, "length")?;
         if a.bool(9, "return_complex", false)? {
             bail!(Unsupported, "istft: complex signals");
         }
@@ -157,11 +153,11 @@ fn shift(a: &mut Args, roll: fn(&Tensor, Option<&[isize]>) -> Result<Tensor>) ->
 }
 
 fn frequencies(a: &mut Args, f: fn(usize, f64, DType) -> Result<Tensor>) -> Result<Output> {
-    let n = a.required_int(0, "n")?;
+    let n = a.required_count(0, "n")?;
     let d = a.float(1, "d", 1.0)?;
     let dtype = a.opt_dtype(2, "dtype")?.unwrap_or(DType::DEFAULT);
     a.ignore_factory_keywords();
-    out(f(n.max(0) as usize, d, dtype)?)
+    out(f(n, d, dtype)?)
 }
 
 fn pad_mode(name: Option<&str>) -> Result<PadMode> {

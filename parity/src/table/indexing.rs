@@ -293,6 +293,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("index_reduce", |a| {
         let (x, d, index) = along(a)?;
         let (source, reduction) = (a.tensor(3, "source")?, reduction(a, 4)?);
+        if reduction == Reduction::Sum {
+            bail!(Value, "index_reduce: expected prod, mean, amax or amin, got sum");
+        }
         out(x.index_reduce(d, &index, &source, reduction, a.bool(5, "include_self", true)?)?)
     }),
     ("gather", gather),

@@ -95,8 +95,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("logdet", |a| out(a.tensor(0, "input")?.logdet()?)),
     ("linalg.lu_factor", |a| {
         let x = a.tensor(0, "A")?;
-        let (factors, pivots, _) = x.lu_factor_ex(a.bool(1, "pivot", true)?)?;
-        out((factors, pivots))
+        out(x.lu_factor(a.bool(1, "pivot", true)?)?)
     }),
     ("linalg.lu_factor_ex", |a| {
         let x = a.tensor(0, "A")?;

@@ -129,8 +129,8 @@ fn multi_dot(tensors: &[Tensor]) -> Result<Output> {
 /// A number n (the last n dimensions with the first n) or two lists.
 fn tensordot_dims(a: &mut Args, rank: usize) -> Result<(Vec<isize>, Vec<isize>)> {
     match a.take(2, "dims") {
-        None => Ok((last_dims(rank, 2), (0..2).collect())),
-        Some(Arg::Int(n)) => Ok((last_dims(rank, n as isize), (0..n as isize).collect())),
+        None => paired_dims(rank, 2),
+        Some(Arg::Int(n)) => paired_dims(rank, n as isize),
         Some(Arg::List(items) | Arg::Tuple(items)) => {
             let mut lists = Vec::new();
             for item in items {
@@ -157,8 +157,16 @@ fn tensordot_dims(a: &mut Args, rank: usize) -> Result<(Vec<isize>, Vec<isize>)>
     }
 }
 
-fn last_dims(rank: usize, n: isize) -> Vec<isize> {
-    (rank as isize - n..rank as isize).collect()
+/// The last `n` of `rank` dimensions, and the first `n` of another tensor.
+fn paired_dims(rank: usize, n: isize) -> Result<(Vec<isize>, Vec<isize>)> {
+    let rank = rank as isize;
+    if !(0..=rank).contains(&n) {
+        bail!(
+            Value,
+            "tensordot: a {rank}-d tensor does not have {n} dimensions to sum over"
+        )
+    }
+    Ok(((rank - n..rank).collect(), (0..n).collect()))
 }
 
 /// `einsum(x, [0, 1], y, [1, 2], [0, 2])`.

@@ -131,7 +131,7 @@ fn histogramdd(a: &mut Args) -> Result<Output> {
             .into_iter()
             .map(|item| bins(Some(item)))
             .collect::<Result<_>>()?,
-        Some(Arg::Int(n)) => vec![Bins::Count(n as usize); dims],
+        Some(Arg::Int(n)) if n >= 0 => vec![Bins::Count(n as usize); dims],
         other => bail!(Value, "histogramdd: bins {other:?}"),
     };
     let range = a.opt_floats(usize::MAX, "range")?;
@@ -224,18 +224,17 @@ pub(super) const TABLE: &[Entry] = &[
     ("msort", |a| out(a.tensor(0, "input")?.msort()?)),
     ("topk", |a| {
         let x = a.tensor(0, "input")?;
-        let k = a.required_int(1, "k")?;
-        flambeau_tensor::ensure!(k >= 0, Value, "topk: k is {k}");
+        let k = a.required_count(1, "k")?;
         let dim = a.int(2, "dim", -1)? as isize;
         let (largest, sorted) = (a.bool(3, "largest", true)?, a.bool(4, "sorted", true)?);
-        out(x.topk(k as usize, dim, largest, sorted)?)
+        out(x.topk(k, dim, largest, sorted)?)
     }),
     ("kthvalue", |a| {
         let x = a.tensor(0, "input")?;
-        let k = a.required_int(1, "k")?;
+        let k = a.required_count(1, "k")?;
         let dim = a.int(2, "dim", -1)? as isize;
         let keepdim = a.bool(3, "keepdim", false)?;
-        out(x.kthvalue(k.max(0) as usize, dim, keepdim)?)
+        out(x.kthvalue(k, dim, keepdim)?)
     }),
     ("median", |a| median(a, Tensor::median, Tensor::median_dim)),
     ("nanmedian", |a| {

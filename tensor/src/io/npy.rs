@@ -35,7 +35,7 @@ pub fn write(path: impl AsRef<Path>, tensor: &Tensor) -> Result<()> {
 /// As [`read`].
 pub fn from_bytes(mut bytes: &[u8]) -> Result<Tensor> {
     let length = bytes.len() as u64;
-    read_from(&mut bytes, length)
+    read_from(&mut bytes, length).map_err(|error| error.context("npy"))
 }
 
 /// The bytes of a `.npy` file with the tensor's value.

@@ -38,10 +38,13 @@ pub fn load(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tensor>> {
 /// # Errors
 /// As [`load`].
 pub fn from_bytes(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
-    let header = Header::read(&mut &*bytes, bytes.len() as u64)?;
-    let mut reader = Cursor::new(bytes);
-    let tensor = |name: &String| Ok((name.clone(), header.tensor(&mut reader, name)?));
-    header.tensors.keys().map(tensor).collect()
+    let read = || -> Result<BTreeMap<String, Tensor>> {
+        let header = Header::read(&mut &*bytes, bytes.len() as u64)?;
+        let mut reader = Cursor::new(bytes);
+        let tensor = |name: &String| Ok((name.clone(), header.tensor(&mut reader, name)?));
+        header.tensors.keys().map(tensor).collect()
+    };
+    read().map_err(|error| error.context("safetensors"))
 }
 
 /// Writes named tensors to a file at `path`, replacing the old one in one step.

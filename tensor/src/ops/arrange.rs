@@ -1,5 +1,6 @@
 //! Elements in another order, or repeated: `flip`, `roll`, `rot90`, `repeat`, `tile`, `repeat_interleave`.
 
+use crate::ops::create::checked_numel;
 use crate::shape::resolve_dims;
 use crate::{DType, Dims, Result, Tensor, bail, ensure};
 
@@ -54,15 +55,15 @@ impl Tensor {
         ensure!(
             shifts.len() == dims.len() && !dims.is_empty(),
             Value,
-            "roll: {} shifts for {} dimensions",
-            shifts.len(),
-            dims.len()
+            "roll: expected a shift for each dimension, got shifts {:?} for dimensions {:?}",
+            &shifts[..],
+            &dims[..]
         );
         let mut x = self.clone();
         for (&shift, &dim) in shifts.iter().zip(&*dims) {
             let (d, size) = self.sized_dim("roll", dim)?;
             if size > 0 {
-                let cut = (-shift).rem_euclid(size as isize);
+                let cut = (size as isize - shift.rem_euclid(size as isize)) % size as isize;
                 let (head, tail) = (
                     x.narrow(d as isize, 0, cut as usize)?,
                     x.narrow(d as isize, cut, size - cut as usize)?,
@@ -106,8 +107,7 @@ impl Tensor {
         ensure!(
             repeats.len() >= self.rank(),
             Shape,
-            "repeat: {} repeats for a tensor {:?}",
-            repeats.len(),
+            "repeat: expected a number of repeats for every dimension of {:?}, got {repeats:?}",
             self.shape()
         );
         let lead = repeats.len() - self.rank();
@@ -117,8 +117,9 @@ impl Tensor {
         for (&times, size) in repeats.iter().zip(sizes) {
             apart.extend([1, size]);
             expanded.extend([times, size]);
-            merged.push(times * size);
+            merged.push(times.saturating_mul(size));
         }
+        checked_numel("repeat", &merged)?;
         if repeats.iter().all(|&times| times == 1) {
             return self.copy()?.reshape(merged);
         }
@@ -148,7 +149,8 @@ impl Tensor {
         };
         let (d, size) = self.sized_dim("repeat_interleave", dim)?;
         let mut shape = self.shape().to_vec();
-        shape[d] = size * repeats;
+        shape[d] = size.saturating_mul(repeats);
+        checked_numel("repeat_interleave", &shape)?;
         let mut expanded = self.shape().to_vec();
         expanded.insert(d + 1, repeats);
         self.unsqueeze(d as isize + 1)?.expand(expanded)?.reshape(shape)
@@ -171,8 +173,9 @@ impl Tensor {
         ensure!(
             numbers.len() == size && repeats.rank() == 1,
             Shape,
-            "repeat_interleave: {:?} repeats for a dimension of size {size}",
-            repeats.shape()
+            "repeat_interleave: repeats {:?} for dimension {d} of size {size} of {:?}",
+            repeats.shape(),
+            self.shape()
         );
         self.index_select(d as isize, &repeated_indices(&numbers)?)
     }

@@ -107,7 +107,7 @@ fn forward(q: &Value, k: &Value, v: &Value, scores: &Scores<'_>) -> Result<(Valu
             } else {
                 attention_forward(&shape, q, k, v, &options, out, &mut sums);
             }
-        });
+        })?;
         Ok((out, Value::new(sums, dtype, row_shape)))
     })
 }
@@ -148,7 +148,7 @@ fn additive(mask: &Value, dtype: DType) -> Result<Value> {
         let data = bytes.data::<u8>()?;
         Value::build::<T>(full, bytes.shape.clone(), |out| {
             out.iter_mut().zip(data).for_each(|(o, &seen)| *o = if seen != 0 { 0.0 } else { T::NEG_INFINITY });
-        })
+        })?
     });
     added.cast_view(dtype)
 }

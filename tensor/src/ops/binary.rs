@@ -7,7 +7,7 @@ use flambeau_kernels::binary::{add_scaled_in_place, binary, binary_in_place, bin
 use flambeau_kernels::unary::Unary;
 
 use crate::graph::{History, Op, Saved, record};
-use crate::ops::create::full_value;
+use crate::ops::create::scalar_value;
 use crate::value::Value;
 use crate::{
     DType, Error, Operand, Result, Scalar, Shape, Tensor, bail, broadcast_shapes, ensure, result_type,
@@ -70,7 +70,7 @@ pub(crate) fn read(operand: &Operand<'_>, dtype: DType) -> Saved {
     match operand {
         Operand::Tensor(t) => t.read(),
         Operand::Scalar(s) => Saved {
-            value: full_value(Shape::default(), *s, dtype),
+            value: scalar_value(*s, dtype),
             history: History::None,
         },
     }
@@ -104,7 +104,7 @@ impl Value {
         let compute = |a: &Value, b: &Value, shape: Shape| {
             with_float!(op, dtype, T => {
                 let (a, b) = (a.view::<T>()?, b.view::<T>()?);
-                Ok(Value::build::<T>(dtype, shape, |out| binary(function, a, b, out)))
+                Value::build::<T>(dtype, shape, |out| binary(function, a, b, out))
             })
         };
         if self.shape == rhs.shape {
@@ -120,7 +120,7 @@ impl Value {
         with_integer!(op, self.dtype, T => {
             let (a, b) = (a.view::<T>()?, b.view::<T>()?);
             let mut status = Ok(());
-            let value = Value::build::<T>(self.dtype, shape, |out| status = binary_int(function, a, b, out));
+            let value = Value::build::<T>(self.dtype, shape, |out| status = binary_int(function, a, b, out))?;
             status.map_err(|error| Error::Value(format!("{op}: {error}")))?;
             Ok(value)
         })
@@ -349,7 +349,7 @@ pub fn sub<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'b>>) -> 
     ensure!(
         !bools,
         DType,
-        "sub: bools can't be subtracted; use logical_xor or logical_not"
+        "sub: tensors of bool can't be subtracted; use logical_xor or logical_not"
     );
     match (lhs, rhs) {
         (Operand::Tensor(t), Operand::Scalar(s)) if t.dtype().is_float() => {

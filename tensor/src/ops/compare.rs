@@ -13,7 +13,7 @@ impl Value {
         let (a, b, shape) = broadcast(op, self, rhs)?;
         with_stored!(self.dtype, T => {
             let (a, b) = (a.view::<T>()?, b.view::<T>()?);
-            Ok(Value::build::<u8>(DType::Bool, shape, |out| compare(relation, a, b, out)))
+            Value::build::<u8>(DType::Bool, shape, |out| compare(relation, a, b, out))
         })
     }
 
@@ -25,7 +25,7 @@ impl Value {
         let x = self.contiguous()?;
         with_float!(op, self.dtype, T => {
             let data = x.data::<T>()?;
-            Ok(Value::build::<u8>(DType::Bool, self.shape.clone(), |out| test(what, data, out)))
+            Value::build::<u8>(DType::Bool, self.shape.clone(), |out| test(what, data, out))
         })
     }
 }
@@ -254,7 +254,7 @@ pub fn isin<'a, 'b>(
             for (o, x) in out.iter_mut().zip(data) {
                 *o = (found(x) != invert) as u8;
             }
-        });
+        })?;
         Ok(Tensor::from_value(value))
     })
 }

@@ -27,8 +27,7 @@ impl Tensor {
         ensure!(
             pads.len().is_multiple_of(2) && pads.len() <= 2 * rank,
             Value,
-            "{op}: {} amounts for a tensor {:?}",
-            pads.len(),
+            "{op}: {pads:?} does not list pairs for the dimensions of {:?}",
             self.shape()
         );
         let x = self.read();
@@ -56,7 +55,7 @@ impl Tensor {
         checked_numel(op, &shape)?;
         let strides = shape.contiguous_strides();
         let offset: usize = starts.iter().zip(&*strides).map(|(s, stride)| s * stride).sum();
-        let mut result = full_value(shape, value.into(), x.value.dtype);
+        let mut result = full_value(shape, value.into(), x.value.dtype)?;
         if inside.numel() > 0 {
             let source = inside.contiguous()?;
             with_stored!(x.value.dtype, T => {

@@ -217,7 +217,7 @@ fn compute(
             let (a, b) = (a.data::<T>()?, b.data::<T>()?);
             let value = Value::build::<T>(dtype, shape, |out| {
                 conv_integer(s, part == ConvPart::Input, a, b, out);
-            });
+            })?;
             let Some(bias) = bias else { return Ok(value) };
             let bias = bias.reshaped(Shape::new(&[1, channels, 1]))?.expanded(&Shape::new(&view_shape));
             let sum = value.reshaped(Shape::new(&view_shape))?.zip_integers("convolution", BinaryInt::Add, &bias)?;
@@ -227,7 +227,7 @@ fn compute(
     with_float!("convolution", dtype, T => {
         let (a, b) = (a.data::<T>()?, b.data::<T>()?);
         let bias = bias.as_ref().map(|v| v.data::<T>()).transpose()?;
-        Ok(Value::build::<T>(dtype, shape, |out| {
+        Value::build::<T>(dtype, shape, |out| {
             match part {
                 _ if nothing => out.fill(0.0),
                 ConvPart::Output => return conv_forward(s, a, b, bias, out),
@@ -237,8 +237,13 @@ fn compute(
             if let Some(data) = bias {
                 binary_in_place(Binary::Add, out, View { data, shape: &view_shape, strides: &[0, 1, 0] });
             }
-        }))
+        })
     })
+}
+
+/// The strides, 1 where there is a single position and none is taken: it may be too large to add.
+fn taken<const D: usize>(stride: [usize; D], positions: [usize; D]) -> [usize; D] {
+    std::array::from_fn(|d| if positions[d] == 1 { 1 } else { stride[d] })
 }
 
 /// What both directions check: ranks, types, channels, groups, bias, steps. Returns the input with a batch dimension.
@@ -273,7 +278,11 @@ fn checked_input<const D: usize>(
         steps[1]
     );
     let channels = xs[xs.len() - D - 1];
-    let expected = if transposed { ws[0] } else { ws[1] * groups };
+    let expected = if transposed {
+        ws[0]
+    } else {
+        ws[1].saturating_mul(groups)
+    };
     ensure!(
         channels == expected && ws[0] % groups == 0,
         Shape,
@@ -284,7 +293,11 @@ fn checked_input<const D: usize>(
         Shape,
         "{op}: expected channels and a kernel of positive size, got input {xs:?} and weight {ws:?}"
     );
-    let out_channels = if transposed { ws[1] * groups } else { ws[0] };
+    let out_channels = if transposed {
+        ws[1].saturating_mul(groups)
+    } else {
+        ws[0]
+    };
     if let Some(bias) = bias {
         ensure!(
             bias.shape() == [out_channels],
@@ -356,7 +369,7 @@ pub fn conv<const D: usize>(
         let Some(size) = size else {
             bail!(
                 Shape,
-                "{op}: the kernel {kernel:?} with dilation {dilation:?} is larger than the padded input {:?}",
+                "{op}: the kernel {kernel:?} with dilation {dilation:?} does not fit the input {:?} with padding {padding:?}",
                 x.shape()
             )
         };
@@ -370,7 +383,7 @@ pub fn conv<const D: usize>(
             groups,
             input: embed(&size, 1),
             kernel: embed(&kernel, 1),
-            stride: embed(&stride, 1),
+            stride: embed(&taken(stride, output), 1),
             padding: embed(&padding_of.map(|p| p[0]), 0),
             dilation: embed(&dilation, 1),
             output: embed(&output, 1),
@@ -442,7 +455,7 @@ pub fn conv_transpose<const D: usize>(
             groups,
             input: embed(&result, 1),
             kernel: embed(&kernel, 1),
-            stride: embed(&stride, 1),
+            stride: embed(&taken(stride, size), 1),
             padding: embed(&padding, 0),
             dilation: embed(&dilation, 1),
             output: embed(&size, 1),

@@ -1,9 +1,9 @@
 //! Making tensors: from data, and constant ones.
 
-use flambeau_kernels::mem::Buf;
+use flambeau_kernels::mem::{self, Buf};
 
 use crate::value::Value;
-use crate::{DType, Element, IntoShape, Result, Scalar, Shape, Tensor, bail, ensure, with_stored};
+use crate::{DType, Element, IntoShape, Result, Scalar, Shape, Tensor, ensure, with_stored};
 
 /// Nested data that [`Tensor::new`] accepts: a number, an array, a slice or a `Vec`, to any depth.
 pub trait NestedData {
@@ -145,7 +145,7 @@ impl Tensor {
     pub fn full(shape: impl IntoShape, value: impl Into<Scalar>, dtype: DType) -> Result<Tensor> {
         let (shape, value) = (shape.into_shape(), value.into());
         checked_numel("full", &shape)?;
-        Ok(Tensor::from_value(full_value(shape, value, dtype)))
+        Ok(Tensor::from_value(full_value(shape, value, dtype)?))
     }
 
     /// A tensor of zeros (`torch.zeros`).
@@ -154,10 +154,8 @@ impl Tensor {
     /// `Shape` if the shape has more elements than memory can address.
     pub fn zeros(shape: impl IntoShape, dtype: DType) -> Result<Tensor> {
         let shape = shape.into_shape();
-        let numel = checked_numel("zeros", &shape)?;
-        Ok(Tensor::from_value(
-            with_stored!(dtype, T => Value::new(Buf::<T>::zeroed(numel), dtype, shape)),
-        ))
+        checked_numel("zeros", &shape)?;
+        Ok(Tensor::from_value(Value::zeros(dtype, shape)?))
     }
 
     /// A tensor of ones (`torch.ones`).
@@ -179,13 +177,13 @@ impl Tensor {
             return Tensor::zeros(shape, dtype); // memory may hold bytes other than 0 and 1
         }
         Ok(Tensor::from_value(
-            with_stored!(dtype, T => Value::build::<T>(dtype, shape, |_| ())),
+            with_stored!(dtype, T => Value::build::<T>(dtype, shape, |_| ())?),
         ))
     }
 
     /// A 0-d tensor of a number, in the given type (`torch.scalar_tensor`).
     pub fn scalar_tensor(value: impl Into<Scalar>, dtype: DType) -> Tensor {
-        Tensor::from_value(full_value(Shape::default(), value.into(), dtype))
+        Tensor::from_value(scalar_value(value.into(), dtype))
     }
 
     /// Zeros of another shape in the type of this tensor.
@@ -262,24 +260,58 @@ fn stored<T: Element>(data: &[T]) -> Buf<T::Stored> {
     buf
 }
 
-/// The number of elements of a shape that comes from outside.
+/// The number of elements of a shape that comes from outside, an error if no machine, or not this one, can hold them.
 pub(crate) fn checked_numel(op: &str, shape: &[usize]) -> Result<usize> {
-    let numel = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
-    match numel.filter(|&n| n < isize::MAX as usize / 16) {
-        Some(numel) => Ok(numel),
-        None => bail!(
-            Shape,
-            "{op}: shape {shape:?} has more elements than memory can address"
-        ),
-    }
+    /// What is worth asking the system for.
+    const LARGE: usize = 1 << 30;
+    let numel = countable(op, shape)?;
+    ensure!(
+        numel < LARGE || mem::available(numel),
+        Shape,
+        "{op}: shape {shape:?} has more elements than there is memory for"
+    );
+    Ok(numel)
+}
+
+/// An error if there is no memory for a list of `len` elements, whose length comes from outside.
+pub(crate) fn check_room<T>(op: &str, len: usize) -> Result<()> {
+    let bytes = len.saturating_mul(size_of::<T>());
+    ensure!(
+        bytes < 1 << 30 || mem::available(bytes),
+        Value,
+        "{op}: {len} elements are more than there is memory for"
+    );
+    Ok(())
+}
+
+/// The number of elements of a shape that comes from outside, for views, which need no memory.
+pub(crate) fn countable(op: &str, shape: &[usize]) -> Result<usize> {
+    // A size of zero excuses no other size: strides must be computable too.
+    let reach = shape
+        .iter()
+        .fold(1usize, |n, &size| n.saturating_mul(size.max(1)));
+    ensure!(
+        reach < isize::MAX as usize / 16, // bytes, of complex numbers of float64 too
+        Shape,
+        "{op}: shape {shape:?} has more elements than memory can address"
+    );
+    Ok(crate::shape::numel(shape))
+}
+
+/// A 0-d value.
+pub(crate) fn scalar_value(value: Scalar, dtype: DType) -> Value {
+    with_stored!(dtype, T => {
+        let element = if dtype == DType::Bool { Scalar::Bool(value.to_bool()) } else { value };
+        Value::new(Buf::from_slice(&[<T as FromScalar>::from_scalar(element)]), dtype, Shape::default())
+    })
 }
 
 /// A contiguous value with every element `value`.
-pub(crate) fn full_value(shape: Shape, value: Scalar, dtype: DType) -> Value {
-    if dtype == DType::Bool {
-        return Value::build::<u8>(dtype, shape, |out| out.fill(value.to_bool() as u8));
-    }
-    with_stored!(dtype, T => Value::build::<T>(dtype, shape, |out| out.fill(<T as FromScalar>::from_scalar(value))))
+pub(crate) fn full_value(shape: Shape, value: Scalar, dtype: DType) -> Result<Value> {
+    with_stored!(dtype, T => {
+        let element = if dtype == DType::Bool { Scalar::Bool(value.to_bool()) } else { value };
+        Value::build::<T>(dtype, shape, |out| out.fill(<T as FromScalar>::from_scalar(element)))
+    })
 }
 
 /// Conversion of a number to an element: integers wrap, floats are rounded (or cut off to integers).

@@ -13,6 +13,18 @@ enum Label {
     Named(u32),
 }
 
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Label::Ellipsis(_) => f.write_str("..."),
+            Label::Named(code) => match char::from_u32(code).filter(char::is_ascii_alphabetic) {
+                Some(letter) => write!(f, "{letter}"),
+                None => write!(f, "{code}"),
+            },
+        }
+    }
+}
+
 /// An operand whose dimensions are labelled, each label once.
 struct Labelled {
     tensor: Tensor,
@@ -76,9 +88,10 @@ pub fn einsum_subscripts(
     ensure!(
         !operands.is_empty() && operands.len() == inputs.len(),
         Value,
-        "einsum: {} subscripts for {} operands",
+        "einsum: {} subscripts for {} operands {}",
         inputs.len(),
-        operands.len()
+        operands.len(),
+        shapes(operands)
     );
     let mut terms = Vec::new();
     let (mut counts, mut ellipsis) = (std::collections::BTreeMap::new(), 0);
@@ -94,7 +107,7 @@ pub fn einsum_subscripts(
     }
     let ellipses: Vec<Label> = (0..ellipsis).rev().map(Label::Ellipsis).collect();
     let output = match output {
-        Some(output) => output_labels(output, &ellipses, &counts)?,
+        Some(output) => output_labels(operands, output, &ellipses, &counts)?,
         None => {
             let once = counts
                 .iter()
@@ -103,7 +116,7 @@ pub fn einsum_subscripts(
             ellipses.iter().copied().chain(once).collect()
         }
     };
-    check_sizes(&terms)?;
+    check_sizes(operands, &terms)?;
     contract(terms, &output)
 }
 
@@ -129,7 +142,14 @@ fn labels_of(operand: &Tensor, subscript: &[Subscript]) -> Result<Vec<Label>> {
     Ok(subscript.iter().flat_map(label).collect())
 }
 
+/// The operands' shapes, for messages.
+fn shapes(operands: &[&Tensor]) -> String {
+    let shapes: Vec<String> = operands.iter().map(|t| format!("{:?}", t.shape())).collect();
+    shapes.join(" and ")
+}
+
 fn output_labels(
+    operands: &[&Tensor],
     output: &[Subscript],
     ellipses: &[Label],
     counts: &std::collections::BTreeMap<Label, usize>,
@@ -140,11 +160,16 @@ fn output_labels(
             Subscript::Ellipsis => labels.extend_from_slice(ellipses),
             Subscript::Label(name) => {
                 let label = Label::Named(name);
-                let valid = counts.contains_key(&label) && !labels.contains(&label);
                 ensure!(
-                    valid,
+                    counts.contains_key(&label),
                     Value,
-                    "einsum: a label of the result is repeated, or no operand has it"
+                    "einsum: the result's label {label} stands for no dimension of the operands {}",
+                    shapes(operands)
+                );
+                ensure!(
+                    !labels.contains(&label),
+                    Value,
+                    "einsum: the result has the label {label} twice"
                 );
                 labels.push(label);
             }
@@ -163,7 +188,8 @@ fn with_distinct_labels(operand: &Tensor, mut labels: Vec<Label>) -> Result<Labe
         ensure!(
             n == m,
             Shape,
-            "einsum: a repeated label has the sizes {n} and {m} in an operand of shape {:?}",
+            "einsum: the repeated label {} has the sizes {n} and {m} in an operand of shape {:?}",
+            labels[i],
             operand.shape()
         );
         // Both dimensions to the end and joined: every (n + 1)-th element is on the diagonal.
@@ -184,7 +210,7 @@ fn repeated(labels: &[Label]) -> Option<(usize, usize)> {
     (0..labels.len()).find_map(|j| (0..j).find(|&i| labels[i] == labels[j]).map(|i| (i, j)))
 }
 
-fn check_sizes(terms: &[Labelled]) -> Result<()> {
+fn check_sizes(operands: &[&Tensor], terms: &[Labelled]) -> Result<()> {
     let mut sizes = std::collections::BTreeMap::new();
     for term in terms {
         for (&label, &size) in term.labels.iter().zip(term.tensor.shape()) {
@@ -192,7 +218,8 @@ fn check_sizes(terms: &[Labelled]) -> Result<()> {
             ensure!(
                 *known == size || *known == 1 || size == 1,
                 Shape,
-                "einsum: a label has the sizes {known} and {size}"
+                "einsum: label {label} has the sizes {known} and {size} in the operands {}",
+                shapes(operands)
             );
             if *known == 1 {
                 *known = size;

@@ -238,7 +238,8 @@ pub fn embedding_bag(index: &Tensor, weight: &Tensor, options: &EmbeddingBagOpti
         ensure!(
             mode == BagMode::Sum,
             Value,
-            "{op}: per_sample_weights go with mode sum, not {mode:?}"
+            "{op}: per_sample_weights go with mode sum, not {}",
+            format!("{mode:?}").to_lowercase()
         );
         ensure!(
             factors.shape() == index.shape() && factors.dtype() == weight.dtype(),
@@ -261,9 +262,9 @@ pub fn embedding_bag(index: &Tensor, weight: &Tensor, options: &EmbeddingBagOpti
         with_float!(op, w.dtype, T => {
             let (rows, index) = (w.data::<T>()?, index.data::<i64>()?);
             let factors = factors.as_ref().map(|f| f.data::<T>()).transpose()?;
-            Ok(Value::build::<T>(w.dtype, Shape::new(&[bags, dim]), |out| {
+            Value::build::<T>(w.dtype, Shape::new(&[bags, dim]), |out| {
                 bag_kernel(rows, index, &offsets, mode, factors, padding_idx, out, &mut max_rows, dim)
-            }))
+            })
         })
     };
     let value = if w.value.dtype.is_half() {
@@ -335,12 +336,12 @@ impl Tensor {
                 table = Some(Value::build::<T>(grad.dtype, weight.shape.clone(), |out| {
                     let (padding, by_freq) = (op.padding_idx, op.scale_grad_by_freq);
                     embedding_bag_backward(g, index, offsets, op.mode, f, padding, by_freq, max_rows, out, dim)
-                }));
+                })?);
             }
             if let (true, Some(f)) = (wanted[1], &factors) {
                 samples = Some(Value::build::<T>(grad.dtype, f.shape.clone(), |out| {
                     embedding_bag_per_sample_weights_backward(g, w, index, offsets, op.padding_idx, out, dim)
-                }));
+                })?);
             }
         });
         let tensor = |v: Option<Value>| v.map(|v| v.cast(dtype).map(Tensor::from_value)).transpose();

@@ -63,7 +63,7 @@ impl Value {
         );
         with_number!(op, self.dtype, T => {
             let x = self.view::<T>()?;
-            Ok(Value::build::<T>(self.dtype, shape, |out| extreme(which, x, &flags, out)))
+            Value::build::<T>(self.dtype, shape, |out| extreme(which, x, &flags, out))
         })
     }
 
@@ -88,7 +88,7 @@ impl Value {
             let mut indices = flambeau_kernels::mem::Buf::<i64>::take(shape.numel());
             let values = Value::build::<T>(self.dtype, shape.clone(), |values| {
                 extreme_with_index(which, x, dim, values, &mut indices)
-            });
+            })?;
             Ok((values, Value::new(indices, DType::I64, shape)))
         })
     }
@@ -219,7 +219,7 @@ impl Tensor {
                     let hit = x == chosen || (x.is_nan() && chosen.is_nan());
                     *out = hit as u8 as T;
                 }
-            })
+            })?
         });
         let hits = Tensor::from_value(hits);
         let dims: Vec<isize> = dims.iter().map(|&d| d as isize).collect();

@@ -7,6 +7,7 @@ use flambeau_kernels::fft as kernels;
 pub use flambeau_kernels::fft::Direction;
 
 use crate::graph::{Op, record};
+use crate::ops::create::check_room;
 use crate::shape::{resolve_dim, resolve_dims};
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, bail, ensure, with_float};
@@ -128,7 +129,7 @@ pub fn complex_to_complex(z: &Tensor, op: &FftOp) -> Result<Tensor> {
         let data = rows.data::<T>()?;
         Value::build::<T>(rows.dtype, rows.shape.clone(), |out| {
             kernels::fft(data, out, n, op.direction, op.scale as T)
-        })
+        })?
     });
     Ok(record(value.with_signal_rows_back(op.dim, 1), &[&x], |_| {
         Op::Fft(op.clone())
@@ -156,7 +157,7 @@ pub fn real_to_complex(input: &Tensor, op: &RealFftOp) -> Result<Tensor> {
     shape.push(2);
     let value = with_float!("rfft", rows.dtype, T => {
         let data = rows.data::<T>()?;
-        Value::build::<T>(rows.dtype, shape, |out| kernels::rfft(data, out, n, op.scale as T))
+        Value::build::<T>(rows.dtype, shape, |out| kernels::rfft(data, out, n, op.scale as T))?
     });
     Ok(record(value.with_signal_rows_back(op.dim, 1), &[&x], |_| {
         Op::Rfft(op.clone())
@@ -184,7 +185,7 @@ pub fn complex_to_real(z: &Tensor, op: &RealFftOp) -> Result<Tensor> {
     shape.push(n);
     let value = with_float!("irfft", rows.dtype, T => {
         let data = rows.data::<T>()?;
-        Value::build::<T>(rows.dtype, shape, |out| kernels::irfft(data, out, n, op.scale as T))
+        Value::build::<T>(rows.dtype, shape, |out| kernels::irfft(data, out, n, op.scale as T))?
     });
     Ok(record(value.with_signal_rows_back(op.dim, 0), &[&x], |_| {
         Op::Irfft(op.clone())
@@ -255,6 +256,7 @@ impl Plan {
                 Value,
                 "{op}: invalid number of data points (0) in dimension {d}"
             );
+            check_room::<[f64; 8]>(op, size)?; // a signal, its spectrum and the factors of the transform
             sizes.push(size);
         }
         Ok(Plan { dims, sizes })
@@ -410,7 +412,8 @@ over_one_dimension! {
 /// # Errors
 /// `Value` if `n` is 0.
 pub fn fftfreq(n: usize, d: f64, dtype: DType) -> Result<Tensor> {
-    ensure!(n > 0, Value, "fftfreq: n must be positive");
+    ensure!(n > 0, Value, "fftfreq: n must be positive, got {n}");
+    check_room::<f64>("fftfreq", n)?;
     let step = 1.0 / (n as f64 * d);
     let signed = |k: usize| {
         if k < n.div_ceil(2) {
@@ -427,7 +430,8 @@ pub fn fftfreq(n: usize, d: f64, dtype: DType) -> Result<Tensor> {
 /// # Errors
 /// `Value` if `n` is 0.
 pub fn rfftfreq(n: usize, d: f64, dtype: DType) -> Result<Tensor> {
-    ensure!(n > 0, Value, "rfftfreq: n must be positive");
+    ensure!(n > 0, Value, "rfftfreq: n must be positive, got {n}");
+    check_room::<f64>("rfftfreq", n / 2 + 1)?;
     let step = 1.0 / (n as f64 * d);
     let half = n / 2 + 1;
     Tensor::from_vec((0..half).map(|k| k as f64 * step).collect::<Vec<_>>(), half)?.to_dtype(dtype)

@@ -112,8 +112,10 @@ impl Tensor {
         ensure!(
             source.len() == destination.len(),
             Dim,
-            "movedim: {} dimensions to {} places",
+            "movedim: {:?} has {} dimensions to move, {:?} has {} places for them",
+            &source[..],
             source.len(),
+            &destination[..],
             destination.len()
         );
         let rank = self.rank();

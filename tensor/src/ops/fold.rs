@@ -54,7 +54,7 @@ fn blocks(
         dilation,
     };
     match blocks.counts() {
-        Some([down, across]) => Ok((blocks, down * across)),
+        Some([down, across]) => Ok((blocks, down.saturating_mul(across))),
         None => bail!(
             Shape,
             "{op}: no block {kernel:?} with dilation {dilation:?} fits an image {image:?} padded by {padding:?}"
@@ -80,13 +80,13 @@ pub fn unfold(x: &Tensor, kernel: [usize; 2], options: &UnfoldOptions) -> Result
     let (blocks, count) = blocks("unfold", [image[0], image[1]], kernel, options)?;
     let mut output = Shape::new(lead);
     let channels = output.len() - 1;
-    output[channels] *= kernel[0] * kernel[1];
+    output[channels] = output[channels].saturating_mul(kernel[0].saturating_mul(kernel[1]));
     output.push(count);
     checked_numel("unfold", &output)?;
     let source = x.value().contiguous()?;
     let value = with_stored!(source.dtype, T => {
         let data = source.data::<T>()?;
-        Value::build::<T>(source.dtype, output.clone(), |out| fold::unfold(data, out, &blocks))
+        Value::build::<T>(source.dtype, output.clone(), |out| fold::unfold(data, out, &blocks))?
     });
     let op = LinearMapOp::new(LinearMap::Unfold(blocks), x.dims().clone(), output);
     Ok(record_linear_map(value, &x.read(), op))
@@ -102,7 +102,7 @@ pub fn unfold(x: &Tensor, kernel: [usize; 2], options: &UnfoldOptions) -> Result
 pub fn fold(x: &Tensor, image: [usize; 2], kernel: [usize; 2], options: &UnfoldOptions) -> Result<Tensor> {
     let shape = x.shape();
     let (blocks, count) = blocks("fold", image, kernel, options)?;
-    let cells = kernel[0] * kernel[1];
+    let cells = kernel[0].saturating_mul(kernel[1]);
     let fits = (shape.len() == 2 || shape.len() == 3)
         && shape[shape.len() - 2].is_multiple_of(cells)
         && shape[shape.len() - 1] == count;
@@ -150,7 +150,11 @@ fn shuffle(x: &Tensor, lead: &[usize], split: &[usize], order: &[usize], merged:
 /// `Shape` if there are fewer than three dimensions or `r²` does not divide the channels; `Value` if `r` is 0.
 pub fn pixel_shuffle(x: &Tensor, r: usize) -> Result<Tensor> {
     let (lead, [c, h, w]) = planes("pixel_shuffle", x)?;
-    ensure!(r > 0, Value, "pixel_shuffle: the upscale factor must be positive");
+    ensure!(
+        r > 0,
+        Value,
+        "pixel_shuffle: the upscale factor must be positive, got {r}"
+    );
     let fits = r.checked_mul(r).is_some_and(|area| c % area == 0);
     ensure!(
         fits,

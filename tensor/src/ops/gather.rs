@@ -96,7 +96,7 @@ pub(crate) fn elements(
     let along = checked.data::<i64>()?;
     let positions = Value::build::<i64>(DType::I64, Shape::new(&[along.len()]), |out| {
         gather_linear_index(&wide, d, &entries, along, out)
-    });
+    })?;
     Ok(op(Addressing::Rows, (1, wide.numel(), 1), positions))
 }
 

@@ -337,7 +337,7 @@ impl Places {
                 .collect::<Result<_>>()?;
             Value::build::<i64>(DType::I64, common.clone(), |out| {
                 linear_index(indexed, &lists, out)
-            })
+            })?
         };
         let (before, after) = (&base[..first], &base[first + dims.len()..]);
         let sizes = (

@@ -1,5 +1,6 @@
 //! Grids and choices from vectors: `meshgrid`, `cartesian_prod`, `combinations`, `vander`.
 
+use crate::ops::create::{check_room, checked_numel};
 use crate::{DType, Result, Tensor, bail, ensure};
 
 /// The order of the first two dimensions of a [`meshgrid`].
@@ -87,6 +88,10 @@ impl Tensor {
         if r == 0 {
             return Tensor::zeros(0, self.dtype());
         }
+        check_room::<i64>(
+            "combinations",
+            number_of_choices(n, r, with_replacement).saturating_mul(r),
+        )?;
         let index = choices(n, r, with_replacement);
         let rows = index.len() / r;
         let index = Tensor::from_vec(index, rows * r)?;
@@ -109,6 +114,8 @@ impl Tensor {
         }
         .atleast_1d()?;
         let n = n.unwrap_or_else(|| x.shape().last().copied().unwrap_or(1));
+        checked_numel("vander", &[x.shape(), &[n]].concat())?;
+        check_room::<Tensor>("vander", n)?;
         // Products in sequence, exact for integers: the gradient is that of products as well.
         let mut powers: Vec<Tensor> = Vec::with_capacity(n);
         for k in 0..n {
@@ -125,6 +132,25 @@ impl Tensor {
         }
         Tensor::stack(&powers, -1)
     }
+}
+
+/// How many choices there are: `n! / (r! (n - r)!)`, of `n + r - 1` with replacement.
+fn number_of_choices(n: usize, r: usize, with_replacement: bool) -> usize {
+    let n = if with_replacement {
+        n.saturating_add(r).saturating_sub(1)
+    } else {
+        n
+    };
+    let Some(rest) = n.checked_sub(r) else { return 0 };
+    let few = r.min(rest) as u128;
+    let mut count = 1u128;
+    for i in 1..=few {
+        if count > usize::MAX as u128 {
+            return usize::MAX;
+        }
+        count = count * (n as u128 - few + i) / i;
+    }
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// The positions of all choices, one after the other.

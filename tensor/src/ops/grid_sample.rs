@@ -92,7 +92,7 @@ pub fn grid_sample(x: &Tensor, grid: &Tensor, options: &GridSampleOptions) -> Re
         let (data, points) = (av.data::<T>()?, gv.data::<T>()?);
         with_sizes!(xs, |sizes| Value::build::<T>(full, output, |out| {
             kernel::grid_sample(data, points, out, (xs[0], xs[1]), sizes, options)
-        }))
+        })?)
     });
     Ok(record(value.cast(dtypes[0])?, &[&a, &g], |_| {
         Op::GridSample(GridSampleOp {

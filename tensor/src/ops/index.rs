@@ -148,11 +148,11 @@ impl Value {
         let index = op.index.data::<i64>()?;
         with_stored!(self.dtype, T => {
             let data = source.data::<T>()?;
-            Ok(Value::build::<T>(self.dtype, op.picked.clone(), |out| match op.addressing {
+            Value::build::<T>(self.dtype, op.picked.clone(), |out| match op.addressing {
                 _ if out.is_empty() => {}
                 Addressing::Rows => kernels::index_select(data, index, out, op.sizes),
                 Addressing::Elements => kernels::gather(data, index, out, op.sizes),
-            }))
+            })
         })
     }
 
@@ -260,8 +260,7 @@ impl Tensor {
     pub fn index_backward(&self, op: &IndexOp) -> Result<Tensor> {
         op.check("a gradient", self.shape(), &op.picked)?;
         let grad = self.read();
-        let (dtype, numel) = (grad.value.dtype, op.base.numel());
-        let mut value = with_stored!(dtype, T => Value::new(Buf::<T>::zeroed(numel), dtype, op.base.clone()));
+        let mut value = Value::zeros(grad.value.dtype, op.base.clone())?;
         value.scatter(op, &Source::Value(grad.value.clone()), Mode::Add)?;
         Ok(record(value, &[&grad.detached(), &grad], |_| {
             Op::ScatterAdd(op.clone())

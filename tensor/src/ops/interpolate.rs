@@ -30,6 +30,21 @@ pub enum InterpolateMode {
     Area,
 }
 
+/// PyTorch's name.
+impl std::fmt::Display for InterpolateMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            InterpolateMode::Nearest => "nearest",
+            InterpolateMode::NearestExact => "nearest-exact",
+            InterpolateMode::Linear => "linear",
+            InterpolateMode::Bilinear => "bilinear",
+            InterpolateMode::Bicubic => "bicubic",
+            InterpolateMode::Trilinear => "trilinear",
+            InterpolateMode::Area => "area",
+        })
+    }
+}
+
 /// The size of the result.
 #[derive(Clone, Copy, Debug)]
 pub enum InterpolateSize<'a> {
@@ -74,18 +89,18 @@ pub fn interpolate(x: &Tensor, size: InterpolateSize<'_>, options: &InterpolateO
     ensure!(
         fits,
         Shape,
-        "interpolate: {mode:?} does not take an input of {} dimensions, {shape:?}",
+        "interpolate: {mode} does not take an input of {} dimensions, {shape:?}",
         shape.len()
     );
     ensure!(
         !(options.align_corners && matches!(mode, Nearest | NearestExact | Area)),
         Value,
-        "interpolate: align_corners is for linear and cubic modes, not {mode:?}"
+        "interpolate: align_corners is for linear and cubic modes, not {mode}"
     );
     ensure!(
         !options.antialias || matches!(mode, Bilinear | Bicubic),
         Value,
-        "interpolate: antialias is for bilinear and bicubic modes, not {mode:?}"
+        "interpolate: antialias is for bilinear and bicubic modes, not {mode}"
     );
     let input = &shape[2..];
     let (output, mut scales): (Vec<usize>, Vec<Option<f64>>) = match size {
@@ -160,7 +175,7 @@ fn nearest_neighbour(x: &Tensor, result: Shape, scales: &[Option<f64>], exact: b
     let source = x.value().contiguous()?;
     let value = with_stored!(source.dtype, T => {
         let data = source.data::<T>()?;
-        Value::build::<T>(source.dtype, result.clone(), |out| nearest(data, out, &input, &positions))
+        Value::build::<T>(source.dtype, result.clone(), |out| nearest(data, out, &input, &positions))?
     });
     let op = LinearMapOp::new(LinearMap::Nearest { input, positions }, x.dims().clone(), result);
     Ok(record_linear_map(value, &x.read(), op))

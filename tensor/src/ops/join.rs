@@ -30,7 +30,7 @@ fn cat_values(inputs: &[Saved], dim: usize, shape: Shape, dtype: DType) -> Resul
         // Each part with the number of its elements in one row.
         let parts: Vec<(&[T], usize)> =
             parts.iter().map(|v| Ok((v.data::<T>()?, v.shape[dim] * inner))).collect::<Result<_>>()?;
-        Ok(Value::build::<T>(dtype, shape, |out| {
+        Value::build::<T>(dtype, shape, |out| {
             if out.is_empty() {
                 return;
             }
@@ -54,7 +54,7 @@ fn cat_values(inputs: &[Saved], dim: usize, shape: Shape, dtype: DType) -> Resul
                     }
                 }
             });
-        }))
+        })
     })
 }
 

@@ -17,6 +17,8 @@ pub mod qr;
 pub mod solve;
 pub mod svd;
 
+use flambeau_kernels::mem::Buf;
+
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, bail, ensure};
 
@@ -119,7 +121,7 @@ pub(crate) fn mt(a: &Tensor) -> Result<Tensor> {
 
 /// Numbers of a batch (pivots, error codes, ranks) as a value.
 pub(crate) fn integers<T: crate::buffer::Stored>(data: &[T], dtype: DType, shape: Shape) -> Value {
-    Value::build::<T>(dtype, shape, |out| out.copy_from_slice(data))
+    Value::new(Buf::from_slice(data), dtype, shape)
 }
 
 /// An error if a factorisation of some matrix of the batch failed.

@@ -80,7 +80,7 @@ fn compute(x: &Value, weight: &Value, bias: Option<&Value>) -> Result<Value> {
         return with_integer!("linear", dtype, T => {
             let a = MatRef::row_major(x.data::<T>()?, rows, k);
             let w = MatRef::new(weight.data::<T>()?, n, k, weight.strides[0], weight.strides[1]);
-            let y = Value::build::<T>(dtype, shape, |out| gemm_integer(a, w.transposed(), out));
+            let y = Value::build::<T>(dtype, shape, |out| gemm_integer(a, w.transposed(), out))?;
             match bias {
                 Some(bias) => y.zip_integers("linear", BinaryInt::Add, &bias),
                 None => Ok(y),
@@ -92,7 +92,7 @@ fn compute(x: &Value, weight: &Value, bias: Option<&Value>) -> Result<Value> {
         let w = MatRef::new(weight.data::<T>()?, n, k, weight.strides[0], weight.strides[1]);
         let column_bias = bias.as_ref().map(|b| b.data::<T>()).transpose()?;
         let epilogue = Epilogue { column_bias, ..Epilogue::default() };
-        Ok(Value::build::<T>(dtype, shape, |out| gemm(a, w.transposed(), out, n, &epilogue)))
+        Value::build::<T>(dtype, shape, |out| gemm(a, w.transposed(), out, n, &epilogue))
     })
 }
 

@@ -250,7 +250,7 @@ impl LinearMapOp {
                 } else {
                     status = self.map.forward(data, out);
                 }
-            });
+            })?;
             status.map(|()| value)
         })
     }

@@ -89,6 +89,9 @@ impl Value {
         let mut shape: Shape = batch_shape.clone();
         shape.push(n);
         shape.push(m);
+        if shape.numel() == 0 {
+            return Value::zeros(self.dtype, shape);
+        }
         // Many matrices against one: a single tall product.
         if rb == 2 && ra > 2 && self.is_contiguous() {
             let tall = self.reshaped(Shape::new(&[batch_shape.numel() * n, k]))?;
@@ -102,20 +105,20 @@ impl Value {
         if !self.dtype.is_float() {
             return with_integer!("matmul", self.dtype, T => {
                 let (a_data, b_data) = (a.data::<T>()?, b.data::<T>()?);
-                Ok(Value::build::<T>(self.dtype, shape, |out| {
+                Value::build::<T>(self.dtype, shape, |out| {
                     for (i, c) in out.chunks_exact_mut((n * m).max(1)).enumerate() {
                         let lhs = MatRef::new(&a_data[i * a_stride..], n, k, a_row, a_column);
                         gemm_integer(lhs, MatRef::new(&b_data[i * b_stride..], k, m, b_row, b_column), c);
                     }
-                }))
+                })
             });
         }
         with_float!("matmul", self.dtype, T => {
             let lhs = MatRef::new(a.data::<T>()?, n, k, a_row, a_column);
             let rhs = MatRef::new(b.data::<T>()?, k, m, b_row, b_column);
-            Ok(Value::build::<T>(self.dtype, shape, |out| {
+            Value::build::<T>(self.dtype, shape, |out| {
                 gemm_batched(batch, lhs, a_stride, rhs, b_stride, out, m, n * m, &Epilogue::default())
-            }))
+            })
         })
     }
 

@@ -39,7 +39,7 @@ impl Value {
             let mut mean = Buf::<T>::take(shape.numel());
             let var = Value::build::<T>(self.dtype, shape.clone(), |var| {
                 var_mean(x, &flags, correction, var, &mut mean)
-            });
+            })?;
             Ok((var, Value::new(mean, self.dtype, shape)))
         })
     }

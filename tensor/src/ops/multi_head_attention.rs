@@ -86,6 +86,18 @@ impl MultiHeadAttention<'_> {
     /// Query, key and value projected, `[length, batch, embed]` each.
     fn project(&self, inputs: [&Tensor; 3]) -> Result<[Tensor; 3]> {
         let embed = inputs[0].shape()[2];
+        let packed = match self.in_projection {
+            InProjection::Packed(weight) => Some(weight.shape()),
+            InProjection::Separate(_) => None,
+        };
+        let bias = self.in_bias.map(Tensor::shape);
+        ensure!(
+            packed.is_none_or(|shape| shape == [3 * embed, embed])
+                && bias.is_none_or(|shape| shape == [3 * embed]),
+            Shape,
+            "multi_head_attention_forward: expected in_proj_weight [{0}, {embed}] and in_proj_bias [{0}], got {packed:?} and {bias:?}",
+            3 * embed
+        );
         let part = |packed: &Tensor, i: usize| packed.narrow(0, (i * embed) as isize, embed);
         let project = |i: usize| {
             let weight = match self.in_projection {

@@ -141,7 +141,7 @@ fn compute(
             };
             let out = Value::build::<T>(dtype, x.shape.clone(), |out| {
                 norm::batch_norm_inference(data, shape, m, v, w, b, eps, out)
-            });
+            })?;
             return Ok(Normalised { out, mean: mean.clone(), rstd: var.clone(), var: None });
         }
         let [mut mean, mut rstd, mut var] = [statistics; 3].map(Buf::<T>::take);
@@ -162,7 +162,7 @@ fn compute(
                 mean.fill(0.0);
                 norm::rms_norm(data, n, w, eps, out, &mut rstd)
             }
-        });
+        })?;
         let wrap = |buffer| Value::new(buffer, dtype, Shape::new(&[statistics]));
         let var = matches!(kind, NormKind::Batch(_)).then(|| wrap(var));
         Ok(Normalised { out, mean: wrap(mean), rstd: wrap(rstd), var })

@@ -3,6 +3,7 @@
 use super::binary::pow;
 use super::pad::PadMode;
 use super::pool::{AvgPoolOptions, avg_pool};
+use crate::shape::resolve_dim;
 use crate::{Result, Tensor, bail, ensure, no_grad};
 
 /// `x / max(‖x‖ₚ, eps)`, the norm taken along `dim`.
@@ -19,6 +20,7 @@ pub fn normalize(x: &Tensor, p: f64, dim: isize, eps: f64) -> Result<Tensor> {
     if p.is_infinite() || p.is_nan() {
         bail!(Unsupported, "normalize: the norm of order {p}")
     }
+    resolve_dim("normalize", dim, x.rank())?;
     let norm = if p == 0.0 {
         x.abs()?.sign()?.sum_dim(dim, true)?
     } else {
@@ -45,7 +47,11 @@ pub fn local_response_norm(x: &Tensor, size: usize, alpha: f64, beta: f64, k: f6
         Shape,
         "local_response_norm: expected at least 3 dimensions, got {shape:?}"
     );
-    ensure!(size > 0, Value, "local_response_norm: size must be positive");
+    ensure!(
+        size > 0,
+        Value,
+        "local_response_norm: size must be positive, got {size}"
+    );
     if x.numel() == 0 {
         return Ok(x.clone());
     }

@@ -28,7 +28,7 @@ impl Tensor {
             ensure!(
                 (1..=3).contains(&dims) && (rank == dims + 1 || rank == dims + 2),
                 Value,
-                "pad: {mode:?} pads the last 1, 2 or 3 of 2 or 3, 3 or 4, 4 or 5 dimensions, got {padding:?} for {shape:?}"
+                "pad: {mode} pads the last 1, 2 or 3 of 2 or 3, 3 or 4, 4 or 5 dimensions, got {padding:?} for {shape:?}"
             );
         }
         let (mut output, mut positions) = (Shape::new(shape), Vec::new());
@@ -47,7 +47,7 @@ impl Tensor {
             let Some(list) = pad::positions(mode, shape[d], before, after) else {
                 bail!(
                     Shape,
-                    "pad: {mode:?} can't add {before} and {after} cells to dimension {d} of {shape:?}"
+                    "pad: {mode} can't put {before} and {after} cells around dimension {d} of {shape:?}"
                 )
             };
             positions.push(list);
@@ -62,7 +62,7 @@ impl Tensor {
             } else {
                 T::from_scalar(value)
             };
-            Value::build::<T>(source.dtype, output.clone(), |out| pad::pad(data, out, &input, &positions, value))
+            Value::build::<T>(source.dtype, output.clone(), |out| pad::pad(data, out, &input, &positions, value))?
         });
         let map = LinearMap::Pad { input, positions };
         let op = LinearMapOp::new(map, self.dims().clone(), output);

@@ -35,7 +35,7 @@ impl Tensor {
             for (o, &x) in out.iter_mut().zip(numbers) {
                 *o = frexp(x).1;
             }
-        });
+        })?;
         let exponents = Tensor::from_value(exponents);
         // Two steps: the inverse of a subnormal number's power of two is infinite.
         let half = exponents.trunc_divide(2)?;
@@ -112,7 +112,7 @@ impl Tensor {
     /// # Errors
     /// `Autograd` for a leaf that requires a gradient.
     pub fn zero_(&self) -> Result<&Tensor> {
-        let zeros = full_value(self.dims().clone(), Scalar::Int(0), self.dtype());
+        let zeros = full_value(self.dims().clone(), Scalar::Int(0), self.dtype())?;
         self.replace("zero_", Tensor::from_value(zeros))
     }
 
@@ -122,8 +122,12 @@ impl Tensor {
     /// `Broadcast` if the source does not broadcast to this tensor's shape; `Autograd` for a leaf that requires a
     /// gradient.
     pub fn copy_(&self, source: &Tensor) -> Result<&Tensor> {
+        self.check_writable("copy_")?;
         let source = source.to_dtype(self.dtype())?;
-        self.replace("copy_", source.expand(self.shape())?.contiguous()?)
+        let expanded = source
+            .expand(self.shape())
+            .map_err(|error| error.context("copy_"))?;
+        self.replace("copy_", expanded.contiguous()?)
     }
 }
 

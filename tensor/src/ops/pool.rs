@@ -8,12 +8,11 @@ pub use flambeau_kernels::pooling::AvgOptions;
 use flambeau_kernels::pooling::{self, Window, embed, output_len};
 
 use flambeau_kernels::index::validate;
-use flambeau_kernels::mem::Buf;
 
 use crate::ops::binary::pow;
 use crate::ops::create::checked_numel;
 use crate::ops::linear_map::{LinearMap, LinearMapOp, record_linear_map};
-use crate::value::Value;
+use crate::value::{Value, buffer};
 use crate::{DType, Result, Shape, Tensor, bail, ensure, with_float, with_integer, with_stored};
 
 /// Options of a max pool over `D` dimensions; the defaults are PyTorch's.
@@ -203,11 +202,11 @@ pub fn max_pool_with_indices<const D: usize>(
     ];
     let (window, output) = window(&op, x, kernel, steps, options.ceil_mode)?;
     let shape = with_spatial(x.shape(), output);
-    let mut indices = Buf::<i64>::take(shape.numel());
+    let mut indices = buffer::<i64>(&shape)?;
     let input = full_width(&op, x)?;
     let value = with_number!(op, input.dtype, T => {
         let data = input.data::<T>()?;
-        Value::build::<T>(input.dtype, shape.clone(), |out| pooling::max_pool(data, out, &mut indices, &window))
+        Value::build::<T>(input.dtype, shape.clone(), |out| pooling::max_pool(data, out, &mut indices, &window))?
     });
     let indices = Value::new(indices, DType::I64, shape);
     selection(x, value, indices, window.input_len(), window.output_len())
@@ -236,7 +235,7 @@ pub fn max_pool<const D: usize>(
     let value = with_number!(op, input.dtype, T => {
         let data = input.data::<T>()?;
         let shape = with_spatial(x.shape(), output);
-        Value::build::<T>(input.dtype, shape, |out| pooling::max_pool_values(data, out, &window))
+        Value::build::<T>(input.dtype, shape, |out| pooling::max_pool_values(data, out, &window))?
     });
     Ok(Tensor::from_value(value.cast(x.dtype())?))
 }
@@ -254,13 +253,13 @@ pub fn adaptive_max_pool_with_indices<const D: usize>(
     let (input, output) = adaptive_sizes(&op, x, output)?;
     let shape = with_spatial(x.shape(), output);
     let (input, output) = (embed(&input, 1), embed(&output, 1));
-    let mut indices = Buf::<i64>::take(shape.numel());
+    let mut indices = buffer::<i64>(&shape)?;
     let full = full_width(&op, x)?;
     let value = with_number!(op, full.dtype, T => {
         let data = full.data::<T>()?;
         Value::build::<T>(full.dtype, shape.clone(), |out| {
             pooling::adaptive_max_pool(data, out, &mut indices, input, output)
-        })
+        })?
     });
     let indices = Value::new(indices, DType::I64, shape);
     selection(x, value, indices, input.iter().product(), output.iter().product())
@@ -409,7 +408,7 @@ pub fn max_unpool<const D: usize>(x: &Tensor, indices: &Tensor, output: [usize; 
     let value = x.value().contiguous()?;
     let value = with_stored!(value.dtype, T => {
         let data = value.data::<T>()?;
-        Value::build::<T>(value.dtype, shape.clone(), |out| pooling::max_unpool(data, places, out, input, output))
+        Value::build::<T>(value.dtype, shape.clone(), |out| pooling::max_unpool(data, places, out, input, output))?
     });
     // The transpose of a selection from the larger planes.
     let map = LinearMap::Select {
@@ -466,7 +465,8 @@ pub fn fractional_max_pool2d_with_indices(
     let input = spatial::<2>(op, x)?;
     let plane: usize = input.iter().product();
     let planes = x.numel() / plane;
-    let fits = (0..2).all(|d| kernel[d] > 0 && output[d] > 0 && output[d] + kernel[d] - 1 <= input[d]);
+    let fits =
+        (0..2).all(|d| kernel[d] > 0 && output[d] > 0 && output[d].saturating_add(kernel[d] - 1) <= input[d]);
     ensure!(
         fits,
         Shape,
@@ -488,13 +488,13 @@ pub fn fractional_max_pool2d_with_indices(
         samples.dtype()
     );
     let shape = with_spatial(x.shape(), output);
-    let mut indices = Buf::<i64>::take(shape.numel());
+    let mut indices = buffer::<i64>(&shape)?;
     let (full, samples) = (full_width(op, x)?, full_width(op, samples)?);
     let value = with_float!(op, full.dtype, T => {
         let (data, samples) = (full.data::<T>()?, samples.data::<T>()?);
         Value::build::<T>(full.dtype, shape.clone(), |out| {
             pooling::fractional_max_pool2d(data, samples, out, &mut indices, input, output, kernel)
-        })
+        })?
     });
     let indices = Value::new(indices, DType::I64, shape);
     selection(x, value, indices, plane, output.iter().product())

@@ -3,7 +3,7 @@
 use flambeau_kernels::element::Number;
 use flambeau_kernels::index as kernels;
 
-use crate::ops::create::checked_numel;
+use crate::ops::create::{check_room, checked_numel};
 use crate::ops::index::outside;
 use crate::value::Value;
 use crate::{DType, Result, Scalar, Shape, Tensor, bail, ensure, with_float, with_integer};
@@ -50,6 +50,7 @@ impl Tensor {
             Value,
             "arange: {len} elements are more than memory can address"
         );
+        check_room::<u8>("arange", len as usize)?;
         let shape = Shape::new(&[len as usize]);
         if dtype.is_half() {
             return Tensor::arange(start, end, step, DType::F32)?.to_dtype(dtype);
@@ -57,12 +58,12 @@ impl Tensor {
         let value = if dtype.is_float() {
             with_float!("arange", dtype, T => Value::build::<T>(dtype, shape, |out| {
                 fill(out, |i| <T as Number>::from_f64(a + s * i as f64));
-            }))
+            })?)
         } else {
             let (a, s) = (start.to_i64(), step.to_i64());
             with_integer!("arange", dtype, T => Value::build::<T>(dtype, shape, |out| {
                 fill(out, |i| a.wrapping_add(s.wrapping_mul(i as i64)) as T);
-            }))
+            })?)
         };
         Ok(Tensor::from_value(value))
     }
@@ -148,7 +149,7 @@ impl Tensor {
             |out| {
                 kernels::one_hot(labels, classes, out);
             },
-        )))
+        )?))
     }
 }
 
@@ -185,11 +186,11 @@ fn series(
     let value = if dtype.is_float() {
         with_float!(op, dtype, T => Value::build::<T>(dtype, shape, |out| {
             fill(out, |i| <T as Number>::from_f64(f(point(i))));
-        }))
+        })?)
     } else {
         with_integer!(op, dtype, T => Value::build::<T>(dtype, shape, |out| {
             fill(out, |i| f(point(i)) as T);
-        }))
+        })?)
     };
     Ok(Tensor::from_value(value))
 }

@@ -61,7 +61,7 @@ impl Value {
         with_float!(op, self.dtype, T => {
             let x = self.view::<T>()?;
             let shape = kept_shape(&self.shape, dims);
-            Ok(Value::build::<T>(self.dtype, shape, |out| reduce::reduce(reduction, x, &flags, out)))
+            Value::build::<T>(self.dtype, shape, |out| reduce::reduce(reduction, x, &flags, out))
         })
     }
 
@@ -71,7 +71,7 @@ impl Value {
         with_integer!(op, self.stored_dtype(), T => {
             let x = self.view::<T>()?;
             let shape = kept_shape(&self.shape, dims);
-            Ok(Value::build::<i64>(DType::I64, shape, |out| reduce::reduce_int(reduction, x, &flags, out)))
+            Value::build::<i64>(DType::I64, shape, |out| reduce::reduce_int(reduction, x, &flags, out))
         })
     }
 }
@@ -192,7 +192,7 @@ impl Tensor {
             let view = x.view::<T>()?;
             Value::build::<u8>(dtype, shape, |out| {
                 if all { reduce::all(view, &flags, out) } else { reduce::any(view, &flags, out) }
-            })
+            })?
         });
         Ok(Tensor::from_value(finish(kept, &dims, keepdim)))
     }
@@ -218,7 +218,7 @@ impl Tensor {
         let (shape, flags) = (kept_shape(&x.shape, &dims), reduced_flags(x.shape.len(), &dims));
         let kept = with_stored!(x.dtype, T => {
             let view = x.view::<T>()?;
-            Value::build::<i64>(DType::I64, shape, |out| reduce::count_nonzero(view, &flags, out))
+            Value::build::<i64>(DType::I64, shape, |out| reduce::count_nonzero(view, &flags, out))?
         });
         Ok(Tensor::from_value(finish(kept, &dims, false)))
     }

@@ -144,7 +144,8 @@ pub fn rnn_layer(
         Value,
         "{op}: the numbers of sequences at each step must be positive and never rise, got {steps:?}"
     );
-    let (rows, batch) = (steps.iter().sum::<usize>(), steps[0]);
+    let rows = steps.iter().fold(0, |sum: usize, &n| sum.saturating_add(n));
+    let batch = steps[0];
     let hidden = w_hh.shape().last().copied().unwrap_or(0);
     let input = w_ih.shape().last().copied().unwrap_or(0);
     let width = kind.gates() * hidden;

@@ -57,7 +57,7 @@ impl Value {
         with_number!(op, dtype, T => {
             let data = x.data::<T>()?;
             let shape = self.shape.clone();
-            Ok(Value::build::<T>(dtype, shape, |out| scan::scan(which, data, sizes, reverse, out)))
+            Value::build::<T>(dtype, shape, |out| scan::scan(which, data, sizes, reverse, out))
         })
     }
 
@@ -72,7 +72,7 @@ impl Value {
             let mut indices = flambeau_kernels::mem::Buf::<i64>::take(shape.numel());
             let values = Value::build::<T>(self.dtype, shape.clone(), |values| {
                 scan::scan_extreme(which, data, sizes, false, values, &mut indices)
-            });
+            })?;
             Ok((values, Value::new(indices, DType::I64, shape)))
         })
     }
@@ -88,7 +88,7 @@ impl Value {
         with_float!("logcumsumexp", self.dtype, T => {
             let data = x.data::<T>()?;
             let shape = self.shape.clone();
-            Ok(Value::build::<T>(self.dtype, shape, |out| scan::log_cum_sum_exp(data, sizes, reverse, out)))
+            Value::build::<T>(self.dtype, shape, |out| scan::log_cum_sum_exp(data, sizes, reverse, out))
         })
     }
 }

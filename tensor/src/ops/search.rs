@@ -5,6 +5,7 @@ use flambeau_kernels::index as kernels;
 use flambeau_kernels::search;
 use flambeau_kernels::sort::{self, Unique};
 
+use crate::ops::create::{check_room, checked_numel};
 use crate::shape::resolve_dim;
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, ensure, with_float, with_stored};
@@ -41,9 +42,12 @@ impl Tensor {
     /// the types differ.
     pub fn searchsorted(&self, values: &Tensor, right: bool, sorter: Option<&Tensor>) -> Result<Tensor> {
         let (own, other) = (self.shape(), values.shape());
-        let leading_fit = own.len() == other.len() && own[..own.len() - 1] == other[..other.len() - 1];
+        let leading_fit = match (own, other) {
+            ([lead @ .., _], [leading @ .., _]) => own.len() == 1 || lead == leading,
+            _ => own.len() == 1,
+        };
         ensure!(
-            own.len() == 1 || (!own.is_empty() && leading_fit),
+            leading_fit,
             Shape,
             "searchsorted: sorted {own:?} and values {other:?} differ in their leading dimensions"
         );
@@ -81,7 +85,7 @@ impl Tensor {
             let sorter = sorter.as_ref().map(Value::data::<i64>).transpose()?;
             Value::build::<i64>(DType::I64, other.iter().copied().collect(), |out| {
                 search::searchsorted(sorted, sorter, values, right, out, (rows, len))
-            })
+            })?
         });
         Ok(Tensor::from_value(value))
     }
@@ -147,7 +151,7 @@ impl Tensor {
                 for (out, &at) in out.chunks_mut(len.max(1)).zip(&found.first) {
                     out.copy_from_slice(&x[at as usize * len..][..len]);
                 }
-            });
+            })?;
             (Tensor::from_value(values), found)
         });
         let distinct = found.first.len();
@@ -193,6 +197,8 @@ impl Tensor {
         if let Some(negative) = values.iter().find(|&&v| v < 0) {
             crate::bail!(Value, "bincount: expected non-negative integers, got {negative}");
         }
+        let most = values.iter().max().map_or(0, |&most| most as usize + 1);
+        check_room::<f64>("bincount", most.max(minlength))?;
         let Some(weights) = weights else {
             let counts = kernels::bincount(&values, minlength);
             return Tensor::from_slice(&counts, counts.len());
@@ -225,6 +231,7 @@ impl Tensor {
             Value,
             "histc: the number of bins must be positive, got {bins}"
         );
+        check_room::<f64>("histc", bins)?;
         let x = self.value().contiguous()?;
         with_float!("histc", x.dtype, T => {
             let data = x.data::<T>()?;
@@ -321,7 +328,8 @@ impl Tensor {
                             (low, high) = (low - 0.5, high + 0.5);
                         }
                         check_range("histogramdd", low, high)?;
-                        ensure!(*bins > 0, Value, "histogramdd: the number of bins must be positive");
+                        ensure!(*bins > 0, Value, "histogramdd: the number of bins must be positive, got {bins}");
+                        check_room::<f64>("histogramdd", *bins)?;
                         kernels::uniform_edges(low, high, *bins)
                     }
                 });
@@ -329,6 +337,7 @@ impl Tensor {
                 ensure!(count > 1, Value, "histogramdd: dimension {d} has {count} edges, a bin needs two");
             }
             let cells: Shape = edges.iter().map(|edges| edges.len() - 1).collect();
+            checked_numel("histogramdd", &cells)?;
             let mut counts = vec![0.0 as T; cells.numel()];
             for (i, point) in data.chunks_exact(dims).enumerate() {
                 let cell = point.iter().zip(&edges).try_fold(0, |cell, (&x, edges)| {

@@ -130,7 +130,7 @@ impl SegmentReduceOp {
         with_float!("segment_reduce", x.dtype, T => {
             let data = x.data::<T>()?;
             let initial = self.initial.map(|initial| initial as T);
-            Ok(Value::build::<T>(x.dtype, shape, |out| {
+            Value::build::<T>(x.dtype, shape, |out| {
                 for (i, offsets) in self.offsets.iter().enumerate() {
                     kernels::segment_reduce(
                         &data[i * len * inner..(i + 1) * len * inner],
@@ -142,7 +142,7 @@ impl SegmentReduceOp {
                         (1, len, inner),
                     );
                 }
-            }))
+            })
         })
     }
 

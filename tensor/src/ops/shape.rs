@@ -5,7 +5,7 @@
 use smallvec::SmallVec;
 
 use crate::graph::{Op, record};
-use crate::ops::create::checked_numel;
+use crate::ops::create::countable;
 use crate::shape::{resolve_dim, resolve_dims};
 use crate::value::Value;
 use crate::{Dims, IntoSizes, Result, Shape, Tensor, bail, ensure};
@@ -181,7 +181,7 @@ impl Tensor {
         ensure!(fits, Broadcast, "expand: {own:?} does not broadcast to {sizes:?}");
         let size = |(d, &want): (usize, &isize)| if want < 0 { own[d - lead] } else { want as usize };
         let shape: Shape = sizes.iter().enumerate().map(size).collect();
-        checked_numel("expand", &shape)?;
+        countable("expand", &shape)?;
         let x = self.read();
         let value = x.value.expanded(&shape);
         Ok(record(value, &[&x], |_| Op::Expand(())))
@@ -195,7 +195,11 @@ impl Tensor {
         let d = resolve_dim("unsqueeze", dim, self.rank() + 1)?;
         let x = self.read();
         let (mut shape, mut strides) = (x.value.shape.clone(), x.value.strides.clone());
-        let stride = if d < shape.len() { shape[d] * strides[d] } else { 1 };
+        let stride = if d < shape.len() {
+            shape[d].saturating_mul(strides[d])
+        } else {
+            1
+        };
         shape.insert(d, 1);
         strides.insert(d, stride);
         let value = x.value.with_layout(shape, strides, x.value.offset);
@@ -241,9 +245,9 @@ impl Tensor {
 
 /// The shape that `sizes` mean for a tensor of shape `own`, where one of them may be -1.
 pub(crate) fn infer_shape(op: &str, own: &[usize], sizes: &[isize]) -> Result<Shape> {
-    let numel: usize = own.iter().product();
+    let numel = crate::shape::numel(own);
     let known: Shape = sizes.iter().filter(|&&s| s >= 0).map(|&s| s as usize).collect();
-    let product = checked_numel(op, &known)?;
+    let product = countable(op, &known)?;
     let unknown = sizes.len() - known.len();
     let inferred = match unknown {
         0 if product == numel => return Ok(known),

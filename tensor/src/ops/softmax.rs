@@ -27,7 +27,7 @@ impl Value {
         with_float!(op, self.dtype, T => {
             let data = x.data::<T>()?;
             let kernel = if log { kernels::log_softmax::<T> } else { kernels::softmax::<T> };
-            Ok(Value::build::<T>(self.dtype, self.shape.clone(), |out| kernel(data, sizes, out)))
+            Value::build::<T>(self.dtype, self.shape.clone(), |out| kernel(data, sizes, out))
         })
     }
 
@@ -41,7 +41,7 @@ impl Value {
         with_float!("softmax", self.dtype, T => {
             let (grad, y) = (grad.data::<T>()?, y.data::<T>()?);
             let kernel = if log { kernels::log_softmax_backward::<T> } else { kernels::softmax_backward::<T> };
-            Ok(Value::build::<T>(self.dtype, self.shape.clone(), |out| kernel(y, grad, sizes, out)))
+            Value::build::<T>(self.dtype, self.shape.clone(), |out| kernel(y, grad, sizes, out))
         })
     }
 }

@@ -83,7 +83,7 @@ impl Value {
                 Selection::Kth(k) => kernels::kthvalue(x, values, &mut indices, len, k),
                 Selection::Median { ignore_nan } => kernels::median(x, values, &mut indices, len, ignore_nan),
                 Selection::Mode => kernels::mode(x, values, &mut indices, len),
-            })
+            })?
         });
         let indices = Value::new(indices, DType::I64, shape);
         let rank = self.shape.len();
@@ -162,7 +162,8 @@ impl Tensor {
         ensure!(
             k <= len,
             Value,
-            "topk: k is {k}, but dimension {dim} has {len} elements"
+            "topk: k is {k}, but dimension {dim} of {:?} has {len} elements",
+            self.shape()
         );
         self.selected("topk", dim, Some(k), Selection::Top { largest, sorted }, true)
     }
@@ -176,7 +177,8 @@ impl Tensor {
         ensure!(
             (1..=len).contains(&k),
             Value,
-            "kthvalue: k is {k}, but dimension {dim} has {len} elements"
+            "kthvalue: k is {k}, but dimension {dim} of {:?} has {len} elements",
+            self.shape()
         );
         self.selected("kthvalue", dim, Some(1), Selection::Kth(k), keepdim)
     }

@@ -100,7 +100,7 @@ impl Value {
         let x = self.contiguous()?;
         with_float!(unary_name(function), self.dtype, T => {
             let data = x.data::<T>()?;
-            Ok(Value::build::<T>(self.dtype, self.shape.clone(), |out| function.apply(data, out)))
+            Value::build::<T>(self.dtype, self.shape.clone(), |out| function.apply(data, out))
         })
     }
 
@@ -114,7 +114,7 @@ impl Value {
         let (a, b) = (a.contiguous()?, b.contiguous()?);
         with_float!(op, self.dtype, T => {
             let (a, b) = (a.data::<T>()?, b.data::<T>()?);
-            Ok(Value::build::<T>(self.dtype, shape, |out| function.apply(a, b, out)))
+            Value::build::<T>(self.dtype, shape, |out| function.apply(a, b, out))
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Taking a tensor apart along a dimension: `split`, `chunk`, `tensor_split`, `unbind` and their kin. The parts share
 //! memory with the tensor.
 
+use crate::ops::create::check_room;
 use crate::{Result, Tensor, ensure};
 
 /// Where [`Tensor::tensor_split`] cuts: into a number of parts, or at indices.
@@ -55,9 +56,10 @@ impl Tensor {
     pub fn split_with_sizes(&self, sizes: &[usize], dim: isize) -> Result<Vec<Tensor>> {
         let (d, total) = self.sized_dim("split_with_sizes", dim)?;
         ensure!(
-            sizes.iter().sum::<usize>() == total,
+            sizes.iter().fold(0, |sum: usize, &size| sum.saturating_add(size)) == total,
             Value,
-            "split_with_sizes: sizes {sizes:?} for a dimension of size {total}"
+            "split_with_sizes: sizes {sizes:?} for dimension {d} of size {total} of {:?}",
+            self.shape()
         );
         let mut start = 0;
         let part = |&size: &usize| {
@@ -80,6 +82,7 @@ impl Tensor {
             "chunk: expected at least one chunk, got {chunks}"
         );
         if total == 0 {
+            check_room::<Tensor>("chunk", chunks)?;
             return Ok(vec![self.clone(); chunks]);
         }
         self.split(total.div_ceil(chunks), d as isize)
@@ -98,6 +101,7 @@ impl Tensor {
                     Value,
                     "tensor_split: expected at least one part, got {parts}"
                 );
+                check_room::<Tensor>("tensor_split", parts)?;
                 let (size, larger) = (total / parts, total % parts);
                 let sizes: Vec<usize> = (0..parts).map(|i| size + (i < larger) as usize).collect();
                 self.split_with_sizes(&sizes, d as isize)

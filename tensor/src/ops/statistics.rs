@@ -290,8 +290,9 @@ impl Tensor {
             ensure!(
                 x.numel() == len,
                 Shape,
-                "trapezoid: {} points for {len} values",
-                x.numel()
+                "trapezoid: points {:?} for dimension {dim} of size {len} of {:?}",
+                x.shape(),
+                self.shape()
             );
             shape[dim] = len;
         } else {

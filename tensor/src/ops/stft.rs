@@ -6,6 +6,7 @@ use flambeau_kernels::frames::{frames, frames_backward};
 use super::fft::{self, Norm};
 use crate::graph::{Op, record};
 use crate::ops::complex;
+use crate::ops::create::check_room;
 use crate::value::Value;
 use crate::{Result, Shape, Tensor, bail, ensure, with_float};
 
@@ -54,7 +55,7 @@ impl StftOptions<'_> {
 
     fn hop(&self, op: &str) -> Result<usize> {
         let hop = self.hop_length.unwrap_or(self.n_fft / 4);
-        ensure!(hop > 0, Value, "{op}: hop_length must be positive");
+        ensure!(hop > 0, Value, "{op}: hop_length must be positive, got {hop}");
         Ok(hop)
     }
 
@@ -113,7 +114,7 @@ pub fn frame(signal: &Tensor, op: &FramesOp) -> Result<Tensor> {
     shape.push(layout.length);
     let value = with_float!("frame", source.dtype, T => {
         let data = source.data::<T>()?;
-        Value::build::<T>(source.dtype, shape, |out| frames(data, out, &layout, None))
+        Value::build::<T>(source.dtype, shape, |out| frames(data, out, &layout, None))?
     });
     Ok(record(value, &[&x], |_| Op::Frame(op.clone())))
 }
@@ -138,7 +139,7 @@ pub fn overlap_add(framed: &Tensor, op: &FramesOp) -> Result<Tensor> {
     shape.push(layout.signal);
     let value = with_float!("overlap_add", source.dtype, T => {
         let data = source.data::<T>()?;
-        Value::build::<T>(source.dtype, shape, |out| frames_backward(data, out, &layout, None))
+        Value::build::<T>(source.dtype, shape, |out| frames_backward(data, out, &layout, None))?
     });
     Ok(record(value, &[&x], |_| Op::OverlapAdd(op.clone())))
 }
@@ -234,7 +235,8 @@ pub fn istft(spectra: &Tensor, options: &StftOptions<'_>, length: Option<usize>)
     let hop = options.hop(op)?;
     let half = spectra.transpose(-3, -2)?.narrow(-2, 0, n_fft / 2 + 1)?;
     let mut framed = fft::irfft(&half, Some(n_fft), -1, options.norm())?;
-    let total = n_fft + hop * (count - 1);
+    let total = hop.saturating_mul(count - 1).saturating_add(n_fft);
+    check_room::<f32>(op, total)?;
     let layout = FrameLayout {
         signal: total,
         pad: 0,
@@ -255,7 +257,7 @@ pub fn istft(spectra: &Tensor, options: &StftOptions<'_>, length: Option<usize>)
 
     let start = if options.center { n_fft / 2 } else { 0 };
     let end = match length {
-        Some(length) => start + length,
+        Some(length) => start.saturating_add(length),
         None => total - start,
     };
     let covered = end.min(total).saturating_sub(start);

@@ -68,11 +68,11 @@ fn compute(function: Ternary, values: [&Value; 3]) -> Result<Value> {
     let ([a, b, c], shape) = broadcast3(op, values)?;
     with_float!(op, dtype, T => {
         let (a, b, c) = (a.view::<T>()?, b.view::<T>()?, c.view::<T>()?);
-        Ok(Value::build::<T>(dtype, shape, |out| match function {
+        Value::build::<T>(dtype, shape, |out| match function {
             Ternary::Addcmul(value) => addcmul(a, b, c, value, out),
             Ternary::Addcdiv(value) => addcdiv(a, b, c, value, out),
             Ternary::Lerp => lerp(a, b, c, out),
-        }))
+        })
     })
 }
 
@@ -115,7 +115,7 @@ impl Tensor {
         let ([c, v, w], shape) = broadcast3("where", [&condition.value, &x.value, &y.value])?;
         let value = with_stored!(dtype, T => {
             let (c, v, w) = (c.view::<u8>()?, v.view::<T>()?, w.view::<T>()?);
-            Value::build::<T>(dtype, shape, |out| select(c, v, w, out))
+            Value::build::<T>(dtype, shape, |out| select(c, v, w, out))?
         });
         Ok(record(value, &[&x, &y], |_| {
             Op::Where(WhereOp {

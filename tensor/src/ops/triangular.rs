@@ -1,6 +1,7 @@
 //! Triangles and diagonals of matrices: `tril`, `triu`, `diag`, `diag_embed`, `diagflat`, and the indices of triangles.
 
 use crate::graph::{Op, record};
+use crate::ops::create::{check_room, checked_numel};
 use crate::ops::view::{Layout, StridedOp};
 use crate::shape::resolve_dims;
 use crate::value::Value;
@@ -18,7 +19,7 @@ pub struct TriangleOp {
 impl TriangleOp {
     /// The columns of a row that are kept.
     fn kept(self, row: usize, columns: usize) -> std::ops::Range<usize> {
-        let column = row as isize + self.diagonal;
+        let column = (row as isize).saturating_add(self.diagonal);
         let clamp = |c: isize| c.clamp(0, columns as isize) as usize;
         if self.upper {
             clamp(column)..columns
@@ -79,7 +80,7 @@ impl Tensor {
                     out[kept.clone()].copy_from_slice(&data[kept.clone()]);
                     out[kept.end..].fill(T::default());
                 }
-            })
+            })?
         });
         Ok(record(value, &[&x], |_| Op::Triangle(op)))
     }
@@ -113,10 +114,11 @@ impl Tensor {
         };
         let dims = resolve_dims("diag_embed", &[dim1, dim2], self.rank() + 1)?;
         let (first, second) = (dims[0].min(dims[1]), dims[0].max(dims[1]));
-        let size = n + offset.unsigned_abs();
+        let size = n.saturating_add(offset.unsigned_abs());
         let mut base = self.shape()[..self.rank() - 1].to_vec();
         base.insert(first, size);
         base.insert(second, size);
+        checked_numel("diag_embed", &base)?;
         let op = StridedOp::new("diag_embed", &base, |layout: &mut Layout| {
             layout.diagonal(offset, dims[0], dims[1])
         });
@@ -172,7 +174,22 @@ fn triangle_indices(name: &str, rows: usize, columns: usize, op: TriangleOp, dty
         DType,
         "{name}: expected an integer type, got {dtype}"
     );
-    let places = || (0..rows).flat_map(|r| op.kept(r, columns).map(move |c| (r as i64, c as i64)));
+    // Rows outside this range keep nothing; each of the others keeps at least one place, if there are columns.
+    let (first, end) = match op.upper {
+        _ if columns == 0 => (0, 0),
+        true => (0, (columns as isize).saturating_sub(op.diagonal).max(0) as usize),
+        false => (op.diagonal.saturating_neg().max(0) as usize, rows),
+    };
+    let kept = first..rows.min(end);
+    check_room::<i64>(name, kept.len().saturating_mul(2))?;
+    let count = kept
+        .clone()
+        .fold(0, |n: usize, r| n.saturating_add(op.kept(r, columns).len()));
+    check_room::<i64>(name, count.saturating_mul(2))?;
+    let places = || {
+        kept.clone()
+            .flat_map(|r| op.kept(r, columns).map(move |c| (r as i64, c as i64)))
+    };
     let data: Vec<i64> = places().map(|(r, _)| r).chain(places().map(|(_, c)| c)).collect();
     let n = data.len() / 2;
     Tensor::from_vec(data, (2, n))?.to_dtype(dtype)

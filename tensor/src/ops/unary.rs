@@ -92,7 +92,7 @@ impl Value {
         let x = self.contiguous()?;
         with_float!(op, self.dtype, T => {
             let data = x.data::<T>()?;
-            Ok(Value::build::<T>(self.dtype, self.shape.clone(), |out| unary(function, data, out)))
+            Value::build::<T>(self.dtype, self.shape.clone(), |out| unary(function, data, out))
         })
     }
 
@@ -101,7 +101,7 @@ impl Value {
         let x = self.contiguous()?;
         with_integer!(op, self.dtype, T => {
             let data = x.data::<T>()?;
-            Ok(Value::build::<T>(self.dtype, self.shape.clone(), |out| unary_int(function, data, out)))
+            Value::build::<T>(self.dtype, self.shape.clone(), |out| unary_int(function, data, out))
         })
     }
 }
@@ -162,7 +162,7 @@ impl Value {
         with_float!("backward", self.dtype, T => {
             let (value, grad) = (saved.data::<T>()?, grad.data::<T>()?);
             let shape = self.shape.clone();
-            Ok(Value::build::<T>(self.dtype, shape, |out| unary_backward(function, value, value, grad, out)))
+            Value::build::<T>(self.dtype, shape, |out| unary_backward(function, value, value, grad, out))
         })
     }
 }

@@ -6,7 +6,6 @@
 //! memory; its gradient is writing into zeros, or adding where the layout reaches an element twice.
 
 use flambeau_kernels::copy::scatter_strided;
-use flambeau_kernels::mem::Buf;
 
 use crate::graph::{Op, record};
 use crate::ops::index::IndexOp;
@@ -76,7 +75,8 @@ impl Layout {
         } else {
             rows.saturating_sub(skipped).min(columns)
         };
-        self.offset += skipped * if offset >= 0 { right } else { down };
+        let step = if offset >= 0 { right } else { down };
+        self.offset = self.offset.saturating_add(skipped.saturating_mul(step)); // of an empty one it may be anything
         for dim in [dim1.max(dim2), dim1.min(dim2)] {
             self.shape.remove(dim);
             self.strides.remove(dim);
@@ -244,10 +244,7 @@ impl Tensor {
             return self.index_backward(&index);
         }
         let grad = self.read();
-        let numel = op.base.numel();
-        let mut value = with_stored!(grad.value.dtype, T => {
-            Value::new(Buf::<T>::zeroed(numel), grad.value.dtype, op.base.clone())
-        });
+        let mut value = Value::zeros(grad.value.dtype, op.base.clone())?;
         value.write_strided(&op.layout, &grad.value)?;
         Ok(record(value, &[&grad.detached(), &grad], |_| {
             Op::StridedScatter(op.clone())
@@ -300,7 +297,8 @@ impl Tensor {
         ensure!(
             size <= len,
             Value,
-            "unfold: windows of {size} in dimension {dim} of size {len}"
+            "unfold: windows of {size} elements in dimension {dim} of size {len} of {:?}",
+            self.shape()
         );
         self.view_with("unfold", |layout| {
             if layout.shape.is_empty() {
@@ -321,6 +319,12 @@ impl Tensor {
     /// # Errors
     /// `Dim` if there are no such dimensions or both are the same.
     pub fn diagonal(&self, offset: isize, dim1: isize, dim2: isize) -> Result<Tensor> {
+        ensure!(
+            self.rank() >= 2,
+            Dim,
+            "diagonal: expected at least two dimensions, got {:?}",
+            self.shape()
+        );
         let dims = resolve_dims("diagonal", &[dim1, dim2], self.rank())?;
         self.view_with("diagonal", |layout| layout.diagonal(offset, dims[0], dims[1]))
     }

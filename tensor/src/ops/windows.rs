@@ -5,6 +5,7 @@
 
 use flambeau_kernels::special::windows as kernels;
 
+use crate::ops::create::check_room;
 use crate::{DType, Result, Tensor, ensure};
 
 fn window(data: Vec<f64>, op: &str, dtype: DType) -> Result<Tensor> {
@@ -25,6 +26,7 @@ macro_rules! windows {
         /// # Errors
         /// `DType` unless `dtype` is a floating point type.
         pub fn $name(len: usize, $($arg: $ty,)* sym: bool, dtype: DType) -> Result<Tensor> {
+            check_room::<f64>(stringify!($name), len)?;
             window(kernels::$name(len, $($arg,)* sym), stringify!($name), dtype)
         }
     )* };

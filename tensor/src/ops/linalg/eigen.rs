@@ -1,5 +1,7 @@
 //! Eigenvalues and eigenvectors: `eigh`, `eigvalsh`, `eig`, `eigvals`, `matrix_sqrth`.
 
+use flambeau_kernels::mem::Buf;
+
 use super::{batched, diagonal_matrix, mt, square_dims, triangle};
 use crate::graph::{Op, Saved, record_many};
 use crate::ops::complex;
@@ -50,7 +52,7 @@ impl Tensor {
                 backend::eigh::<T>(&data[i * n * n..(i + 1) * n * n], n, s, u)?;
             }
             let dtype = a.value.dtype;
-            let build = |data: &[T], shape| Value::build::<T>(dtype, shape, |out| out.copy_from_slice(data));
+            let build = |data: &[T], shape| Value::new(Buf::from_slice(data), dtype, shape);
             (build(&values, batched(batch, &[n])), build(&vectors, batched(batch, &[n, n])))
         });
         let outputs = record_many(vec![values, vectors], &[&a], |values| {
@@ -90,7 +92,7 @@ impl Tensor {
                 backend::eig::<T>(&data[i * n * n..(i + 1) * n * n], n, s, u)?;
             }
             let dtype = a.value.dtype;
-            let build = |data: &[T], shape| Value::build::<T>(dtype, shape, |out| out.copy_from_slice(data));
+            let build = |data: &[T], shape| Value::new(Buf::from_slice(data), dtype, shape);
             (build(&values, batched(batch, &[n, 2])), build(&vectors, batched(batch, &[n, n, 2])))
         });
         let outputs = record_many(vec![values, vectors], &[&a], |values| {

@@ -10,14 +10,12 @@ impl Tensor {
     /// `Shape` unless the matrices are square; `Value` for a negative power of a singular matrix.
     pub fn matrix_power(&self, n: i64) -> Result<Tensor> {
         let (_, size) = square_dims("matrix_power", self)?;
-        if n < 0 {
-            return self.inv()?.matrix_power(-n);
-        }
         if n == 0 {
             // Tracked, with a gradient of zero, as in PyTorch.
             return self.mul(0.0)?.add(&identity(size, self.dtype())?);
         }
-        let (mut square, mut left) = (self.clone(), n);
+        let mut square = if n < 0 { self.inv()? } else { self.clone() };
+        let mut left = n.unsigned_abs();
         let mut power: Option<Tensor> = None;
         loop {
             if left % 2 == 1 {

@@ -5,7 +5,7 @@ use flambeau_kernels::linalg::lu as kernels;
 use super::{batched, check_info, constant, integers, matrix_dims, mt, square_dims, triangle};
 use crate::graph::{Op, Saved, record_many};
 use crate::value::Value;
-use crate::{DType, Result, Tensor, ensure, with_float};
+use crate::{DType, Result, Tensor, bail, ensure, with_float};
 
 /// A recorded LU factorisation.
 #[derive(Clone, Debug)]
@@ -39,6 +39,12 @@ pub(crate) fn factorise(op: &str, a: &Value, pivot: bool) -> Result<(Value, Vec<
 pub fn permutation(pivots: &Tensor, m: usize, dtype: DType) -> Result<Tensor> {
     let k = pivots.shape().last().copied().unwrap_or(0);
     let list = pivots.to_vec::<i32>()?;
+    if let Some(&pivot) = list.iter().find(|&&p| p < 1 || p as usize > m) {
+        bail!(
+            Index,
+            "lu_unpack: pivot {pivot} is not a row of matrices of {m} rows"
+        );
+    }
     let batch = &pivots.shape()[..pivots.rank().saturating_sub(1)];
     let mut data = Vec::with_capacity(batch.iter().product::<usize>() * m * m);
     for i in 0..batch.iter().product::<usize>() {
@@ -69,6 +75,7 @@ pub struct Lu {
 pub fn lu_unpack(factors: &Tensor, pivots: &Tensor) -> Result<Lu> {
     let (_, m, n) = matrix_dims("lu_unpack", factors)?;
     let k = m.min(n);
+    check_pivots("lu_unpack", factors, pivots, k)?;
     let ones = constant(m, k, factors.dtype(), |i, j| if i == j { 1.0 } else { 0.0 })?;
     Ok(Lu {
         p: permutation(pivots, m, factors.dtype())?,
@@ -86,6 +93,19 @@ pub fn lu(a: &Tensor, pivot: bool) -> Result<Lu> {
     lu_unpack(&factors, &pivots)
 }
 
+/// An error unless there are `k` pivots for each matrix.
+fn check_pivots(op: &str, factors: &Tensor, pivots: &Tensor, k: usize) -> Result<()> {
+    let batch = &factors.shape()[..factors.rank() - 2];
+    ensure!(
+        pivots.shape() == &*batched(batch, &[k]),
+        Shape,
+        "{op}: expected {k} pivots for each matrix of factors {:?}, got pivots {:?}",
+        factors.shape(),
+        pivots.shape()
+    );
+    Ok(())
+}
+
 /// The solution of `A·X = B` (of `X·A = B` unless `left`; with A transposed if `adjoint`) from A's factors.
 ///
 /// # Errors
@@ -95,6 +115,7 @@ pub fn lu_solve(factors: &Tensor, pivots: &Tensor, b: &Tensor, left: bool, adjoi
     if !left {
         return mt(&lu_solve(factors, pivots, &mt(b)?, true, !adjoint)?);
     }
+    check_pivots("lu_solve", factors, pivots, n)?;
     let p = permutation(pivots, n, factors.dtype())?;
     if adjoint {
         let y = mt(factors)?.solve_triangular(b, false, false)?;

@@ -103,6 +103,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::matrix_norm`]; `Dim` for unknown or equal dimensions.
     pub fn matrix_norm_dims(&self, ord: MatrixNorm, dims: (isize, isize), keepdim: bool) -> Result<Tensor> {
+        matrix_dims("matrix_norm", self)?;
         let pair = resolve_dims("matrix_norm", &[dims.0, dims.1], self.rank())?;
         let rest = (0..self.rank()).filter(|d| !pair.contains(d));
         let order: Vec<isize> = rest.chain(pair.iter().copied()).map(|d| d as isize).collect();

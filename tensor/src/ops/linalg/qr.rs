@@ -64,7 +64,7 @@ fn packed(op: &str, a: &Value) -> Result<(Value, Value)> {
             for i in 0..count {
                 kernels::qr(&mut data[i * m * n..(i + 1) * m * n], m, n, &mut tau[i * k..(i + 1) * k]);
             }
-        })
+        })?
     });
     Ok((packed, tau))
 }
@@ -78,7 +78,7 @@ fn product_of_reflections(op: &str, packed: &Value, tau: &Value, columns: usize)
     let count = packed.shape[..rank - 2].iter().product::<usize>();
     with_float!(op, packed.dtype, T => {
         let (data, tau) = (packed.data::<T>()?, tau.data::<T>()?);
-        Ok(Value::build::<T>(packed.dtype, shape, |out| {
+        Value::build::<T>(packed.dtype, shape, |out| {
             out.fill(0.0);
             for i in 0..count {
                 let q = &mut out[i * m * columns..(i + 1) * m * columns];
@@ -86,7 +86,7 @@ fn product_of_reflections(op: &str, packed: &Value, tau: &Value, columns: usize)
                 let tau = &tau[i * k..(i + 1) * k];
                 kernels::apply_reflections(&data[i * m * n..(i + 1) * m * n], n, tau, q, m, columns, false);
             }
-        }))
+        })
     })
 }
 

@@ -97,6 +97,24 @@ impl Tensor {
     pub fn solve_ex(&self, b: &Tensor, left: bool) -> Result<(Tensor, Tensor)> {
         let (_, n) = square_dims("solve", self)?;
         let vector = b.rank() == 1 || (b.rank() + 1 == self.rank() && b.shape() == &self.shape()[..b.rank()]);
+        let equations = match b.shape() {
+            [.., rows] if vector => *rows,
+            [.., rows, columns] => {
+                if left {
+                    *rows
+                } else {
+                    *columns
+                }
+            }
+            _ => 0,
+        };
+        ensure!(
+            equations == n,
+            Shape,
+            "solve: {:?} has {n} equations, {:?} gives {equations} right-hand sides",
+            self.shape(),
+            b.shape()
+        );
         if vector {
             let (x, info) = self.solve_ex(&b.unsqueeze(-1)?, true)?;
             return Ok((x.squeeze_dim(-1)?, info));
@@ -105,14 +123,6 @@ impl Tensor {
             let (x, info) = mt(self)?.solve_ex(&mt(b)?, true)?;
             return Ok((mt(&x)?, info));
         }
-        let (_, rows, _) = matrix_dims("solve", b)?;
-        ensure!(
-            rows == n,
-            Shape,
-            "solve: {:?} and {:?} have no solution",
-            self.shape(),
-            b.shape()
-        );
         let (a, b) = common_batch("solve", self, b)?;
         let (a, b) = (a.read(), b.read());
         let (factors, pivots, info) = lu::factorise("solve", &a.value, true)?;
@@ -244,7 +254,8 @@ impl Tensor {
         ensure!(
             n == m,
             Shape,
-            "tensorinv: {rows:?} has {n} elements, {columns:?} has {m}"
+            "tensorinv: of {:?}, {rows:?} has {n} elements, {columns:?} has {m}",
+            self.shape()
         );
         self.reshape((n, n))?.inv()?.reshape([columns, rows].concat())
     }

@@ -1,5 +1,7 @@
 //! Singular values: `svd`, `svdvals`, `matrix_rank`, `cond`'s 2-norm, `polar`.
 
+use flambeau_kernels::mem::Buf;
+
 use super::{batched, matrix_dims, mt};
 use crate::graph::{Op, Saved, record_many};
 use crate::ops::linalg::lu::three;
@@ -65,7 +67,7 @@ impl Tensor {
             }
             let dtype = a.value.dtype;
             let build = |data: &[T], sizes: &[usize]| {
-                Value::build::<T>(dtype, batched(batch, sizes), |out| out.copy_from_slice(data))
+                Value::new(Buf::from_slice(data), dtype, batched(batch, sizes))
             };
             vec![build(&u, &[m, p]), build(&s, &[k]), build(&vh, &[q, n])]
         });

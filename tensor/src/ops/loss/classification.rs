@@ -2,7 +2,7 @@
 
 use super::{Reduction, weighted};
 use crate::graph::{Op, Saved, record};
-use crate::{DType, Result, Shape, Tensor, ensure, no_grad};
+use crate::{DType, Result, Shape, Tensor, bail, ensure, no_grad};
 
 /// A recorded binary cross-entropy.
 #[derive(Clone, Debug)]
@@ -34,12 +34,16 @@ pub fn binary_cross_entropy(
         input.shape(),
         target.shape()
     );
-    let outside = input.lt(0.0)?.logical_or(&input.gt(1.0)?)?.any()?;
-    ensure!(
-        !outside.item::<bool>()?,
-        Value,
-        "binary_cross_entropy: the input must lie between 0 and 1"
-    );
+    let inside = input.ge(0.0)?.logical_and(&input.le(1.0)?)?.all()?; // no NaN is
+    if !inside.item::<bool>()? {
+        let elements = input.detach().to_vec_f64()?;
+        let outside = elements.iter().find(|x| !(0.0..=1.0).contains(*x));
+        bail!(
+            Value,
+            "binary_cross_entropy: the input must lie between 0 and 1, got {}",
+            outside.copied().unwrap_or(f64::NAN)
+        );
+    }
     let (x, y) = (input.read(), target.to_dtype(input.dtype())?.read());
     let losses = no_grad(|| -> Result<Tensor> {
         let (x, y) = (input.detach(), target.detach());
@@ -136,6 +140,12 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, options: &ClassOptions) -> Resu
         "nll_loss: targets {:?} for scores {:?}",
         target.shape(),
         input.shape()
+    );
+    ensure!(
+        target.dtype().is_integer(),
+        DType,
+        "nll_loss: expected class indices, got targets of {}",
+        target.dtype()
     );
     let ignored = target.eq(options.ignore_index)?;
     let index = target.to_dtype(DType::I64)?.masked_fill(&ignored, 0i64)?;

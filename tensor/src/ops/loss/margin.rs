@@ -121,6 +121,11 @@ pub fn triplet_margin_loss(
         swap,
         reduction,
     } = options;
+    ensure!(
+        margin > 0.0,
+        Value,
+        "triplet_margin_loss: margin must be greater than 0, got {margin}"
+    );
     let distance = |x: &Tensor, y: &Tensor| x.pairwise_distance(y, p, eps, false);
     triplet_margin_with_distance_loss(anchor, positive, negative, &distance, margin, swap, reduction)
 }
@@ -178,8 +183,9 @@ pub fn multi_margin_loss(
     ensure!(
         target.numel() == batch && weight.is_none_or(|w| w.shape() == [classes]),
         Shape,
-        "multi_margin_loss: {} targets for input {:?}",
-        target.numel(),
+        "multi_margin_loss: targets {:?} and weights {:?} for input {:?}",
+        target.shape(),
+        weight.map(Tensor::shape),
         input.shape()
     );
     let (x, index) = (input.reshape((batch, classes))?, target.reshape((batch, 1))?);

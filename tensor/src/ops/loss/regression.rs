@@ -1,7 +1,7 @@
 //! Losses of real-valued predictions.
 
 use super::Reduction;
-use crate::{Result, Tensor, ensure};
+use crate::{Result, Tensor, bail, ensure};
 
 /// `|x - y|`.
 ///
@@ -67,12 +67,13 @@ pub fn gaussian_nll_loss(
     eps: f64,
     reduction: Reduction,
 ) -> Result<Tensor> {
-    let negative = var.lt(0.0)?.any()?.item::<bool>()?;
-    ensure!(
-        !negative,
-        Value,
-        "gaussian_nll_loss: the variance has negative entries"
-    );
+    if var.lt(0.0)?.any()?.item::<bool>()? {
+        let least = var.detach().to_vec_f64()?.into_iter().fold(0.0, f64::min);
+        bail!(
+            Value,
+            "gaussian_nll_loss: the variance can't be negative, got {least}"
+        );
+    }
     let shape = input.shape();
     let var = if var.shape() != shape && shape.split_last().is_some_and(|(_, lead)| lead == var.shape()) {
         var.unsqueeze(-1)?
