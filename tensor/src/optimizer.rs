@@ -1,7 +1,7 @@
 //! Fused optimiser updates of tensors, in place: one pass over all parameters, their gradients and their state.
 //!
-//! The optimisers themselves (hyper-parameters and PyTorch's formulas) are structs such as [`Adam`]; the crate
-//! `flambeau-optim` builds parameter groups and schedules on them.
+//! The optimisers themselves (hyper-parameters and PyTorch's formulas) are structs such as [`Adam`]; who calls keeps the
+//! parameters' groups, states and schedules.
 
 use std::sync::MutexGuard;
 

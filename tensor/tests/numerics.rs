@@ -208,43 +208,38 @@ fn products_are_within_the_stated_bounds() -> Result<()> {
         random.randn((1024, 256), DType::F32)?,
     );
     // Features as a rectifier leaves them, weights as He et al. draw them.
-    let mut features =
-        |channels: usize, size: usize| random.randn((1, channels, size, size), DType::F32)?.relu();
-    let (large, small) = (features(64, 56)?, features(64, 8)?);
-    let weight = random
-        .randn((64, 64, 3, 3), DType::F32)?
-        .mul((2.0f64 / 576.0).sqrt())?;
-    let options = ConvOptions {
-        padding: Padding::Explicit([1, 1]),
-        ..ConvOptions::default()
+    let mut convolution = |images: usize, channels: usize, size: usize| -> Result<f64> {
+        let x = random.randn((images, channels, size, size), DType::F32)?.relu()?;
+        let weight = random
+            .randn((channels, channels, 3, 3), DType::F32)?
+            .mul((2.0 / (9 * channels) as f64).sqrt())?;
+        let options = ConvOptions {
+            padding: Padding::Explicit([1, 1]),
+            ..ConvOptions::default()
+        };
+        single_error(&[x, weight], |x| conv(&x[0], &x[1], None, &options))
     };
-    let convolve = |x: &[Tensor]| conv(&x[0], &x[1], None, &options);
+    let small = convolution(1, 64, 8)?;
+    let large = convolution(1, 64, 56)?;
+    let deep = convolution(4, 256, 28)?;
+    set_winograd_enabled(false);
+    let direct = convolution(1, 64, 56);
+    set_winograd_enabled(true);
     let signal = random.randn(1 << 16, DType::F32)?;
     let heads: Vec<Tensor> = (0..3)
         .map(|_| random.randn((1, 4, 128, 64), DType::F32))
         .collect::<Result<_>>()?;
-    let direct = {
-        set_winograd_enabled(false);
-        let error = single_error(&[large.clone(), weight.clone()], convolve);
-        set_winograd_enabled(true);
-        error?
-    };
     let faults = [
         compare(
             "`matmul`, 1024 products a sum",
             [single_error(&[a, b], |x| x[0].matmul(&x[1]))?],
         ),
-        compare(
-            "3 × 3 convolution, 64 channels, 8 × 8",
-            [single_error(&[small, weight.clone()], convolve)?],
-        ),
-        compare(
-            "3 × 3 convolution, 64 channels, 56 × 56",
-            [single_error(&[large, weight], convolve)?],
-        ),
+        compare("3 × 3 convolution, 64 channels, 8 × 8", [small]),
+        compare("3 × 3 convolution, 64 channels, 56 × 56", [large]),
+        compare("3 × 3 convolution, 256 channels, 4 × 28 × 28", [deep]),
         compare(
             "3 × 3 convolution, 64 channels, 56 × 56, without Winograd",
-            [direct],
+            [direct?],
         ),
         compare(
             "Fourier transform of 2¹⁶",

@@ -1,8 +1,8 @@
 //! Winograd's algorithm F(4 × 4, 3 × 3) for 3 × 3 convolutions with stride 1 (Lavin & Gray, 2016).
 //!
 //! A tile of 6 × 6 inputs d gives 4 × 4 outputs `Aᵀ[(G·g·Gᵀ) ∘ (Bᵀ·d·B)]A`: 36 multiplications instead of 144, which
-//! over many tiles and channels are 36 matrix products. The price is rounding: errors of 1 to 2 · 10⁻⁵ of the largest
-//! output, where the direct sum has 6 · 10⁻⁷. It is used for f32 from [`MIN_TILES`] tiles and [`MIN_CHANNELS`] channels
+//! over many tiles and channels are 36 matrix products. The price is rounding: errors up to 2 · 10⁻⁵ of the largest
+//! output, where the direct sum has up to 10⁻⁶. It is used for f32 from [`MIN_TILES`] tiles and [`MIN_CHANNELS`] channels
 //! on, and [`set_winograd_enabled`] switches it off for the process.
 //!
 //! Four tiles next to each other, a quad, span 16 columns and lie in registers as four columns modulo 4; a vector holds
