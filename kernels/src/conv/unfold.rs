@@ -256,7 +256,7 @@ pub(super) unsafe fn load_strided<S: Simd>(s: S, mask: u32, p: *const S::Elem, s
 
 impl<T: Real> PackB<T> for Unfold<'_, T> {
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
-        T::dispatch(Pack {
+        T::dispatch(Pack::<T, false> {
             unfold: self,
             depth,
             columns,
@@ -266,7 +266,7 @@ impl<T: Real> PackB<T> for Unfold<'_, T> {
     }
 }
 
-struct Pack<'a, T> {
+struct Pack<'a, T, const TRANSPOSED: bool> {
     unfold: &'a Unfold<'a, T>,
     depth: Range<usize>,
     columns: Range<usize>,
@@ -274,20 +274,30 @@ struct Pack<'a, T> {
     dst: *mut T,
 }
 
-impl<T: Real> WithSimd<T> for Pack<'_, T> {
+impl<T: Real, const TRANSPOSED: bool> WithSimd<T> for Pack<'_, T, TRANSPOSED> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
         match self.unfold.window.stride[2] {
-            1 => self.rows::<S, 1>(s),
-            2 => self.rows::<S, 2>(s),
-            _ => self.rows::<S, 0>(s),
+            1 => self.pack::<S, 1>(s),
+            2 => self.pack::<S, 2>(s),
+            _ => self.pack::<S, 0>(s),
         }
     }
 }
 
-impl<T: Real> Pack<'_, T> {
+impl<T: Real, const TRANSPOSED: bool> Pack<'_, T, TRANSPOSED> {
+    /// A `STRIDE` of 0 stands for those that have no code of their own.
+    #[inline(always)]
+    fn pack<S: Simd<Elem = T>, const STRIDE: usize>(self, s: S) {
+        if TRANSPOSED {
+            self.columns::<S, STRIDE>(s)
+        } else {
+            self.rows::<S, STRIDE>(s)
+        }
+    }
+
     #[inline(always)]
     fn rows<S: Simd<Elem = T>, const STRIDE: usize>(self, s: S) {
         let Pack {
@@ -343,32 +353,17 @@ pub(super) struct UnfoldTransposed<'a, T>(pub(super) Unfold<'a, T>);
 
 impl<T: Real> PackB<T> for UnfoldTransposed<'_, T> {
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
-        T::dispatch(PackTransposed(Pack {
+        T::dispatch(Pack::<T, true> {
             unfold: &self.0,
             depth,
             columns,
             width,
             dst,
-        }));
+        });
     }
 }
 
-struct PackTransposed<'a, T>(Pack<'a, T>);
-
-impl<T: Real> WithSimd<T> for PackTransposed<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
-        match self.0.unfold.window.stride[2] {
-            1 => self.columns::<S, 1>(s),
-            2 => self.columns::<S, 2>(s),
-            _ => self.columns::<S, 0>(s),
-        }
-    }
-}
-
-impl<T: Real> PackTransposed<'_, T> {
+impl<T: Real, const TRANSPOSED: bool> Pack<'_, T, TRANSPOSED> {
     #[inline(always)]
     fn columns<S: Simd<Elem = T>, const STRIDE: usize>(self, s: S) {
         let Pack {
@@ -377,7 +372,7 @@ impl<T: Real> PackTransposed<'_, T> {
             columns,
             width,
             dst,
-        } = self.0;
+        } = self;
         let taps = unfold.window.taps.len();
         let loads = unfold.loads(depth.clone(), S::LANES);
         // One vector of positions for each of up to 16 rows `(channel, tap)`.

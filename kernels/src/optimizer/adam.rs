@@ -82,6 +82,20 @@ impl<T: Float> Moments<T> {
     }
 }
 
+/// The [`Moments`] of an optimiser, by its fields.
+macro_rules! moments {
+    ($optimizer:ident, decoupled: $decoupled:expr) => {
+        Moments::new(
+            $optimizer.lr,
+            $optimizer.betas,
+            $optimizer.eps,
+            $optimizer.weight_decay,
+            $decoupled,
+            $optimizer.maximize,
+        )
+    };
+}
+
 /// One step of [`Adam`].
 #[derive(Clone, Copy, Debug)]
 pub struct AdamUpdate<T> {
@@ -96,14 +110,7 @@ impl Adam {
     pub fn update<T: Float>(&self, step: u64) -> AdamUpdate<T> {
         let (correction1, correction2) = corrections(self.betas, step);
         AdamUpdate {
-            moments: Moments::new(
-                self.lr,
-                self.betas,
-                self.eps,
-                self.weight_decay,
-                self.decoupled_weight_decay,
-                self.maximize,
-            ),
+            moments: moments!(self, decoupled: self.decoupled_weight_decay),
             step_size: T::from_f64(self.lr / correction1),
             correction2_sqrt: T::from_f64(correction2.sqrt()),
             amsgrad: self.amsgrad,
@@ -190,14 +197,7 @@ impl Adamax {
     /// The update of a parameter's step number `step`; the first is 1.
     pub fn update<T: Float>(&self, step: u64) -> AdamaxUpdate<T> {
         AdamaxUpdate {
-            moments: Moments::new(
-                self.lr,
-                self.betas,
-                self.eps,
-                self.weight_decay,
-                false,
-                self.maximize,
-            ),
+            moments: moments!(self, decoupled: false),
             step_size: T::from_f64(self.lr / corrections(self.betas, step).0),
         }
     }
@@ -273,14 +273,7 @@ impl NAdam {
         let (mu, mu_next) = (momentum(step), momentum(step + 1));
         *mu_product *= mu;
         NAdamUpdate {
-            moments: Moments::new(
-                self.lr,
-                self.betas,
-                self.eps,
-                self.weight_decay,
-                self.decoupled_weight_decay,
-                self.maximize,
-            ),
+            moments: moments!(self, decoupled: self.decoupled_weight_decay),
             correction2: T::from_f64(corrections(self.betas, step).1),
             gradient: T::from_f64(-self.lr * (1.0 - mu) / (1.0 - *mu_product)),
             average: T::from_f64(-self.lr * mu_next / (1.0 - *mu_product * mu_next)),
@@ -357,14 +350,7 @@ impl RAdam {
             T::from_f64(ratio.sqrt())
         });
         RAdamUpdate {
-            moments: Moments::new(
-                self.lr,
-                self.betas,
-                self.eps,
-                self.weight_decay,
-                self.decoupled_weight_decay,
-                self.maximize,
-            ),
+            moments: moments!(self, decoupled: self.decoupled_weight_decay),
             correction1: T::from_f64(correction1),
             correction2_sqrt: T::from_f64(correction2.sqrt()),
             lr: T::from_f64(self.lr),

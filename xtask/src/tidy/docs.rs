@@ -18,12 +18,9 @@ pub(crate) fn check(files: &Files) -> Vec<Problem> {
         .collect();
     for (path, text) in files.texts().filter(|(path, _)| path.ends_with(".md")) {
         for link in links(text) {
-            if !files.exists(&resolve(path, &link.target)) {
-                problems.push(Problem::new(
-                    path,
-                    link.line,
-                    format!("the link to `{}` leads nowhere", link.target),
-                ));
+            if !leads_somewhere(files, path, &link) {
+                let what = format!("the link to `{}` leads nowhere", link.target);
+                problems.push(Problem::new(path, link.line, what));
             }
         }
     }
@@ -31,11 +28,46 @@ pub(crate) fn check(files: &Files) -> Vec<Problem> {
     problems
 }
 
-/// A relative link of a Markdown file, without its `#fragment`.
+/// A relative link of a Markdown file.
 #[derive(Debug, PartialEq, Eq)]
 struct Link {
     line: usize,
+    /// With the `#fragment`, if there is one.
     target: String,
+}
+
+impl Link {
+    /// The path and the fragment.
+    fn parts(&self) -> (&str, Option<&str>) {
+        match self.target.split_once('#') {
+            Some((path, fragment)) => (path, Some(fragment)),
+            None => (&self.target, None),
+        }
+    }
+}
+
+/// Whether the file of a link in `page` exists, and has a heading for the fragment.
+fn leads_somewhere(files: &Files, page: &str, link: &Link) -> bool {
+    let (path, fragment) = link.parts();
+    let file = if path.is_empty() {
+        page.to_string()
+    } else {
+        resolve(page, path)
+    };
+    let has_heading = |fragment: &str| {
+        let text = files.text(&file).unwrap_or_default();
+        prose(text).any(|(_, line)| line.starts_with('#') && anchor(line) == fragment)
+    };
+    files.exists(&file) && fragment.is_none_or(has_heading)
+}
+
+/// The fragment by which a heading is linked: its letters and digits in lower case, blanks as hyphens.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = words
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 /// The relative links of a Markdown text, outside of code.
@@ -44,7 +76,7 @@ fn links(text: &str) -> Vec<Link> {
     for (line, text) in prose(text) {
         let without_code: String = text.split('`').step_by(2).collect::<Vec<_>>().join("``");
         for piece in without_code.split("](").skip(1) {
-            let target = piece.split([')', ' ', '#']).next().unwrap_or_default();
+            let target = piece.split([')', ' ']).next().unwrap_or_default();
             let elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
             if !elsewhere {
                 let target = target.to_string();
@@ -77,7 +109,7 @@ fn unreachable(files: &Files) -> Vec<Problem> {
     let mut queue = vec![INDEX.to_string()];
     while let Some(page) = queue.pop() {
         for link in files.text(&page).map(links).unwrap_or_default() {
-            let target = resolve(&page, &link.target);
+            let target = resolve(&page, link.parts().0);
             if target.ends_with(".md") && reached.insert(target.clone()) {
                 queue.push(target);
             }
@@ -108,11 +140,15 @@ mod tests {
 
     #[test]
     fn links_resolve_from_where_they_stand() {
-        let page = "[up](../README.md), [here](./a.md#part \"title\"), [out](https://example.org), [folder](..)\n\
-                    `[code](nowhere.md)`\n```text\n[fenced](nowhere.md)\n```\n[lost](b.md)\n";
+        let page = "[up](../README.md), [here](./a.md#a-part-in-3d \"title\"), [out](https://example.org#x), [folder](..)\n\
+                    `[code](nowhere.md)`\n```text\n[fenced](nowhere.md)\n```\n[lost](b.md), [here](#a-part-in-3d)\n\
+                    [lost](../README.md#a-part-in-3d)\n\n## A `part`, in 3d\n";
         assert_eq!(
             problems(&[("docs/a.md", page), ("README.md", "[docs](docs/)\n")]),
-            ["docs/a.md:6: the link to `b.md` leads nowhere"]
+            [
+                "docs/a.md:6: the link to `b.md` leads nowhere",
+                "docs/a.md:7: the link to `../README.md#a-part-in-3d` leads nowhere",
+            ]
         );
     }
 
