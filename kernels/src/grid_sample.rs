@@ -18,7 +18,7 @@ pub enum Interpolation {
     Bilinear,
     /// The nearest cell; ties go to the even one.
     Nearest,
-    /// The 4 × 4 cells around it by cubic convolution with a = -0.75; images only.
+    /// The `4^D` cells around it by cubic convolution with a = -0.75.
     Bicubic,
 }
 

@@ -6,6 +6,10 @@
 //! coordinates. An output row combines the input rows that the leading axes name, then resamples along the last. The
 //! gradient is the transposed map.
 
+mod bytes;
+
+pub use bytes::interpolate_bytes;
+
 use crate::element::Pod;
 use crate::element::instantiate;
 use crate::element::{Float, Number};

@@ -38,15 +38,18 @@ impl std::fmt::Display for Mode {
 
 /// The positions along a dimension of `input` cells with `before` and `after` cells added, or None where the mode can't:
 /// reflection needs less padding than cells, circular padding no more, replication a cell, and no size is negative.
+/// Circular padding goes round what negative padding leaves.
 pub fn positions(mode: Mode, input: usize, before: isize, after: isize) -> Option<Vec<usize>> {
     let len = input as isize;
     let output = len.checked_add(before)?.checked_add(after)?;
     let most = before.max(after);
+    let first = (-before).max(0);
+    let kept = len + before.min(0) + after.min(0);
     let possible = match mode {
         Mode::Constant => true,
         Mode::Reflect => most < len,
         Mode::Replicate => len > 0,
-        Mode::Circular => most <= len,
+        Mode::Circular => most <= kept.max(0),
     };
     let start = before.checked_neg()?;
     if output < 0 || !possible {
@@ -59,7 +62,7 @@ pub fn positions(mode: Mode, input: usize, before: isize, after: isize) -> Optio
         Mode::Reflect if at >= len => (2 * len - 2 - at) as usize,
         Mode::Reflect => at as usize,
         Mode::Replicate => at.clamp(0, len - 1) as usize,
-        Mode::Circular => at.rem_euclid(len) as usize,
+        Mode::Circular => (first + (at - first).rem_euclid(kept)) as usize,
     };
     let mut positions = Vec::new();
     positions.try_reserve_exact(output as usize).ok()?;

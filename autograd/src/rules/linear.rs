@@ -10,7 +10,8 @@ pub(super) fn backward(op: &LinearOp, cx: &Context<'_>) -> Result<Grads> {
     let grad = cx.grad()?;
     let rows = |x: &Tensor| -> Result<Tensor> {
         let last = x.shape()[x.rank() - 1];
-        x.reshape((x.numel().checked_div(last).unwrap_or(0), last))
+        let rows: usize = x.shape()[..x.rank() - 1].iter().product();
+        x.reshape((rows, last))
     };
     let dx = if cx.needs(0) {
         Some(grad.matmul(&cx.kept(&op.weight)?)?)

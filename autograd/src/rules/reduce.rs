@@ -45,10 +45,9 @@ fn product_of_others(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
     others.reshape(moved.shape())?.permute(&inverse[..])
 }
 
-/// `dx = dy·e^(x - y)`, and 0 where all exponents are -∞.
+/// `dx = dy·e^(x - y)`: NaN where all exponents are -∞, as in PyTorch.
 pub(super) fn logsumexp(op: &LogSumExpOp, cx: &Context<'_>) -> Result<Grads> {
     let (x, grad) = (cx.tensor(&op.input), kept_grad(cx, &op.dims)?);
     let y = cx.tensor(&op.output).reshape(kept_shape(x.shape(), &op.dims))?;
-    let y = y.masked_fill(&y.eq(f64::NEG_INFINITY)?, 0.0)?;
     one(grad.mul(&x.sub(&y)?.exp()?)?)
 }

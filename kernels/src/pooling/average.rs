@@ -10,7 +10,7 @@ pub struct AvgOptions {
     /// Padding counts as cells of value zero.
     pub count_include_pad: bool,
     /// Divide by this rather than by the number of cells.
-    pub divisor_override: Option<usize>,
+    pub divisor_override: Option<i64>,
 }
 
 impl Default for AvgOptions {
@@ -51,7 +51,7 @@ fn windows<T: Float>(
                 } else {
                     cells
                 };
-                let divisor = options.divisor_override.unwrap_or(padded);
+                let divisor = options.divisor_override.unwrap_or(padded as i64);
                 if cells > 0 {
                     f(at, [(z0, z1), (y0, y1), (x0, x1)], T::from_f64(divisor as f64));
                 }

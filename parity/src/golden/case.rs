@@ -67,7 +67,7 @@ impl<'a> Case<'a> {
         let complex = self.json["complex"].as_bool().unwrap_or(false);
         // A panic is a failure of this case and must not hide the others.
         let checked = catch_unwind(AssertUnwindSafe(|| self.check()));
-        match checked.unwrap_or_else(|_| Ok(Some("it panicked".to_string()))) {
+        match checked.unwrap_or_else(|payload| Ok(Some(format!("it panicked: {}", message_of(&*payload))))) {
             Ok(None) => Outcome::Passed,
             Ok(Some(why)) => Outcome::Failed(why),
             Err(Error::Unsupported(_)) if complex => Outcome::SkippedComplex,
@@ -388,6 +388,14 @@ impl<'a> Case<'a> {
             }
         })
     }
+}
+
+/// The text of a panic.
+fn message_of(payload: &(dyn std::any::Any + Send)) -> &str {
+    let owned = payload.downcast_ref::<String>().map(String::as_str);
+    owned
+        .or(payload.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
 }
 
 fn indices_of(json: &Json) -> Vec<usize> {

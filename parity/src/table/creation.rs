@@ -45,9 +45,10 @@ fn filled_like(a: &mut Args, value: i64) -> Result<Output> {
         dtype(a, DType::DEFAULT)?;
         return complex_full(&x, value as f64, 0.0);
     }
-    let (x, _) = a.maybe_complex(0, "input")?;
+    let (x, is_complex) = a.maybe_complex(0, "input")?;
     let dtype = dtype(a, x.dtype())?;
-    out(Tensor::full(x.shape(), value, dtype)?)
+    let shape = &x.shape()[..x.rank() - is_complex as usize];
+    out(Tensor::full(shape, value, dtype)?)
 }
 
 fn complex_full(like: &Tensor, re: f64, im: f64) -> Result<Output> {

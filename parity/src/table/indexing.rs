@@ -122,11 +122,12 @@ fn gather(a: &mut Args) -> Result<Output> {
     if !is_complex {
         return out(x.gather(d, &index)?);
     }
-    let x = if x.rank() == 1 && index.rank() == 1 {
-        x.unsqueeze(0)?
-    } else {
-        x
-    };
+    // A single number counts as a vector of one.
+    let x = if x.rank() == 1 { x.unsqueeze(0)? } else { x };
+    if index.rank() == 0 {
+        let gathered = x.gather(0, &index.reshape((1, 1))?.expand((1, 2))?)?;
+        return complex(gathered.squeeze_dim(0)?);
+    }
     let mut shape = index.shape().to_vec();
     shape.push(2);
     complex(x.gather(complex_dim(d), &index.unsqueeze(-1)?.expand(shape)?)?)

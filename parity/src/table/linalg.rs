@@ -313,11 +313,16 @@ pub(super) const TABLE: &[Entry] = &[
 /// A tensor, or the magnitudes of a complex one.
 fn magnitude(a: &mut Args, name: &str) -> Result<Tensor> {
     let (x, is_complex) = a.maybe_complex(0, name)?;
-    if is_complex {
-        x.vector_norm(2.0, -1, false)
-    } else {
-        Ok(x)
-    }
+    if is_complex { absolute(&x) } else { Ok(x) }
+}
+
+/// The absolute values of a complex tensor. Zeros are left out, so that even the second derivative is 0 there.
+fn absolute(z: &Tensor) -> Result<Tensor> {
+    let zero = z.any_dim(-1, false)?.logical_not()?;
+    let norm = z
+        .masked_fill(&zero.unsqueeze(-1)?, 1.0)?
+        .vector_norm(2.0, -1, false)?;
+    norm.masked_fill(&zero, 0.0)
 }
 
 /// The tensor in the type given as `dtype`.
@@ -361,6 +366,7 @@ fn vector_norm(x: &Tensor, p: f64, dim: Option<Vec<isize>>, keepdim: bool) -> Re
 
 /// `torch.linalg.norm`: of vectors, or, of two dimensions and with an order, of matrices.
 fn norm(a: &mut Args) -> Result<Output> {
+    let is_complex = matches!(a.peek(0, "A"), Some(Arg::ComplexTensor(_)));
     let x = magnitude(a, "A")?;
     let text = match a.peek(1, "ord") {
         Some(Arg::Str(_)) => a.opt_str(1, "ord")?,
@@ -374,6 +380,10 @@ fn norm(a: &mut Args) -> Result<Output> {
     let (dim, keepdim) = (a.opt_dims(2, "dim")?, a.bool(3, "keepdim", false)?);
     let x = in_dtype(a, x, 4)?;
     let pair = dim.as_ref().map_or(x.rank() == 2, |dim| dim.len() == 2);
+    let singular = text.as_deref() == Some("nuc") || (pair && number.is_some_and(|p| p.abs() == 2.0));
+    if is_complex && singular {
+        bail!(Unsupported, "norm: singular values of complex matrices")
+    }
     match (text.as_deref(), number) {
         (Some(text), _) => matrix_norm(&x, MatrixNorm::from_name(text)?, dim.as_deref(), keepdim),
         (None, Some(p)) if pair => matrix_norm(&x, MatrixNorm::from_number(p)?, dim.as_deref(), keepdim),

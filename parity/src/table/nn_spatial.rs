@@ -174,7 +174,7 @@ fn average_pooling<const D: usize>(a: &mut Args) -> Result<Output> {
         padding: per_dimension(a, 3, "padding")?.unwrap_or([0; D]),
         ceil_mode: a.bool(4, "ceil_mode", false)?,
         count_include_pad: a.bool(5, "count_include_pad", true)?,
-        divisor_override: divisor.map(|d| count("divisor_override", d)).transpose()?,
+        divisor_override: divisor,
     };
     out(avg_pool(&x, kernel, &options)?)
 }

@@ -135,8 +135,8 @@ pub(super) const BINARY: &[Entry] = of_two! {
 macro_rules! reflected {
     ($($name:literal => $function:path;)*) => {
         &[$(($name, |a| {
-            let (x, y) = (a.tensor(0, "self")?, a.operand(1, "other")?);
-            out($function(y.operand(), &x)?)
+            let (x, y) = (a.operand(0, "self")?, a.operand(1, "other")?);
+            out($function(y.operand(), x.operand())?)
         }),)*]
     };
 }

@@ -32,13 +32,26 @@ pub(super) fn cast(a: &mut Args, position: usize, x: Tensor) -> Result<Tensor> {
     }
 }
 
+/// `f` of the input in the type asked for at `position`, which is that of the result as well: sums of integers are
+/// `int64` only where no type is asked for.
+fn in_dtype(
+    a: &mut Args,
+    position: usize,
+    x: Tensor,
+    f: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Output> {
+    match a.opt_dtype(position, "dtype")? {
+        Some(dtype) => out(f(&x.to_dtype(dtype)?)?.to_dtype(dtype)?),
+        None => out(f(&x)?),
+    }
+}
+
 /// `f(input, dims, keepdim)` for functions with `dim`, `keepdim` and `dtype`.
 fn reduction(a: &mut Args, f: fn(&Tensor, Vec<isize>, bool) -> Result<Tensor>) -> Result<Output> {
     let x = a.tensor(0, "input")?;
     let dims = dims(a, 1, "dim", &x)?;
     let keepdim = a.bool(2, "keepdim", false)?;
-    let x = cast(a, 3, x)?;
-    out(f(&x, dims, keepdim)?)
+    in_dtype(a, 3, x, |x| f(x, dims, keepdim))
 }
 
 /// [`reduction`] of tensors that may be complex, for linear functions: real and imaginary parts go their own ways.
@@ -48,6 +61,12 @@ fn linear_reduction(a: &mut Args, f: fn(&Tensor, Vec<isize>, bool) -> Result<Ten
     }
     let (x, _) = a.maybe_complex(0, "input")?;
     let rank = x.rank() as isize - 1;
+    if rank == 0 {
+        // A single number, which both dimensions it can be asked to reduce, 0 and -1, leave as it is.
+        a.opt_dims(1, "dim")?;
+        a.bool(2, "keepdim", false)?;
+        return crate::registry::complex(x);
+    }
     let given = a.opt_dims(1, "dim")?.filter(|dims| !dims.is_empty());
     let dims = given.unwrap_or_else(|| (0..rank).collect());
     let dims = dims
@@ -62,8 +81,7 @@ fn linear_reduction(a: &mut Args, f: fn(&Tensor, Vec<isize>, bool) -> Result<Ten
 fn along(a: &mut Args, f: fn(&Tensor, isize) -> Result<Tensor>) -> Result<Output> {
     let x = a.tensor(0, "input")?;
     let dim = a.required_int(1, "dim")? as isize;
-    let x = cast(a, 2, x)?;
-    out(f(&x, dim)?)
+    in_dtype(a, 2, x, |x| f(x, dim))
 }
 
 /// Softmax and its kin under `nn.functional`, where `_stacklevel` stands before the type.
@@ -71,8 +89,7 @@ fn functional_softmax(a: &mut Args, f: fn(&Tensor, isize) -> Result<Tensor>) -> 
     let x = a.tensor(0, "input")?;
     let dim = a.required_int(1, "dim")? as isize;
     a.int(2, "_stacklevel", 3)?;
-    let x = cast(a, 3, x)?;
-    out(f(&x, dim)?)
+    in_dtype(a, 3, x, |x| f(x, dim))
 }
 
 /// `max` and `min`: of all elements, along a dimension, or of two tensors.
@@ -266,7 +283,11 @@ pub(super) const TABLE: &[Entry] = &[
         functional_softmax(a, Tensor::softmax)
     }),
     ("nn.functional.softmin", |a| {
-        functional_softmax(a, Tensor::softmin)
+        // Negated in its own type, in which unsigned integers wrap around.
+        let negated = a.tensor(0, "input")?.neg()?;
+        let dim = a.required_int(1, "dim")? as isize;
+        a.int(2, "_stacklevel", 3)?;
+        in_dtype(a, 3, negated, |x| x.softmax(dim))
     }),
     ("nn.functional.log_softmax", |a| {
         functional_softmax(a, Tensor::log_softmax)

@@ -189,6 +189,11 @@ fn cat(a: &mut Args) -> Result<Output> {
         })
         .collect();
     match parts {
+        // Empty vectors fit anything, also as complex ones.
+        Some(parts) if parts.iter().any(|p| p.shape() != [0, 2]) => {
+            let parts: Vec<Tensor> = parts.into_iter().filter(|p| p.shape() != [0, 2]).collect();
+            complex(Tensor::cat(&parts, complex_dim(d))?)
+        }
         Some(parts) if !parts.is_empty() => complex(Tensor::cat(&parts, complex_dim(d))?),
         _ => out(Tensor::cat(&a.tensors_of(items, "tensors")?, d)?),
     }

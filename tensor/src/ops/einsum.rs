@@ -3,7 +3,7 @@
 //! Every operand is brought to one order of all labels, operands are multiplied from left to right, and a label is
 //! summed as soon as no later operand and no result has it: each step is one batched matrix product.
 
-use crate::{Result, Tensor, bail, ensure};
+use crate::{Result, Tensor, bail, ensure, promote};
 
 /// One dimension's label: a letter (or a number of the sublist form), or one of the dimensions that `...` stands for,
 /// counted from the last.
@@ -235,13 +235,19 @@ fn contract(terms: Vec<Labelled>, output: &[Label]) -> Result<Tensor> {
     let Some(mut product) = terms.pop_front() else {
         bail!(Value, "einsum: no operands")
     };
-    product = without(product, |label| {
-        !output.contains(&label) && !terms.iter().any(|t| t.labels.contains(&label))
-    })?;
+    let unwanted =
+        |label: Label| !output.contains(&label) && !terms.iter().any(|t| t.labels.contains(&label));
+    if terms.is_empty() {
+        product = without(product, unwanted)?;
+    } else {
+        product = without_ones(product, unwanted)?;
+        product = without(product, unwanted)?;
+    }
     while let Some(next) = terms.pop_front() {
         let wanted =
             |label: Label| output.contains(&label) || terms.iter().any(|t| t.labels.contains(&label));
-        let next = without(next, |label| !wanted(label) && !product.labels.contains(&label))?;
+        let unwanted = |label: Label| !wanted(label) && !product.labels.contains(&label);
+        let next = without(without_ones(next, unwanted)?, unwanted)?;
         product = pair(product, next, &wanted)?;
     }
     let place = |label: &Label| product.labels.iter().position(|l| l == label).map(|d| d as isize);
@@ -249,7 +255,19 @@ fn contract(terms: Vec<Labelled>, output: &[Label]) -> Result<Tensor> {
     product.tensor.permute(order)
 }
 
-/// The term summed over the dimensions whose labels `drop` names.
+/// The term without the dimensions of size 1 whose labels `drop` names: no sum, which would turn integers to `int64`.
+fn without_ones(term: Labelled, drop: impl Fn(Label) -> bool) -> Result<Labelled> {
+    let kept: Vec<usize> = (0..term.labels.len())
+        .filter(|&d| !(drop(term.labels[d]) && term.tensor.shape()[d] == 1))
+        .collect();
+    let shape: Vec<usize> = kept.iter().map(|&d| term.tensor.shape()[d]).collect();
+    Ok(Labelled {
+        tensor: term.tensor.reshape(shape)?,
+        labels: kept.into_iter().map(|d| term.labels[d]).collect(),
+    })
+}
+
+/// The term summed over the dimensions whose labels `drop` names; integers are summed as `int64`.
 fn without(term: Labelled, drop: impl Fn(Label) -> bool) -> Result<Labelled> {
     let dims: Vec<isize> = (0..term.labels.len())
         .filter(|&d| drop(term.labels[d]))
@@ -258,9 +276,8 @@ fn without(term: Labelled, drop: impl Fn(Label) -> bool) -> Result<Labelled> {
     if dims.is_empty() {
         return Ok(term);
     }
-    let dtype = term.tensor.dtype();
     Ok(Labelled {
-        tensor: term.tensor.sum_dim(dims, false)?.to_dtype(dtype)?,
+        tensor: term.tensor.sum_dim(dims, false)?,
         labels: term.labels.into_iter().filter(|&label| !drop(label)).collect(),
     })
 }
@@ -314,7 +331,8 @@ fn pair(a: Labelled, b: Labelled, wanted: &dyn Fn(Label) -> bool) -> Result<Labe
     let product = if summed.is_empty() {
         lhs.mul(&rhs)?
     } else {
-        lhs.matmul(&rhs)?
+        let dtype = promote(lhs.dtype(), rhs.dtype());
+        lhs.to_dtype(dtype)?.matmul(&rhs.to_dtype(dtype)?)?
     };
     let mut shape = product.shape()[..batch.len()].to_vec();
     shape.extend(sizes(&a, &a_own));

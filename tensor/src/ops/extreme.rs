@@ -121,6 +121,11 @@ impl Tensor {
         dim: Option<isize>,
         keepdim: bool,
     ) -> Result<Tensor> {
+        ensure!(
+            self.dtype() != DType::Bool,
+            DType,
+            "{op}: expected a tensor of numbers, got bool"
+        );
         match dim {
             Some(dim) => {
                 let d = resolve_dim(op, dim, self.rank())?;

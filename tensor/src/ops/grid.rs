@@ -107,7 +107,7 @@ impl Tensor {
     /// # Errors
     /// None that a valid tensor meets.
     pub fn vander(&self, n: Option<usize>) -> Result<Tensor> {
-        let x = if self.dtype() == DType::Bool {
+        let x = if !self.dtype().is_float() {
             self.to_dtype(DType::I64)?
         } else {
             self.clone()

@@ -73,11 +73,6 @@ pub fn grid_sample(x: &Tensor, grid: &Tensor, options: &GridSampleOptions) -> Re
         DType,
         "{op}: expected input and grid of one floating point type, got {dtypes:?}"
     );
-    ensure!(
-        rank == 4 || options.interpolation != GridInterpolation::Bicubic,
-        Value,
-        "{op}: bicubic interpolation is for images, got an input {xs:?}"
-    );
     let mut output = Shape::new(&xs[..2]);
     gs[1..rank - 1].iter().for_each(|&size| output.push(size));
     checked_numel(op, &output)?;

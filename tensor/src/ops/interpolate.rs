@@ -2,7 +2,7 @@
 //!
 //! Inputs are `[batch, channels, spatial…]` with one to three spatial dimensions. Every mode is a linear map.
 
-use flambeau_kernels::interpolate::{Kernel, Options, nearest, nearest_positions};
+use flambeau_kernels::interpolate::{Axis, Kernel, Options, interpolate_bytes, nearest, nearest_positions};
 
 use crate::ops::create::checked_numel;
 use crate::ops::linear_map::{InterpolatedAxis, LinearMap, LinearMapOp, record_linear_map};
@@ -74,7 +74,8 @@ pub struct InterpolateOptions {
 ///
 /// # Errors
 /// `Shape` if the rank, the number of sizes or a size does not fit; `Value` for options that the mode does not have;
-/// `DType` for other than floating point types, except with the nearest modes.
+/// `DType` for other than floating point types, except bytes with bilinear and bicubic modes and all types with the
+/// nearest ones.
 pub fn interpolate(x: &Tensor, size: InterpolateSize<'_>, options: &InterpolateOptions) -> Result<Tensor> {
     use InterpolateMode::*;
     let shape = x.shape();
@@ -147,6 +148,21 @@ pub fn interpolate(x: &Tensor, size: InterpolateSize<'_>, options: &InterpolateO
             antialias: options.antialias,
         },
     };
+    if x.dtype() == DType::U8 && rank == 2 {
+        let axes = [0, 1].map(|d| {
+            let InterpolatedAxis {
+                kernel,
+                input,
+                output,
+                options,
+            } = axis(d);
+            Axis::<f64>::new(kernel, input, output, options)
+        });
+        let source = x.value().contiguous()?;
+        let data = source.data::<u8>()?;
+        let value = Value::build::<u8>(DType::U8, result, |out| interpolate_bytes(data, out, &axes));
+        return Ok(Tensor::from_value(value));
+    }
     let map = LinearMap::Interpolate {
         axes: (0..rank).map(axis).collect(),
     };

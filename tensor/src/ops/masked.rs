@@ -85,7 +85,8 @@ fn greatest(dtype: DType) -> Scalar {
 /// `Dim` if there is no such dimension; `Broadcast` if the mask does not broadcast to the input.
 pub fn sum(x: &Tensor, masked: &Masked) -> Result<Tensor> {
     let x = masked.cast(x)?;
-    masked.fill(&x, 0i64)?.sum_dim(masked.dims(&x), masked.keepdim)
+    let sum = masked.fill(&x, 0i64)?.sum_dim(masked.dims(&x), masked.keepdim)?;
+    masked.cast(&sum)
 }
 
 /// The product.
@@ -94,7 +95,8 @@ pub fn sum(x: &Tensor, masked: &Masked) -> Result<Tensor> {
 /// As [`sum`].
 pub fn prod(x: &Tensor, masked: &Masked) -> Result<Tensor> {
     let x = masked.cast(x)?;
-    masked.fill(&x, 1i64)?.prod_dim(masked.dims(&x), masked.keepdim)
+    let product = masked.fill(&x, 1i64)?.prod_dim(masked.dims(&x), masked.keepdim)?;
+    masked.cast(&product)
 }
 
 /// The greatest element.
@@ -240,12 +242,11 @@ pub fn median(x: &Tensor, dim: isize, masked: &Masked) -> Result<Tensor> {
 /// # Errors
 /// As [`sum`].
 pub fn logsumexp(x: &Tensor, masked: &Masked) -> Result<Tensor> {
-    let dtype = masked.dtype.unwrap_or(x.dtype());
-    let x = masked.cast_to_float(x)?;
+    let x = masked.cast(x)?;
     let result = masked
-        .fill(&x, f64::NEG_INFINITY)?
+        .fill(&x, least(x.dtype()))?
         .logsumexp(masked.dims(&x), masked.keepdim)?;
-    result.to_dtype(dtype)
+    result.to_dtype(x.dtype())
 }
 
 /// `log(eˣ + eʸ)` of two tensors with a mask each.
@@ -284,20 +285,22 @@ pub fn log_softmax(x: &Tensor, dim: isize, masked: &Masked) -> Result<Tensor> {
     masked.fill(&x, f64::NEG_INFINITY)?.log_softmax(dim)
 }
 
-/// The running sum along a dimension.
+/// The running sum along a dimension, in the input's type.
 ///
 /// # Errors
 /// As [`sum`].
 pub fn cumsum(x: &Tensor, dim: isize, masked: &Masked) -> Result<Tensor> {
-    masked.fill(&masked.cast(x)?, 0i64)?.cumsum(dim)
+    let x = masked.cast(x)?;
+    masked.fill(&x, 0i64)?.cumsum(dim)?.to_dtype(x.dtype())
 }
 
-/// The running product along a dimension.
+/// The running product along a dimension, in the input's type.
 ///
 /// # Errors
 /// As [`sum`].
 pub fn cumprod(x: &Tensor, dim: isize, masked: &Masked) -> Result<Tensor> {
-    masked.fill(&masked.cast(x)?, 1i64)?.cumprod(dim)
+    let x = masked.cast(x)?;
+    masked.fill(&x, 1i64)?.cumprod(dim)?.to_dtype(x.dtype())
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use flambeau_kernels::gemm::{Epilogue, MatRef, gemm_batched, gemm_integer};
 
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, bail, broadcast_shapes, ensure, with_float, with_integer};
+use crate::{
+    DType, Result, Shape, Tensor, bail, broadcast_shapes, ensure, with_float, with_integer, with_stored,
+};
 
 /// A recorded matrix product of two tensors with at least two dimensions each.
 #[derive(Clone, Debug)]
@@ -89,7 +91,8 @@ impl Value {
         let mut shape: Shape = batch_shape.clone();
         shape.push(n);
         shape.push(m);
-        if shape.numel() == 0 {
+        if k == 0 || shape.numel() == 0 {
+            // Sums of nothing. Without elements the strides below mean nothing.
             return Value::zeros(self.dtype, shape);
         }
         // Many matrices against one: a single tall product.

@@ -391,6 +391,11 @@ impl BatchNormOptions<'_> {
 /// statistics otherwise; `DType` unless the types are floating point ones and agree.
 pub fn batch_norm(x: &Tensor, training: bool, options: &BatchNormOptions<'_>) -> Result<Tensor> {
     let op = "batch_norm";
+    if x.shape() == [0] {
+        // No samples, of which there is nothing to normalise.
+        options.check(op, 0)?;
+        return x.copy();
+    }
     let shape = channels(op, x)?;
     let [batch, channels, inner] = shape;
     options.check(op, channels)?;

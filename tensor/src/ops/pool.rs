@@ -51,7 +51,7 @@ pub struct AvgPoolOptions<const D: usize> {
     /// Padding counts as cells of value zero.
     pub count_include_pad: bool,
     /// Divide by this rather than by the number of cells.
-    pub divisor_override: Option<usize>,
+    pub divisor_override: Option<i64>,
 }
 
 impl<const D: usize> Default for AvgPoolOptions<D> {

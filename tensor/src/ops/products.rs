@@ -54,11 +54,15 @@ fn scaled(op: &str, tensor: &Tensor, factor: Scalar) -> Result<Tensor> {
     if dtype == DType::Bool {
         return tensor.mul(Scalar::Bool(factor.to_bool()));
     }
-    ensure!(
-        dtype.is_float() || !matches!(factor, Scalar::Float(_)),
-        DType,
-        "{op}: for {dtype} tensors alpha and beta must be integers, got {factor:?}"
-    );
+    if let (false, Scalar::Float(number)) = (dtype.is_float(), factor) {
+        ensure!(
+            op != "addr",
+            DType,
+            "{op}: for {dtype} tensors alpha and beta must be integers, got {number}"
+        );
+        // As PyTorch does, except with `addr`: the number is cut off.
+        return tensor.mul(Scalar::Int(factor.to_i64()));
+    }
     tensor.mul(factor)
 }
 
@@ -236,8 +240,8 @@ impl Tensor {
             }
             // A dimension of size 1 is broadcast against its partner: the partner can be summed right away.
             match (n, m) {
-                (1, _) => b = b.sum_dim(j as isize, true)?,
-                (_, 1) => a = a.sum_dim(i as isize, true)?,
+                (1, _) => b = b.sum_dim(j as isize, true)?.to_dtype(b.dtype())?,
+                (_, 1) => a = a.sum_dim(i as isize, true)?.to_dtype(a.dtype())?,
                 _ => bail!(
                     Shape,
                     "tensordot: dimension {i} of {:?} and dimension {j} of {:?} differ",

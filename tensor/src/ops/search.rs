@@ -130,7 +130,7 @@ impl Tensor {
                 let first = if self.rank() == 0 {
                     plain.reshape(1)?
                 } else {
-                    plain.transpose(0, d as isize)?
+                    plain.movedim(d as isize, 0)?
                 };
                 let count = first.shape()[0];
                 let len = first.numel() / count.max(1);
@@ -160,7 +160,7 @@ impl Tensor {
             Some((d, shape)) => {
                 let mut shape = shape.clone();
                 shape[0] = distinct;
-                values.reshape(shape)?.transpose(0, *d as isize)?
+                values.reshape(shape)?.movedim(0, *d as isize)?
             }
         };
         let inverse = Tensor::from_slice(&found.inverse, found.inverse.len())?;
@@ -321,7 +321,7 @@ impl Tensor {
                         let column: Vec<T> = data.iter().skip(d).step_by(dims).copied().collect();
                         let (mut low, mut high) = match ranges {
                             Some(ranges) => (ranges[d].0 as T, ranges[d].1 as T),
-                            None if column.is_empty() => (0.0, 0.0),
+                            None if column.is_empty() => (0.0, 1.0),
                             None => range_of(&column),
                         };
                         if low == high {

@@ -115,6 +115,12 @@ impl Tensor {
         kernel: Selection,
         keepdim: bool,
     ) -> Result<(Tensor, Tensor)> {
+        let sorts = !matches!(kernel, Selection::Median { .. });
+        ensure!(
+            sorts || self.dtype() != DType::Bool,
+            DType,
+            "{op}: expected a tensor of numbers, got bool"
+        );
         let dim = resolve_dim(op, dim, self.rank())?;
         let len = self.size(dim as isize)?;
         ensure!(
@@ -218,6 +224,11 @@ impl Tensor {
     }
 
     fn median_of_all(&self, op: &'static str, ignore_nan: bool) -> Result<Tensor> {
+        ensure!(
+            self.dtype() != DType::Bool,
+            DType,
+            "{op}: expected a tensor of numbers, got bool"
+        );
         let (x, rank, dtype) = (self.read(), self.rank(), self.dtype());
         if self.numel() == 0 {
             if dtype.is_float() {

@@ -205,8 +205,10 @@ impl Tensor {
                 weights.shape()
             );
         }
-        let frequencies = frequencies.map(|f| f.to_dtype(dtype)).transpose()?;
-        let weights = weights.map(|w| w.to_dtype(dtype)).transpose()?;
+        // Weights are summed up in their own type, as PyTorch does.
+        let of_weights = weights.map_or(dtype, |w| w.dtype().to_float());
+        let frequencies = frequencies.map(|f| f.to_dtype(of_weights)).transpose()?;
+        let weights = weights.map(|w| w.to_dtype(of_weights)).transpose()?;
         let total = match (&frequencies, &weights) {
             (Some(f), Some(w)) => Some(f.mul(w)?),
             (f, w) => f.clone().or(w.clone()),
@@ -233,7 +235,8 @@ impl Tensor {
             None => centred.clone(),
             Some(total) => centred.mul(total)?,
         };
-        weighted.matmul(&centred.t()?)?.div(&factor)?.squeeze()
+        let (weighted, centred) = (weighted.to_dtype(centred.dtype())?, centred.t()?);
+        weighted.matmul(&centred)?.div(&factor)?.squeeze()
     }
 
     /// The correlation matrix of variables (rows) over observations (columns), in -1..=1.

@@ -125,6 +125,9 @@ impl Tensor {
     pub fn sum_to_size(&self, shape: impl IntoShape) -> Result<Tensor> {
         let shape = shape.into_shape();
         let own = self.shape();
+        if shape.is_empty() {
+            return self.sum();
+        }
         if own == &shape[..] {
             return Ok(self.clone());
         }

@@ -1,4 +1,4 @@
-//! Rules of eigendecompositions. Symmetric: `dA = V·(diag(dλ) + (Vᵀ·dV) ∘ F)·Vᵀ` with `Fᵢⱼ = 1/(λⱼ − λᵢ)`; general: the
+//! Rules of eigendecompositions. Symmetric: `dA = V·(diag(dλ) + skew(Vᵀ·dV) ∘ F)·Vᵀ` with `Fᵢⱼ = 1/(λⱼ − λᵢ)`; general: the
 //! same with `V⁻ᴴ`, and the part of dV along V taken out, because eigenvectors have length 1.
 
 use flambeau_tensor::ops::complex::from_real;
@@ -25,7 +25,10 @@ pub(in super::super) fn eigh(op: &EighOp, cx: &Context<'_>) -> Result<Grads> {
                 .sub(&values.unsqueeze(-1)?)?
                 .add(&identity(n, dtype)?)?;
             let off_diagonal = triangular_mask(n, dtype, 1.0, 0.0, 1.0)?;
-            Some(mt(&v)?.matmul(grad)?.mul(&off_diagonal)?.div(&differences)?)
+            // The symmetric part, which is all that a change of a symmetric matrix sees: F is antisymmetric.
+            let product = mt(&v)?.matmul(grad)?;
+            let skew = product.sub(&mt(&product)?)?.mul(0.5)?;
+            Some(skew.mul(&off_diagonal)?.div(&differences)?)
         }
         _ => None,
     };

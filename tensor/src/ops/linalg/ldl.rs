@@ -5,7 +5,7 @@ use flambeau_kernels::linalg::ldl as kernels;
 use super::{batched, integers, matrix_dims, square_dims};
 use crate::{DType, Result, Tensor, broadcast_shapes, ensure, with_float};
 
-/// L and D of `A = L·D·Lᵀ` packed in the lower triangle, pivots (`int32`, LAPACK's form), and for each matrix 0 or the
+/// L and D of `A = L·D·Lᵀ` packed in the lower triangle (above it are zeros), pivots (`int32`, LAPACK's form), and for each matrix 0 or the
 /// number of the first zero block (`torch.linalg.ldl_factor_ex`). The lower triangle is read.
 ///
 /// # Errors
@@ -19,6 +19,9 @@ pub fn ldl_factor_ex(a: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         for i in 0..count {
             let matrix = &mut data[i * n * n..(i + 1) * n * n];
             info[i] = kernels::ldl(matrix, n, &mut pivots[i * n..(i + 1) * n]);
+            for row in 0..n {
+                matrix[row * n + row + 1..(row + 1) * n].fill(0.0);
+            }
         }
     });
     let pivots = integers(&pivots, DType::I32, batched(batch, &[n]));

@@ -65,31 +65,30 @@ impl Tensor {
     /// `Shape` unless the tensor is a matrix or a batch of them; `Value` for matrices with NaNs or infinities where
     /// singular values are needed.
     pub fn matrix_norm(&self, ord: MatrixNorm, keepdim: bool) -> Result<Tensor> {
-        let (_, m, n) = matrix_dims("matrix_norm", self)?;
-        let extreme = |x: Tensor, p: f64| {
-            // The greatest or least of numbers that are not negative.
+        matrix_dims("matrix_norm", self)?;
+        let greatest = |x: Tensor| {
             if x.numel() == 0 {
                 x.sum_dim(-1, false)
             } else {
-                x.vector_norm(p, [-1], false)
+                x.amax(-1, false)
+            }
+        };
+        let least = |x: Tensor| {
+            if x.numel() == 0 {
+                x.sum_dim(-1, false)
+            } else {
+                x.amin(-1, false)
             }
         };
         let norm = match ord {
             MatrixNorm::Frobenius => self.vector_norm(2.0, [-2, -1], false)?,
             MatrixNorm::Nuclear => self.svdvals()?.sum_dim(-1, false)?,
-            MatrixNorm::One => extreme(self.vector_norm(1.0, [-2], false)?, f64::INFINITY)?,
-            MatrixNorm::MinusOne => extreme(self.vector_norm(1.0, [-2], false)?, f64::NEG_INFINITY)?,
-            MatrixNorm::Infinity => extreme(self.vector_norm(1.0, [-1], false)?, f64::INFINITY)?,
-            MatrixNorm::MinusInfinity => extreme(self.vector_norm(1.0, [-1], false)?, f64::NEG_INFINITY)?,
-            MatrixNorm::Two => extreme(self.svdvals()?, f64::INFINITY)?,
-            MatrixNorm::MinusTwo => {
-                let (s, k) = (self.svdvals()?, m.min(n));
-                if k == 0 {
-                    s.sum_dim(-1, false)?
-                } else {
-                    s.select(-1, k as isize - 1)?
-                }
-            }
+            MatrixNorm::One => greatest(self.vector_norm(1.0, [-2], false)?)?,
+            MatrixNorm::MinusOne => least(self.vector_norm(1.0, [-2], false)?)?,
+            MatrixNorm::Infinity => greatest(self.vector_norm(1.0, [-1], false)?)?,
+            MatrixNorm::MinusInfinity => least(self.vector_norm(1.0, [-1], false)?)?,
+            MatrixNorm::Two => greatest(self.svdvals()?)?,
+            MatrixNorm::MinusTwo => least(self.svdvals()?)?,
         };
         if keepdim {
             norm.unsqueeze(-1)?.unsqueeze(-1)
