@@ -399,9 +399,9 @@ backward_table! {
     Hardsigmoid, Input => |x, g|
         choose(x > constant(-3.0) && x < constant(3.0), g * constant(1.0 / 6.0), T::ZERO);
     Hardswish, Input => |x, g| choose(
-        x < constant(-3.0),
+        x <= constant(-3.0),
         T::ZERO,
-        choose(x <= constant(3.0), g * (x / constant(3.0) + constant(0.5)), g),
+        choose(x < constant(3.0), g * (x / constant(3.0) + constant(0.5)), g),
     );
     Hardshrink(lambda), Input => |x, g| choose(x >= -lambda && x <= lambda, T::ZERO, g);
     Softshrink(lambda), Input => |x, g| choose(x >= -lambda && x <= lambda, T::ZERO, g);
@@ -420,7 +420,7 @@ backward_table! {
     RoundDecimals(_decimals), Nothing => |_x, _g| T::ZERO;
     Trunc, Nothing => |_x, _g| T::ZERO;
     Frac, Nothing => |_x, g| g;
-    Clamp(min, max), Input => |x, g| choose(x >= min && x <= max, g, T::ZERO);
+    Clamp(min, max), Input => |x, g| choose(x > min && x < max, g, T::ZERO);
     PowScalar(exponent), Input => |x, g|
         choose(exponent == T::ZERO, T::ZERO, g * (exponent * x.pow(exponent - T::ONE)));
     RpowScalar(base), Input => |x, g| choose(

@@ -43,19 +43,23 @@ pub(super) fn backward(op: &BinaryOp, cx: &Context<'_>) -> Result<Grads> {
             lhs(&|| zero_where(&a()?.gt(&b()?)?, &halved_where_equal(grad, &a()?, &b()?)?))?,
             rhs(&|| zero_where(&a()?.lt(&b()?)?, &halved_where_equal(grad, &a()?, &b()?)?))?,
         ),
-        // The left one is taken where they are equal or the right one is NaN.
+        // Nothing goes to a NaN beside a number.
         Binary::Fmax => {
             let taken = a()?.ge(&b()?)?.logical_or(&b()?.isnan()?)?;
+            let left = a()?.gt(&b()?)?.logical_or(&b()?.isnan()?)?;
+            let grad = halved_where_equal(grad, &a()?, &b()?)?;
             (
-                lhs(&|| taken.where_cond(grad, 0.0))?,
-                rhs(&|| zero_where(&taken, grad))?,
+                lhs(&|| taken.where_cond(&grad, 0.0))?,
+                rhs(&|| zero_where(&left, &grad))?,
             )
         }
         Binary::Fmin => {
             let taken = a()?.le(&b()?)?.logical_or(&b()?.isnan()?)?;
+            let left = a()?.lt(&b()?)?.logical_or(&b()?.isnan()?)?;
+            let grad = halved_where_equal(grad, &a()?, &b()?)?;
             (
-                lhs(&|| taken.where_cond(grad, 0.0))?,
-                rhs(&|| zero_where(&taken, grad))?,
+                lhs(&|| taken.where_cond(&grad, 0.0))?,
+                rhs(&|| zero_where(&left, &grad))?,
             )
         }
         Binary::Atan2 => {

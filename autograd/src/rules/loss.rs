@@ -1,6 +1,6 @@
 //! Rules of the losses that are primitives.
 
-use flambeau_tensor::ops::loss::{BinaryCrossEntropyOp, CrossEntropyOp, LEAST_LOG};
+use flambeau_tensor::ops::loss::{BinaryCrossEntropyOp, CrossEntropyOp};
 use flambeau_tensor::{Result, is_grad_enabled};
 use smallvec::smallvec;
 
@@ -20,7 +20,7 @@ pub(super) fn cross_entropy(op: &CrossEntropyOp, cx: &Context<'_>) -> Result<Gra
     one(p.mul(&total)?.sub(&q)?.mul(&grad)?.reshape(logits.shape())?)
 }
 
-/// `dx = dl·(x - y)/(x·(1 - x))`, `dy = dl·(log(1 - x) - log x)`, both bounded.
+/// `dx = dl·(x - y)/(x·(1 - x))`, the divisor at least 1e-12, `dy = dl·(log(1 - x) - log x)`.
 pub(super) fn binary_cross_entropy(op: &BinaryCrossEntropyOp, cx: &Context<'_>) -> Result<Grads> {
     let (x, y, grad) = (cx.tensor(&op.input), cx.tensor(&op.target), cx.grad()?);
     let rest = x.neg()?.add(1.0)?;
@@ -30,8 +30,7 @@ pub(super) fn binary_cross_entropy(op: &BinaryCrossEntropyOp, cx: &Context<'_>) 
         None
     };
     let dy = if cx.needs(1) {
-        let (log, log_of_rest) = (x.log()?.clamp_min(LEAST_LOG)?, rest.log()?.clamp_min(LEAST_LOG)?);
-        Some(grad.mul(&log_of_rest.sub(&log)?)?)
+        Some(grad.mul(&rest.log()?.sub(&x.log()?)?)?)
     } else {
         None
     };

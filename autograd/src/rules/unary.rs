@@ -86,7 +86,7 @@ fn derivative(op: &UnaryOp, grad: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         }
         Unary::Clamp(min, max) => {
             let x = x()?;
-            x.ge(min)?.logical_and(&x.le(max)?)?.where_cond(grad, 0.0)
+            x.gt(min)?.logical_and(&x.lt(max)?)?.where_cond(grad, 0.0)
         }
         Unary::Hardsigmoid => {
             let x = x()?;
@@ -96,8 +96,8 @@ fn derivative(op: &UnaryOp, grad: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         }
         Unary::Hardswish => {
             let x = x()?;
-            let middle = x.le(3.0)?.where_cond(&grad.mul(&x.div(3.0)?.add(0.5)?)?, grad)?;
-            zero_where(&x.lt(-3.0)?, &middle)
+            let middle = x.lt(3.0)?.where_cond(&grad.mul(&x.div(3.0)?.add(0.5)?)?, grad)?;
+            zero_where(&x.le(-3.0)?, &middle)
         }
         Unary::Hardshrink(lambda) | Unary::Softshrink(lambda) => {
             let x = x()?;

@@ -53,7 +53,7 @@ pub fn bin_of<T: Float>(value: T, edges: &[T]) -> Option<usize> {
 
 /// Adds to `counts` the weight (or one) of every value that falls into a bin.
 ///
-/// With `uniform` the bin is found by arithmetic, as `histc` does, and then compared with the edges.
+/// With `uniform` the bin is found by arithmetic alone, as `histc` does: at an edge rounding decides.
 pub fn histogram<T: Float>(
     values: &[T],
     weights: Option<&[T]>,
@@ -72,14 +72,7 @@ pub fn histogram<T: Float>(
                 continue;
             }
             let guess = ((value - min) * T::from_f64(bins as f64) / (max - min)).to_f64() as usize;
-            let mut bin = guess.min(bins - 1);
-            // Rounding may have put it one bin off.
-            if value < edges[bin] {
-                bin = bin.saturating_sub(1);
-            } else if bin + 1 < bins && value >= edges[bin + 1] {
-                bin += 1;
-            }
-            Some(bin)
+            Some(guess.min(bins - 1))
         } else {
             bin_of(value, edges)
         };

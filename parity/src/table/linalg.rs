@@ -313,7 +313,17 @@ pub(super) const TABLE: &[Entry] = &[
 /// A tensor, or the magnitudes of a complex one.
 fn magnitude(a: &mut Args, name: &str) -> Result<Tensor> {
     let (x, is_complex) = a.maybe_complex(0, name)?;
-    if is_complex { absolute(&x) } else { Ok(x) }
+    let euclidean = match a.peek(1, "ord") {
+        None | Some(Arg::None | Arg::Int(2)) => true,
+        Some(Arg::Float(p)) => *p == 2.0,
+        Some(Arg::Str(name)) => name == "fro",
+        _ => false,
+    };
+    match (is_complex, euclidean) {
+        (false, _) => Ok(x),
+        (true, true) => x.vector_norm(2.0, -1, false),
+        (true, false) => absolute(&x),
+    }
 }
 
 /// The absolute values of a complex tensor. Zeros are left out, so that even the second derivative is 0 there.

@@ -1,7 +1,7 @@
 //! Element-wise functions: arithmetic, comparisons, bits, rounding, choices, casts, complex parts.
 
 use flambeau_tensor::ops::{binary, bitwise, compare, complex as parts};
-use flambeau_tensor::{DType, Result, Tensor, bail};
+use flambeau_tensor::{DType, Operand, Result, Scalar, Tensor, bail, result_type};
 
 use crate::args::{Arg, Args, Either};
 use crate::registry::{Entry, Output, complex, out};
@@ -141,11 +141,16 @@ macro_rules! reflected {
     };
 }
 
+/// `y/x` as PyTorch computes it for a reflected operator.
+fn reciprocal_times<'a>(y: impl Into<Operand<'a>>, x: impl Into<Operand<'a>>) -> Result<Tensor> {
+    binary::mul(&binary::div(1.0, x)?, y)
+}
+
 /// Reflected operators.
 pub(super) const REFLECTED: &[Entry] = reflected! {
     "__radd__" => binary::add;
     "__rand__" => bitwise::bitwise_and;
-    "__rdiv__" => binary::div;
+    "__rdiv__" => reciprocal_times;
     "__rfloordiv__" => binary::floor_divide;
     "__rlshift__" => bitwise::bitwise_left_shift;
     "__rmod__" => binary::remainder;
@@ -158,13 +163,22 @@ pub(super) const REFLECTED: &[Entry] = reflected! {
     "__rxor__" => bitwise::bitwise_xor;
 };
 
+/// A number as a 0-d tensor of the type of the result that it has with `other`.
+fn number_beside(number: Scalar, other: &Either) -> Result<Tensor> {
+    let dtype = match other {
+        Either::Tensor(other) => result_type([other], &[number]),
+        Either::Scalar(_) => number.default_dtype(),
+    };
+    Tensor::full((), number, dtype)
+}
+
 /// `lhs ± alpha·rhs`, where either side may be a number.
 fn scaled_sum(a: &mut Args, names: [&str; 2], negative: bool) -> Result<Output> {
     let (x, y) = (a.operand(0, names[0])?, a.operand(1, names[1])?);
     let alpha = a.opt_scalar(2, "alpha")?.unwrap_or(1i64.into());
     let x = match x {
         Either::Tensor(x) => x,
-        Either::Scalar(x) => Tensor::full((), x, x.default_dtype())?,
+        Either::Scalar(x) => number_beside(x, &y)?,
     };
     out(if negative {
         x.sub_scaled(y.operand(), alpha)?
@@ -309,7 +323,7 @@ pub(super) const TABLE: &[Entry] = &[
         let alpha = a.opt_scalar(2, "alpha")?.unwrap_or(1i64.into());
         let y = match y {
             Either::Tensor(y) => y,
-            Either::Scalar(y) => Tensor::full((), y, y.default_dtype())?,
+            Either::Scalar(y) => number_beside(y, &x)?,
         };
         out(y.sub_scaled(x.operand(), alpha)?)
     }),

@@ -84,8 +84,7 @@ impl Tensor {
         self.hardtanh(0.0, 6.0)
     }
 
-    /// `x` between `min` and `max` (PyTorch's defaults: -1 and 1). Unlike [`Tensor::clamp`], the gradient is 0 at the
-    /// bounds.
+    /// `x` between `min` and `max` (PyTorch's defaults: -1 and 1).
     ///
     /// # Errors
     /// `Value` if `min > max`; `DType` for bool tensors.

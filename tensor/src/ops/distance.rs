@@ -35,9 +35,7 @@ impl Tensor {
             let product = self.matmul(&other.transpose(-2, -1)?)?;
             return sum.sub(&product.mul(2.0)?)?.clamp_min(0.0)?.sqrt();
         }
-        self.unsqueeze(-2)?
-            .sub(&other.unsqueeze(-3)?)?
-            .vector_norm(p, -1, false)
+        norm_of_differences(&self.unsqueeze(-2)?.sub(&other.unsqueeze(-3)?)?, p)
     }
 
     /// The `p`-norms of the differences of each row and each later one (`nn.functional.pdist`).
@@ -63,8 +61,21 @@ impl Tensor {
             return self.sum()?.mul(0.0)?.expand(pairs);
         }
         let row = |index| self.index_select(0, &Tensor::from_vec(index, pairs)?);
-        row(first)?.sub(&row(second)?)?.vector_norm(p, -1, false)
+        norm_of_differences(&row(first)?.sub(&row(second)?)?, p)
     }
+}
+
+/// The norms of the last dimension. Rows of zeros are left out where gradients are wanted, so that not even the second
+/// derivative is NaN there.
+fn norm_of_differences(differences: &Tensor, p: f64) -> Result<Tensor> {
+    if !differences.is_tracked() {
+        return differences.vector_norm(p, -1, false);
+    }
+    let equal = differences.any_dim(-1, false)?.logical_not()?;
+    differences
+        .masked_fill(&equal.unsqueeze(-1)?, 1.0)?
+        .vector_norm(p, -1, false)?
+        .masked_fill(&equal, 0.0)
 }
 
 #[cfg(test)]

@@ -317,8 +317,14 @@ impl RunningStats<'_> {
         let unbiased = var.mul(n as f64 / (n as f64 - 1.0))?;
         no_grad(|| {
             for (running, batch) in [(self.mean, mean), (self.var, &unbiased)] {
-                let step = batch.to_dtype(running.dtype())?.mul(momentum)?;
-                running.mul_(1.0 - momentum)?.add_(&step)?;
+                // Rounded once, also where they are of a half type.
+                let wide = if running.dtype().is_half() {
+                    DType::F32
+                } else {
+                    running.dtype()
+                };
+                let kept = running.to_dtype(wide)?.mul(1.0 - momentum)?;
+                running.copy_(&batch.to_dtype(wide)?.mul(momentum)?.add(&kept)?)?;
             }
             Ok(())
         })

@@ -3,13 +3,12 @@
 use super::binary::pow;
 use super::pad::PadMode;
 use super::pool::{AvgPoolOptions, avg_pool};
-use crate::shape::resolve_dim;
-use crate::{Result, Tensor, bail, ensure, no_grad};
+use crate::{Result, Tensor, ensure};
 
 /// `x / max(‖x‖ₚ, eps)`, the norm taken along `dim`.
 ///
 /// # Errors
-/// `Dim` if there is no such dimension; `DType` unless the type is a floating point one; `Unsupported` for infinite `p`.
+/// `Dim` if there is no such dimension; `DType` unless the type is a floating point one.
 pub fn normalize(x: &Tensor, p: f64, dim: isize, eps: f64) -> Result<Tensor> {
     ensure!(
         x.dtype().is_float(),
@@ -17,18 +16,7 @@ pub fn normalize(x: &Tensor, p: f64, dim: isize, eps: f64) -> Result<Tensor> {
         "normalize: expected a floating point tensor, got {}",
         x.dtype()
     );
-    if p.is_infinite() || p.is_nan() {
-        bail!(Unsupported, "normalize: the norm of order {p}")
-    }
-    resolve_dim("normalize", dim, x.rank())?;
-    let norm = if p == 0.0 {
-        x.abs()?.sign()?.sum_dim(dim, true)?
-    } else {
-        let sum = pow(&x.abs()?, p)?.sum_dim(dim, true)?;
-        // Where the sum is 0 so is the norm, and its gradient: the root is taken of 1 instead.
-        let positive = no_grad(|| sum.sign())?;
-        pow(&sum.add(&positive.neg()?.add(1.0)?)?, 1.0 / p)?.mul(&positive)?
-    };
+    let norm = x.vector_norm(p, dim, true)?;
     x.div(&norm.clamp_min(eps)?)
 }
 

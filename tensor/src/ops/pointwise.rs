@@ -20,7 +20,12 @@ impl Tensor {
     /// # Errors
     /// `Broadcast` if the shapes don't broadcast.
     pub fn ldexp(&self, exponent: &Tensor) -> Result<Tensor> {
-        self.mul(&exponent.exp2()?)
+        let exponent = if exponent.dtype().is_float() || !self.dtype().is_float() {
+            exponent.exp2()?
+        } else {
+            exponent.to_dtype(self.dtype())?.exp2()?
+        };
+        self.mul(&exponent)
     }
 
     /// Mantissa and exponent: `self = mantissa·2^exponent` with `0.5 ≤ |mantissa| < 1`, the exponent as `int32`.

@@ -409,7 +409,14 @@ mod tests {
         let y = nan.addmm(&iota(&[2, 2]), &iota(&[2, 2]), factors).unwrap();
         assert_eq!(y.to_vec::<f64>().unwrap(), [4.0, 6.0, 12.0, 22.0]);
         let ints = Tensor::new([[1i64, 2], [3, 4]]).unwrap();
-        assert!(ints.addmm(&ints, &ints, factors).is_err());
+        let half = AddProduct {
+            beta: Scalar::Float(0.5),
+            alpha: Scalar::Float(2.5),
+        };
+        let y = ints.addmm(&ints, &ints, half).unwrap();
+        assert_eq!(y.to_vec::<i64>().unwrap(), [14, 20, 30, 44]);
+        let row = Tensor::new([1i64, 2]).unwrap();
+        assert!(ints.addr(&row, &row, half).is_err());
     }
 
     #[test]

@@ -232,6 +232,9 @@ impl Tensor {
             "histc: the number of bins must be positive, got {bins}"
         );
         check_room::<f64>("histc", bins)?;
+        if self.dtype().is_half() {
+            return self.float()?.histc(bins, min, max)?.to_dtype(self.dtype());
+        }
         let x = self.value().contiguous()?;
         with_float!("histc", x.dtype, T => {
             let data = x.data::<T>()?;

@@ -4,7 +4,7 @@ use flambeau_kernels::ternary::{addcdiv, addcmul, lerp, select};
 use flambeau_kernels::unary::Unary;
 
 use crate::graph::{Op, Saved, record};
-use crate::ops::binary::{common_dtype, read};
+use crate::ops::binary::{common_dtype, maximum, minimum, read};
 use crate::value::Value;
 use crate::{
     DType, Operand, Result, Scalar, Shape, Tensor, bail, broadcast_shapes, ensure, result_type, with_float,
@@ -217,10 +217,10 @@ impl Tensor {
         }
         let mut x = self.to_dtype(dtype)?;
         if let Some(min) = min {
-            x = beyond(&x, min, Tensor::lt)?;
+            x = maximum(&x, min)?;
         }
         if let Some(max) = max {
-            x = beyond(&x, max, Tensor::gt)?;
+            x = minimum(&x, max)?;
         }
         Ok(x)
     }
@@ -249,22 +249,6 @@ impl Tensor {
     pub fn clamp_<'a>(&self, min: Option<Operand<'a>>, max: Option<Operand<'a>>) -> Result<&Tensor> {
         self.replace("clamp_", self.clamp(min, max)?)
     }
-}
-
-/// `bound` where `x` lies beyond it or `bound` is NaN, else `x`.
-fn beyond<'a>(
-    x: &Tensor,
-    bound: Operand<'a>,
-    lies: impl FnOnce(&Tensor, Operand<'a>) -> Result<Tensor>,
-) -> Result<Tensor> {
-    let mut taken = lies(x, bound)?;
-    if let Operand::Tensor(bound) = bound
-        && bound.dtype().is_float()
-    {
-        // NaN in `x` stays: it lies beyond nothing, and where both are NaN either will do.
-        taken = taken.logical_or(&bound.isnan()?)?;
-    }
-    taken.where_cond(bound, x)
 }
 
 #[cfg(test)]

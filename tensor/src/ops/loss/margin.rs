@@ -190,7 +190,7 @@ pub fn multi_margin_loss(
     );
     let (x, index) = (input.reshape((batch, classes))?, target.reshape((batch, 1))?);
     let own = x.gather(1, &index)?;
-    let mut losses = hinge_above(&x.sub(&own)?.add(margin)?)?;
+    let mut losses = hinge(&x.sub(&own)?.add(margin)?)?;
     if p == 2 {
         losses = losses.square()?;
     }
@@ -208,11 +208,6 @@ pub fn multi_margin_loss(
     } else {
         losses
     })
-}
-
-/// `x` where it is positive, else 0, with a gradient of 0 at 0.
-fn hinge_above(x: &Tensor) -> Result<Tensor> {
-    x.relu()
 }
 
 /// `Σ max(0, 1 - x[y] + x[i])/C` over the classes `y` that the target names (up to its first -1) and those `i` that it
@@ -261,7 +256,7 @@ pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduct
     let gaps = x.unsqueeze(1)?.sub(&own.unsqueeze(2)?)?.add(1.0)?;
     let named = Tensor::from_vec(named, (batch, classes, 1))?;
     let other = Tensor::from_vec(other, (batch, 1, classes))?;
-    let losses = kept(&hinge_above(&gaps)?, &named.logical_and(&other)?)?;
+    let losses = kept(&hinge(&gaps)?, &named.logical_and(&other)?)?;
     let losses = losses.sum_dim([1, 2], false)?.div(classes as f64)?;
     reduction.apply(&if input.rank() < 2 {
         losses.reshape(())?

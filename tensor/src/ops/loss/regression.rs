@@ -29,9 +29,9 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, delta: f64, reduction: Reduct
         Value,
         "huber_loss: delta must be positive, got {delta}"
     );
-    // Both branches are m·(d - m/2) with m = min(d, delta).
-    let distance = input.sub(target)?.abs()?;
-    let capped = distance.clamp_max(delta)?;
+    // Both branches are m·(d - m/2) with m the difference d cut off at ±delta.
+    let distance = input.sub(target)?;
+    let capped = distance.clamp(Some((-delta).into()), Some(delta.into()))?;
     reduction.apply(&capped.mul(&distance.sub(&capped.mul(0.5)?)?)?)
 }
 
