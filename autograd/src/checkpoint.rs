@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use flambeau_tensor::graph::{Edge, next_id};
 use flambeau_tensor::ops::custom::{Function, record_on_edges};
+use flambeau_tensor::random::{self, GeneratorState};
 use flambeau_tensor::{Result, Tensor, enable_grad, is_grad_enabled, no_grad};
 
 use crate::engine::{self, Walk};
@@ -15,7 +16,8 @@ use crate::engine::{self, Walk};
 /// Runs `f`, keeping only its results; its gradient runs `f` again. Everything that `f` captures gets its gradient:
 /// parameters, inputs, results of earlier operations.
 ///
-/// `f` must compute the same each time. Random numbers are replayed by setting the generator's state to what it was.
+/// `f` must compute the same each time. The default generator's random numbers are the same: its state is set to what it
+/// was, and put back afterwards.
 ///
 /// # Errors
 /// The errors of `f`.
@@ -24,12 +26,14 @@ pub fn checkpoint(f: impl Fn() -> Result<Vec<Tensor>> + Send + Sync + 'static) -
         return f();
     }
     let start = next_id();
+    let random_state = random::state();
     let outputs = f()?;
     let boundary = boundary(&outputs, start);
     let values = outputs.iter().map(Tensor::value).collect();
     drop(outputs);
     let function = Recompute {
         f: Box::new(f),
+        random_state,
         boundary: boundary.clone(),
     };
     Ok(record_on_edges(Arc::new(function), values, &boundary))
@@ -55,7 +59,20 @@ type Recomputed = dyn Fn() -> Result<Vec<Tensor>> + Send + Sync;
 
 struct Recompute {
     f: Box<Recomputed>,
+    /// The default generator's state before `f` ran.
+    random_state: GeneratorState,
     boundary: Vec<Edge>,
+}
+
+impl Recompute {
+    /// Runs `f` again with the random numbers it had.
+    fn replay(&self) -> Result<Vec<Tensor>> {
+        let now = random::state();
+        random::set_state(self.random_state.clone())?;
+        let outputs = (self.f)();
+        random::set_state(now)?;
+        outputs
+    }
 }
 
 impl Function for Recompute {
@@ -64,12 +81,12 @@ impl Function for Recompute {
     }
 
     fn forward(&self, _: &[Tensor]) -> Result<Vec<Tensor>> {
-        no_grad(|| (self.f)())
+        no_grad(|| self.replay())
     }
 
     fn backward(&self, _: &[Tensor], _: &[Tensor], grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
         let create_graph = is_grad_enabled();
-        let outputs = enable_grad(|| (self.f)())?;
+        let outputs = enable_grad(|| self.replay())?;
         let roots = outputs
             .iter()
             .zip(grads)
@@ -112,6 +129,27 @@ mod tests {
         assert_eq!(
             x.grad().unwrap().to_vec::<f64>().unwrap(),
             gx.to_vec::<f64>().unwrap()
+        );
+    }
+
+    #[test]
+    fn the_same_elements_are_dropped_again() {
+        let x = Tensor::ones(1000, flambeau_tensor::DType::F32)
+            .unwrap()
+            .requires_grad(true)
+            .unwrap();
+        let captured = x.clone();
+        let y = checkpoint(move || {
+            Ok(vec![flambeau_tensor::ops::dropout::dropout(
+                &captured, 0.5, true,
+            )?])
+        })
+        .unwrap()
+        .remove(0);
+        y.sum().unwrap().backward().unwrap();
+        assert_eq!(
+            x.grad().unwrap().to_vec::<f32>().unwrap(),
+            y.to_vec::<f32>().unwrap()
         );
     }
 

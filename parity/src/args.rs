@@ -56,6 +56,17 @@ impl std::fmt::Debug for Arg {
     }
 }
 
+/// NumPy's name of an argument, which PyTorch takes as well.
+fn numpy_name(name: &str) -> Option<&'static str> {
+    match name {
+        "dim" => Some("axis"),
+        "keepdim" => Some("keepdims"),
+        "input" => Some("x"),
+        "other" => Some("x2"),
+        _ => None,
+    }
+}
+
 /// The arguments of one call. An entry of the registry takes each out by position and name; what it leaves makes the call
 /// fail, so that no argument is silently ignored.
 #[derive(Debug)]
@@ -91,6 +102,7 @@ impl Args {
             .get_mut(position)
             .and_then(Option::take)
             .or_else(|| self.keywords.remove(name))
+            .or_else(|| self.keywords.remove(numpy_name(name)?))
     }
 
     /// Looks at the argument at `position` or called `name` without taking it.
@@ -99,6 +111,7 @@ impl Args {
             .get(position)
             .and_then(Option::as_ref)
             .or_else(|| self.keywords.get(name))
+            .or_else(|| self.keywords.get(numpy_name(name)?))
     }
 
     /// Takes out all positional arguments from `position` on.

@@ -22,7 +22,7 @@ pub(super) fn backward(op: &BinaryOp, cx: &Context<'_>) -> Result<Grads> {
             rhs(&|| grad.neg()?.mul(&a()?.div(&b()?)?)?.div(&b()?))?,
         ),
         Binary::FloorDivide | Binary::TruncDivide | Binary::Heaviside => (lhs(&zeros)?, rhs(&zeros)?),
-        Binary::NextAfter => (lhs(&|| Ok(grad.clone()))?, rhs(&zeros)?),
+        Binary::NextAfter => (lhs(&|| zero_where(&a()?.eq(&b()?)?, grad))?, rhs(&zeros)?),
         Binary::Remainder => (
             lhs(&|| Ok(grad.clone()))?,
             rhs(&|| grad.neg()?.mul(&a()?.floor_divide(&b()?)?))?,

@@ -19,7 +19,9 @@ pub(super) fn backward(op: &VarianceOp, cx: &Context<'_>) -> Result<Grads> {
             .masked_fill(&flat, 0.0)?;
     }
     let freedom = reduced_numel(x.shape(), &op.dims) as f64 - op.correction;
-    let scale = if freedom <= 0.0 && op.dims.len() >= x.rank() {
+    let scale = if x.numel() == 0 {
+        0.0 // there is nothing to scale
+    } else if freedom <= 0.0 && op.dims.len() >= x.rank() {
         f64::INFINITY
     } else {
         2.0 / freedom

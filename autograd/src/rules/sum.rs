@@ -17,6 +17,7 @@ pub(super) fn backward(op: &SumOp, cx: &Context<'_>) -> Result<Grads> {
 
 pub(super) fn mean(op: &MeanOp, cx: &Context<'_>) -> Result<Grads> {
     let shape = cx.input_shape(0)?;
-    let count = reduced_numel(shape, &op.dims) as f64;
+    // Of no elements there is no gradient, whatever it is divided by.
+    let count = reduced_numel(shape, &op.dims).max(1) as f64;
     one(kept_grad(cx, &op.dims)?.mul(1.0 / count)?.expand(shape)?)
 }

@@ -56,6 +56,7 @@ fn small<T: Real>(a: &mut [T], n: usize, lda: usize) -> i32 {
         }
         // Not positive, or NaN.
         if x.partial_cmp(&T::ZERO) != Some(std::cmp::Ordering::Greater) {
+            row[i] = x;
             return i as i32 + 1;
         }
         row[i] = sqrt(x);

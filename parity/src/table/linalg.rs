@@ -235,7 +235,8 @@ pub(super) const TABLE: &[Entry] = &[
     ("svd", |a| {
         let x = a.tensor(0, "input")?;
         let (some, vectors) = (a.bool(1, "some", true)?, a.bool(2, "compute_uv", true)?);
-        let (u, s, vh) = x.svd(!some)?;
+        // Without vectors there are zeros in their place, as many as if `some` were false.
+        let (u, s, vh) = x.svd(!(some && vectors))?;
         let v = vh.transpose(-2, -1)?;
         if vectors {
             out((u, s, v))

@@ -197,7 +197,15 @@ pub(super) const TABLE: &[Entry] = &[
         let (x, y) = (a.tensor(0, "input")?, a.tensor(1, "target")?);
         let reduction = reduction(a, 2, None)?;
         let delta = a.float(3, "delta", 1.0)?;
-        out(loss::huber_loss(&x, &y, delta, reduction)?)
+        let weight = a.opt_tensor(4, "weight")?;
+        match weight {
+            None => out(loss::huber_loss(&x, &y, delta, reduction)?),
+            // A plain mean, unlike that of the other losses.
+            Some(weight) => {
+                let losses = loss::huber_loss(&x, &y, delta, Reduction::None)?;
+                out(reduction.apply(&losses.mul(&weight)?)?)
+            }
+        }
     }),
     ("nn.functional.binary_cross_entropy", |a| {
         let (x, y) = (a.tensor(0, "input")?, a.tensor(1, "target")?);

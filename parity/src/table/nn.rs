@@ -87,8 +87,8 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("nn.functional.normalize", |a| {
         let (x, p) = (a.tensor(0, "input")?, a.float(1, "p", 2.0)?);
-        let (dim, eps) = (a.int(2, "dim", 1)?, a.float(3, "eps", 1e-12)?);
-        out(normalize(&x, p, dim as isize, eps)?)
+        let dims = a.opt_dims(2, "dim")?.unwrap_or_else(|| vec![1]);
+        out(normalize(&x, p, dims, a.float(3, "eps", 1e-12)?)?)
     }),
     ("nn.functional.local_response_norm", |a| {
         let (x, size) = (a.tensor(0, "input")?, a.required_int(1, "size")?);

@@ -372,6 +372,9 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("where", |a| {
         let condition = a.tensor(0, "condition")?;
+        if a.peek(1, "input").is_none() {
+            return out(condition.nonzero()?.unbind(1)?);
+        }
         let (x, y) = (a.operand(1, "input")?, a.operand(2, "other")?);
         out(condition.where_cond(x.operand(), y.operand())?)
     }),

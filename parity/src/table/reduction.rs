@@ -1,7 +1,7 @@
 //! Sums, products, extremes, moments, norms, running reductions, softmax.
 
 use flambeau_tensor::ops::linalg::norms::MatrixNorm;
-use flambeau_tensor::{Result, Tensor, bail};
+use flambeau_tensor::{DType, Result, Tensor, bail};
 
 use crate::args::{Arg, Args};
 use crate::registry::{Entry, Output, out};
@@ -84,10 +84,16 @@ fn along(a: &mut Args, f: fn(&Tensor, isize) -> Result<Tensor>) -> Result<Output
     in_dtype(a, 2, x, |x| f(x, dim))
 }
 
+/// The dimension; without one, PyTorch's choice of old.
+fn softmax_dim(a: &mut Args, x: &Tensor) -> Result<isize> {
+    let implied = isize::from(!matches!(x.rank(), 0 | 1 | 3));
+    Ok(opt_dim(a, 1, "dim")?.unwrap_or(implied))
+}
+
 /// Softmax and its kin under `nn.functional`, where `_stacklevel` stands before the type.
 fn functional_softmax(a: &mut Args, f: fn(&Tensor, isize) -> Result<Tensor>) -> Result<Output> {
     let x = a.tensor(0, "input")?;
-    let dim = a.required_int(1, "dim")? as isize;
+    let dim = softmax_dim(a, &x)?;
     a.int(2, "_stacklevel", 3)?;
     in_dtype(a, 3, x, |x| f(x, dim))
 }
@@ -175,9 +181,12 @@ fn any_all(
     let (x, complex) = a.maybe_complex(0, "input")?;
     // A complex number is true if one of its parts is.
     let x = if complex { x.any_dim(-1, false)? } else { x };
-    let given = a.opt_dims(1, "dim")?.filter(|d| !d.is_empty());
+    let given = a.opt_dims(1, "dim")?;
     let keepdim = a.bool(2, "keepdim", false)?;
     match given {
+        // Unlike with other reductions, no dimensions are none, not all.
+        Some(dims) if dims.is_empty() && x.dtype() == DType::U8 => out(x.bool()?.byte()?),
+        Some(dims) if dims.is_empty() => out(x.bool()?),
         Some(dims) => out(part(&x, dims, keepdim)?),
         None if keepdim => out(part(&x, all_dims(&x), true)?),
         None => out(whole(&x)?),
@@ -285,7 +294,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("nn.functional.softmin", |a| {
         // Negated in its own type, in which unsigned integers wrap around.
         let negated = a.tensor(0, "input")?.neg()?;
-        let dim = a.required_int(1, "dim")? as isize;
+        let dim = softmax_dim(a, &negated)?;
         a.int(2, "_stacklevel", 3)?;
         in_dtype(a, 3, negated, |x| x.softmax(dim))
     }),

@@ -84,6 +84,12 @@ fn reshape(a: &mut Args) -> Result<Output> {
 
 fn view(a: &mut Args) -> Result<Output> {
     let x = a.tensor(0, "input")?;
+    if let Some(Arg::DType(_)) = a.peek(1, "dtype") {
+        return match a.opt_dtype(1, "dtype")? {
+            Some(dtype) => out(x.view_dtype(dtype)?),
+            None => out(x),
+        };
+    }
     out(x.view(a.varargs_ints(1, "size")?)?)
 }
 

@@ -140,13 +140,14 @@ pub(crate) fn broadcast(op: &str, a: &Value, b: &Value) -> Result<(Value, Value,
 fn rule_reads(function: Binary, lhs_tracked: bool, rhs_tracked: bool) -> (bool, bool) {
     match function {
         Binary::Add | Binary::Sub => (false, false),
-        Binary::FloorDivide | Binary::TruncDivide | Binary::Heaviside | Binary::NextAfter => (false, false),
+        Binary::FloorDivide | Binary::TruncDivide | Binary::Heaviside => (false, false),
         Binary::Mul => (rhs_tracked, lhs_tracked),
         Binary::Div | Binary::Remainder | Binary::Fmod => (rhs_tracked, true),
         Binary::Pow
         | Binary::Maximum
         | Binary::Minimum
         | Binary::Fmax
+        | Binary::NextAfter
         | Binary::Fmin
         | Binary::Atan2
         | Binary::Hypot

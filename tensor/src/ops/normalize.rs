@@ -3,20 +3,20 @@
 use super::binary::pow;
 use super::pad::PadMode;
 use super::pool::{AvgPoolOptions, avg_pool};
-use crate::{Result, Tensor, ensure};
+use crate::{Dims, Result, Tensor, ensure};
 
-/// `x / max(‖x‖ₚ, eps)`, the norm taken along `dim`.
+/// `x / max(‖x‖ₚ, eps)`, the norm taken along the dimensions.
 ///
 /// # Errors
 /// `Dim` if there is no such dimension; `DType` unless the type is a floating point one.
-pub fn normalize(x: &Tensor, p: f64, dim: isize, eps: f64) -> Result<Tensor> {
+pub fn normalize(x: &Tensor, p: f64, dims: impl Dims, eps: f64) -> Result<Tensor> {
     ensure!(
         x.dtype().is_float(),
         DType,
         "normalize: expected a floating point tensor, got {}",
         x.dtype()
     );
-    let norm = x.vector_norm(p, dim, true)?;
+    let norm = x.vector_norm(p, dims, true)?;
     x.div(&norm.clamp_min(eps)?)
 }
 

@@ -132,6 +132,8 @@ fn of_classes(
         Op::CrossEntropy(CrossEntropyOp { log_sum_exp, ..op })
     });
     match options.class.reduction {
+        // Of ignored targets alone the mean is NaN, its gradient 0.
+        Reduction::Mean if total == 0.0 => losses.sum()?.mul(0.0)?.add(f64::NAN),
         Reduction::Mean => losses.sum()?.div(total),
         reduction => reduction.apply(&losses),
     }
