@@ -64,7 +64,7 @@ impl Tensor {
                     // Every chunk has the size of an element.
                     *out = T::from_le_bytes(bytes.try_into().unwrap_or_default());
                 }
-            })
+            })?
         })))
     }
 

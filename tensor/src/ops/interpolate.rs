@@ -160,7 +160,7 @@ pub fn interpolate(x: &Tensor, size: InterpolateSize<'_>, options: &InterpolateO
         });
         let source = x.value().contiguous()?;
         let data = source.data::<u8>()?;
-        let value = Value::build::<u8>(DType::U8, result, |out| interpolate_bytes(data, out, &axes));
+        let value = Value::build::<u8>(DType::U8, result, |out| interpolate_bytes(data, out, &axes))?;
         return Ok(Tensor::from_value(value));
     }
     let map = LinearMap::Interpolate {

@@ -211,7 +211,9 @@ fn places(name: &'static str, mask: &Tensor) -> Result<IndexOp> {
 /// # Errors
 /// `DType` unless the positions are integers; `Index` if one is outside.
 pub fn unravel_index(positions: &Tensor, shape: &[usize]) -> Result<Vec<Tensor>> {
-    let numel = crate::ops::create::countable("unravel_index", shape)?;
+    // No tensor of this shape is made: it may be larger than memory.
+    let numel = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+    let numel = numel.unwrap_or(usize::MAX);
     let index = crate::ops::index::checked_index("unravel_index", positions, numel, false)?;
     let mut rest = index.data::<i64>()?.to_vec();
     let mut coordinates = Vec::with_capacity(shape.len());

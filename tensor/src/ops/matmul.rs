@@ -4,9 +4,7 @@ use flambeau_kernels::gemm::{Epilogue, MatRef, gemm_batched, gemm_integer};
 
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
-use crate::{
-    DType, Result, Shape, Tensor, bail, broadcast_shapes, ensure, with_float, with_integer, with_stored,
-};
+use crate::{DType, Result, Shape, Tensor, bail, broadcast_shapes, ensure, with_float, with_integer};
 
 /// A recorded matrix product of two tensors with at least two dimensions each.
 #[derive(Clone, Debug)]
