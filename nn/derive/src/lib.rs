@@ -1,0 +1,148 @@
+//! `#[derive(Module)]`: makes the fields of a struct the members of a module, under their own names.
+//!
+//! ```text
+//! #[derive(Module)]
+//! struct Classifier {
+//!     embedding: Embedding,
+//!     layers: Vec<Linear>,            // keys layers.0.weight, layers.1.weight, …
+//!     scale: Parameter,
+//!     hidden: usize,                  // numbers, bools and strings are no members
+//!     #[module(skip)]
+//!     vocabulary: Vocabulary,         // neither is what is skipped
+//! }
+//! ```
+//!
+//! Every field must be a `Member`, so nothing that holds parameters is left out by oversight: what isn't one does not
+//! compile until it is skipped. `#[module(rename = "0")]` gives a field another name in the keys;
+//! `#[module(describe)]` on the struct prints the module with its inherent method `describe(&self) -> String`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Error, Field, Fields, Index, LitStr, Member, Result, parse_quote};
+
+/// Implements `Module` and `Member` for a struct; see the crate's documentation.
+#[proc_macro_derive(Module, attributes(module))]
+pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = syn::parse_macro_input!(input as DeriveInput);
+    expand(input).unwrap_or_else(Error::into_compile_error).into()
+}
+
+fn expand(mut input: DeriveInput) -> Result<TokenStream> {
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(
+            &input.ident,
+            "Module can be derived for structs only",
+        ));
+    };
+    let members = members(&data.fields)?;
+    let describe = describes(&input)?.then(|| {
+        quote! {
+            fn extra_repr(&self) -> ::std::string::String {
+                self.describe()
+            }
+        }
+    });
+
+    let types: Vec<_> = input
+        .generics
+        .type_params()
+        .map(|param| param.ident.clone())
+        .collect();
+    let clause = input.generics.make_where_clause();
+    for ty in types {
+        clause.predicates.push(parse_quote!(#ty: ::flambeau_nn::Member));
+    }
+    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
+    let name = &input.ident;
+    let text = name.to_string();
+    let (keys, fields): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+    Ok(quote! {
+        impl #impl_generics ::flambeau_nn::Module for #name #type_generics #where_clause {
+            fn name(&self) -> &str {
+                #text
+            }
+            #describe
+            fn members<'members>(&'members self, visitor: &mut dyn ::flambeau_nn::Visitor<'members>) {
+                let _ = &visitor;
+                #( ::flambeau_nn::Member::visit(&self.#fields, #keys, visitor); )*
+            }
+            fn members_mut(&mut self, visitor: &mut dyn ::flambeau_nn::VisitorMut) -> ::flambeau_nn::Result<()> {
+                let _ = &visitor;
+                #( ::flambeau_nn::Member::visit_mut(&mut self.#fields, #keys, visitor)?; )*
+                Ok(())
+            }
+        }
+        impl #impl_generics ::flambeau_nn::Member for #name #type_generics #where_clause {
+            fn visit<'members>(&'members self, name: &str, visitor: &mut dyn ::flambeau_nn::Visitor<'members>) {
+                visitor.module(name, self)
+            }
+            fn visit_mut(
+                &mut self,
+                name: &str,
+                visitor: &mut dyn ::flambeau_nn::VisitorMut,
+            ) -> ::flambeau_nn::Result<()> {
+                visitor.module(name, self)
+            }
+        }
+    })
+}
+
+/// Names and places of the fields that are members.
+fn members(fields: &Fields) -> Result<Vec<(String, Member)>> {
+    let mut members = Vec::new();
+    for (i, field) in fields.iter().enumerate() {
+        let place = match &field.ident {
+            Some(ident) => Member::Named(ident.clone()),
+            None => Member::Unnamed(Index::from(i)),
+        };
+        let own = match &field.ident {
+            Some(ident) => ident.to_string().trim_start_matches("r#").to_string(),
+            None => i.to_string(),
+        };
+        if let Some(name) = key(field, own)? {
+            members.push((name, place));
+        }
+    }
+    Ok(members)
+}
+
+/// The field's name in keys; none if it is skipped.
+fn key(field: &Field, own: String) -> Result<Option<String>> {
+    let mut name = Some(own);
+    for attribute in field
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("module"))
+    {
+        attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("skip") {
+                name = None;
+            } else if meta.path.is_ident("rename") {
+                name = Some(meta.value()?.parse::<LitStr>()?.value());
+            } else {
+                return Err(meta.error("expected `skip` or `rename = \"…\"`"));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(name)
+}
+
+/// Whether the struct says how it is printed.
+fn describes(input: &DeriveInput) -> Result<bool> {
+    let mut describes = false;
+    for attribute in input
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("module"))
+    {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("describe") {
+                return Err(meta.error("expected `describe`"));
+            }
+            describes = true;
+            Ok(())
+        })?;
+    }
+    Ok(describes)
+}

@@ -1,0 +1,366 @@
+//! Convolutions (`torch.nn.Conv1d`, `Conv2d`, `Conv3d`) and transposed ones (`ConvTranspose1d`, …).
+//!
+//! Weights are `[out_channels, in_channels/groups, kernel…]`, and `[in_channels, out_channels/groups, kernel…]` of
+//! transposed ones; what is computed stands with [`flambeau_tensor::ops::conv`].
+
+use flambeau_tensor::ops::conv::{self, Padding};
+use flambeau_tensor::ops::pad::PadMode;
+use flambeau_tensor::{DType, Result, Shape, Tensor, bail, ensure};
+
+use super::linear::{bias, kaiming_uniform_of_layers};
+use super::text;
+use crate::{Forward, Module, Parameter};
+
+/// What stands around the input of a convolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PaddingMode {
+    /// Zeros.
+    #[default]
+    Zeros,
+    /// The input, mirrored without its edge.
+    Reflect,
+    /// The nearest cell of the input.
+    Replicate,
+    /// The input again.
+    Circular,
+}
+
+impl PaddingMode {
+    fn name(self) -> &'static str {
+        match self {
+            PaddingMode::Zeros => "zeros",
+            PaddingMode::Reflect => "reflect",
+            PaddingMode::Replicate => "replicate",
+            PaddingMode::Circular => "circular",
+        }
+    }
+}
+
+/// Options of a convolution over `D` dimensions; the defaults are PyTorch's.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvOptions<const D: usize> {
+    /// Steps between output positions.
+    pub stride: [usize; D],
+    /// How far the input is padded.
+    pub padding: Padding<D>,
+    /// Steps between the kernel's taps.
+    pub dilation: [usize; D],
+    /// Groups of channels that are convolved independently.
+    pub groups: usize,
+    /// Whether a bias is learnt.
+    pub bias: bool,
+    /// With what the input is padded.
+    pub padding_mode: PaddingMode,
+}
+
+impl<const D: usize> Default for ConvOptions<D> {
+    fn default() -> Self {
+        ConvOptions {
+            stride: [1; D],
+            padding: Padding::Explicit([0; D]),
+            dilation: [1; D],
+            groups: 1,
+            bias: true,
+            padding_mode: PaddingMode::Zeros,
+        }
+    }
+}
+
+/// Options of a transposed convolution over `D` dimensions; the defaults are PyTorch's.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvTransposeOptions<const D: usize> {
+    /// Steps between output positions of the convolution that this is the transpose of.
+    pub stride: [usize; D],
+    /// What that convolution pads, and this one cuts off.
+    pub padding: [usize; D],
+    /// Added to one side of the output's size.
+    pub output_padding: [usize; D],
+    /// Groups of channels that are convolved independently.
+    pub groups: usize,
+    /// Whether a bias is learnt.
+    pub bias: bool,
+    /// Steps between the kernel's taps.
+    pub dilation: [usize; D],
+}
+
+impl<const D: usize> Default for ConvTransposeOptions<D> {
+    fn default() -> Self {
+        ConvTransposeOptions {
+            stride: [1; D],
+            padding: [0; D],
+            output_padding: [0; D],
+            groups: 1,
+            bias: true,
+            dilation: [1; D],
+        }
+    }
+}
+
+/// Weight and bias. `first` and `second` are the weight's first two dimensions before the second is divided into groups.
+fn parameters<const D: usize>(
+    op: &str,
+    [first, second, out_channels]: [usize; 3],
+    kernel: [usize; D],
+    groups: usize,
+    with_bias: bool,
+) -> Result<(Parameter, Option<Parameter>)> {
+    ensure!(groups > 0, Value, "{op}: groups must be a positive number");
+    ensure!(
+        first.is_multiple_of(groups) && second.is_multiple_of(groups),
+        Value,
+        "{op}: {groups} groups must divide the channels, {first} and {second}"
+    );
+    ensure!(
+        kernel.iter().all(|&k| k > 0),
+        Value,
+        "{op}: kernel_size must be positive, got {kernel:?}"
+    );
+    let shape: Shape = [first, second / groups].into_iter().chain(kernel).collect();
+    let fan_in = shape[1..].iter().product();
+    let weight = Tensor::zeros(shape, DType::F32)?;
+    kaiming_uniform_of_layers(&weight)?;
+    let bias = with_bias.then(|| bias(out_channels, fan_in)).transpose()?;
+    Ok((Parameter::new(weight)?, bias))
+}
+
+/// Pads by so much on either side as `options` say, with something else than zeros.
+fn pad<const D: usize>(x: &Tensor, kernel: &[usize], options: &ConvOptions<D>) -> Result<Tensor> {
+    let mode = match options.padding_mode {
+        PaddingMode::Zeros => return Ok(x.clone()),
+        PaddingMode::Reflect => PadMode::Reflect,
+        PaddingMode::Replicate => PadMode::Replicate,
+        PaddingMode::Circular => PadMode::Circular,
+    };
+    let mut padding = Vec::with_capacity(2 * D);
+    for d in (0..D).rev() {
+        let [before, after] = match options.padding {
+            Padding::Explicit(padding) => [padding[d]; 2],
+            Padding::Valid => [0; 2],
+            Padding::Same => {
+                let total = options.dilation[d] * (kernel[d] - 1);
+                [total / 2, total - total / 2]
+            }
+        };
+        padding.extend([before as isize, after as isize]);
+    }
+    x.pad(&padding, mode, 0)
+}
+
+fn describe<const D: usize>(weight: &Tensor, bias: bool, options: &ConvOptions<D>) -> String {
+    let shape = weight.shape();
+    let kernel: [usize; D] = std::array::from_fn(|d| shape[2 + d]);
+    let mut out = format!(
+        "{}, {}, kernel_size={}, stride={}",
+        shape[1] * options.groups,
+        shape[0],
+        text::tuple(kernel),
+        text::tuple(options.stride)
+    );
+    match options.padding {
+        Padding::Explicit(padding) if padding != [0; D] => {
+            out += &format!(", padding={}", text::tuple(padding))
+        }
+        Padding::Same => out += ", padding=same",
+        Padding::Valid => out += ", padding=valid",
+        Padding::Explicit(_) => {}
+    }
+    out += &common(options.dilation, [0; D], options.groups, bias);
+    if options.padding_mode != PaddingMode::Zeros {
+        out += &format!(", padding_mode={}", options.padding_mode.name());
+    }
+    out
+}
+
+fn describe_transposed<const D: usize>(
+    weight: &Tensor,
+    bias: bool,
+    options: &ConvTransposeOptions<D>,
+) -> String {
+    let shape = weight.shape();
+    let kernel: [usize; D] = std::array::from_fn(|d| shape[2 + d]);
+    let mut out = format!(
+        "{}, {}, kernel_size={}, stride={}",
+        shape[0],
+        shape[1] * options.groups,
+        text::tuple(kernel),
+        text::tuple(options.stride)
+    );
+    if options.padding != [0; D] {
+        out += &format!(", padding={}", text::tuple(options.padding));
+    }
+    out + &common(options.dilation, options.output_padding, options.groups, bias)
+}
+
+/// The settings that are printed where they differ from the defaults.
+fn common<const D: usize>(
+    dilation: [usize; D],
+    output_padding: [usize; D],
+    groups: usize,
+    bias: bool,
+) -> String {
+    let mut out = String::new();
+    if dilation != [1; D] {
+        out += &format!(", dilation={}", text::tuple(dilation));
+    }
+    if output_padding != [0; D] {
+        out += &format!(", output_padding={}", text::tuple(output_padding));
+    }
+    if groups != 1 {
+        out += &format!(", groups={groups}");
+    }
+    if !bias {
+        out += ", bias=False";
+    }
+    out
+}
+
+macro_rules! convolutions {
+    ($($d:literal: $conv:ident, $transpose:ident over $over:literal;)*) => { $(
+        #[doc = concat!("A convolution over ", $over, ".")]
+        #[derive(Clone, Debug, Module)]
+        #[module(describe)]
+        pub struct $conv {
+            /// `[out_channels, in_channels/groups, kernel…]`.
+            pub weight: Parameter,
+            /// `[out_channels]`.
+            pub bias: Option<Parameter>,
+            #[module(skip)]
+            options: ConvOptions<$d>,
+        }
+
+        impl $conv {
+            /// A layer whose weight and bias are uniform in `±1/√fan_in`.
+            ///
+            /// # Errors
+            /// `Value` unless the kernel's sizes and the groups are positive and the groups divide the channels.
+            pub fn new(
+                in_channels: usize,
+                out_channels: usize,
+                kernel_size: [usize; $d],
+                options: ConvOptions<$d>,
+            ) -> Result<Self> {
+                let sizes = [out_channels, in_channels, out_channels];
+                let (weight, bias) =
+                    parameters(stringify!($conv), sizes, kernel_size, options.groups, options.bias)?;
+                Ok($conv { weight, bias, options })
+            }
+
+            /// The settings.
+            pub fn options(&self) -> &ConvOptions<$d> {
+                &self.options
+            }
+
+            fn describe(&self) -> String {
+                describe(&self.weight, self.bias.is_some(), &self.options)
+            }
+        }
+
+        impl Forward for $conv {
+            fn forward(&self, x: &Tensor) -> Result<Tensor> {
+                let x = pad(x, &self.weight.shape()[2..], &self.options)?;
+                let padding = match self.options.padding_mode {
+                    PaddingMode::Zeros => self.options.padding,
+                    _ => Padding::Valid,
+                };
+                let ConvOptions { stride, dilation, groups, .. } = self.options;
+                let options = conv::ConvOptions { stride, padding, dilation, groups };
+                conv::conv::<$d>(&x, &self.weight, self.bias.as_deref(), &options)
+            }
+        }
+
+        #[doc = concat!("A transposed convolution over ", $over, ": the gradient of [`", stringify!($conv), "`].")]
+        #[derive(Clone, Debug, Module)]
+        #[module(describe)]
+        pub struct $transpose {
+            /// `[in_channels, out_channels/groups, kernel…]`.
+            pub weight: Parameter,
+            /// `[out_channels]`.
+            pub bias: Option<Parameter>,
+            #[module(skip)]
+            options: ConvTransposeOptions<$d>,
+        }
+
+        impl $transpose {
+            /// A layer whose weight and bias are uniform in `±1/√fan_in`.
+            ///
+            /// # Errors
+            /// `Value` unless the kernel's sizes and the groups are positive and the groups divide the channels.
+            pub fn new(
+                in_channels: usize,
+                out_channels: usize,
+                kernel_size: [usize; $d],
+                options: ConvTransposeOptions<$d>,
+            ) -> Result<Self> {
+                let sizes = [in_channels, out_channels, out_channels];
+                let (weight, bias) =
+                    parameters(stringify!($transpose), sizes, kernel_size, options.groups, options.bias)?;
+                Ok($transpose { weight, bias, options })
+            }
+
+            /// The output of a given size, of which `stride` different ones are possible for an input.
+            ///
+            /// # Errors
+            /// `Value` for an impossible size; else as [`Forward::forward`].
+            pub fn forward_with_size(&self, x: &Tensor, output_size: [usize; $d]) -> Result<Tensor> {
+                let mut options = self.options;
+                options.output_padding = output_padding(
+                    stringify!($transpose), x, &self.weight, &options, output_size)?;
+                self.run(x, &options)
+            }
+
+            fn run(&self, x: &Tensor, options: &ConvTransposeOptions<$d>) -> Result<Tensor> {
+                let ConvTransposeOptions { stride, padding, output_padding, groups, dilation, .. } = *options;
+                let options = conv::ConvTransposeOptions { stride, padding, output_padding, groups, dilation };
+                conv::conv_transpose::<$d>(x, &self.weight, self.bias.as_deref(), &options)
+            }
+
+            fn describe(&self) -> String {
+                describe_transposed(&self.weight, self.bias.is_some(), &self.options)
+            }
+        }
+
+        impl Forward for $transpose {
+            fn forward(&self, x: &Tensor) -> Result<Tensor> {
+                self.run(x, &self.options)
+            }
+        }
+    )* };
+}
+
+convolutions! {
+    1: Conv1d, ConvTranspose1d over "sequences, `[batch?, channels, length]`";
+    2: Conv2d, ConvTranspose2d over "images, `[batch?, channels, height, width]`";
+    3: Conv3d, ConvTranspose3d over "volumes, `[batch?, channels, depth, height, width]`";
+}
+
+/// The output padding by which a transposed convolution gives an output of this size.
+fn output_padding<const D: usize>(
+    op: &str,
+    x: &Tensor,
+    weight: &Tensor,
+    options: &ConvTransposeOptions<D>,
+    output_size: [usize; D],
+) -> Result<[usize; D]> {
+    let (shape, kernel) = (x.shape(), &weight.shape()[2..]);
+    ensure!(
+        shape.len() == D + 1 || shape.len() == D + 2,
+        Shape,
+        "{op}: expected an input of {} or {} dimensions, got {shape:?}",
+        D + 1,
+        D + 2
+    );
+    let mut padding = [0; D];
+    for d in 0..D {
+        let size = shape[shape.len() - D + d];
+        let least = (size.saturating_sub(1) * options.stride[d] + options.dilation[d] * (kernel[d] - 1) + 1)
+            .checked_sub(2 * options.padding[d]);
+        padding[d] = match least.and_then(|least| output_size[d].checked_sub(least)) {
+            Some(more) if more < options.stride[d].max(options.dilation[d]) => more,
+            _ => bail!(
+                Value,
+                "{op}: no output of {output_size:?} for an input of {shape:?} with {options:?}"
+            ),
+        };
+    }
+    Ok(padding)
+}

@@ -1,0 +1,145 @@
+//! Linear layers: `y = x·Wᵀ + b` (`torch.nn.Linear`) and `y = x₁ᵀ·W·x₂ + b` (`torch.nn.Bilinear`); `Identity`.
+
+use flambeau_tensor::ops::linear::{bilinear, linear};
+use flambeau_tensor::{DType, Result, Tensor};
+
+use super::text;
+use crate::init::{self, FanMode, Nonlinearity};
+use crate::{Forward, Module, Parameter};
+
+/// Options of [`Linear`].
+#[derive(Clone, Copy, Debug)]
+pub struct LinearOptions {
+    /// Whether a bias is learnt.
+    pub bias: bool,
+}
+
+impl Default for LinearOptions {
+    fn default() -> Self {
+        LinearOptions { bias: true }
+    }
+}
+
+/// `y = x·Wᵀ + b`.
+///
+/// # Shapes
+/// `[…, in_features] → […, out_features]`; weight `[out_features, in_features]`, bias `[out_features]`.
+#[derive(Clone, Debug, Module)]
+#[module(describe)]
+pub struct Linear {
+    /// `[out_features, in_features]`.
+    pub weight: Parameter,
+    /// `[out_features]`.
+    pub bias: Option<Parameter>,
+}
+
+impl Linear {
+    /// A layer whose weight and bias are uniform in `±1/√in_features`.
+    ///
+    /// # Errors
+    /// `Shape` if the weight is larger than memory can address.
+    pub fn new(in_features: usize, out_features: usize, options: LinearOptions) -> Result<Linear> {
+        let weight = Tensor::zeros((out_features, in_features), DType::F32)?;
+        kaiming_uniform_of_layers(&weight)?;
+        let bias = options
+            .bias
+            .then(|| bias(out_features, in_features))
+            .transpose()?;
+        Ok(Linear {
+            weight: Parameter::new(weight)?,
+            bias,
+        })
+    }
+
+    fn describe(&self) -> String {
+        let (shape, bias) = (self.weight.shape(), text::bool(self.bias.is_some()));
+        format!("in_features={}, out_features={}, bias={bias}", shape[1], shape[0])
+    }
+}
+
+impl Forward for Linear {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        linear(x, &self.weight, self.bias.as_deref())
+    }
+}
+
+/// How PyTorch initialises the weights of linear layers and convolutions: uniform in `±1/√fan_in`.
+pub(crate) fn kaiming_uniform_of_layers(weight: &Tensor) -> Result<()> {
+    init::kaiming_uniform_(weight, FanMode::FanIn, Nonlinearity::LeakyRelu(5f64.sqrt()))
+}
+
+/// A bias of `len` elements, uniform in `±1/√fan_in`.
+pub(crate) fn bias(len: usize, fan_in: usize) -> Result<Parameter> {
+    let bias = Tensor::zeros(len, DType::F32)?;
+    if fan_in > 0 {
+        let bound = 1.0 / (fan_in as f64).sqrt();
+        init::uniform_(&bias, -bound, bound)?;
+    }
+    Parameter::new(bias)
+}
+
+/// `y = x₁ᵀ·Wₒ·x₂ + bₒ` for every output feature `o`.
+///
+/// # Shapes
+/// `[…, in1_features], […, in2_features] → […, out_features]`; weight `[out_features, in1_features, in2_features]`.
+#[derive(Clone, Debug, Module)]
+#[module(describe)]
+pub struct Bilinear {
+    /// `[out_features, in1_features, in2_features]`.
+    pub weight: Parameter,
+    /// `[out_features]`.
+    pub bias: Option<Parameter>,
+}
+
+impl Bilinear {
+    /// A layer whose weight and bias are uniform in `±1/√in1_features`.
+    ///
+    /// # Errors
+    /// `Shape` if the weight is larger than memory can address.
+    pub fn new(
+        in1_features: usize,
+        in2_features: usize,
+        out_features: usize,
+        options: LinearOptions,
+    ) -> Result<Bilinear> {
+        let weight = Tensor::zeros((out_features, in1_features, in2_features), DType::F32)?;
+        if in1_features > 0 {
+            let bound = 1.0 / (in1_features as f64).sqrt();
+            init::uniform_(&weight, -bound, bound)?;
+        }
+        let bias = options
+            .bias
+            .then(|| bias(out_features, in1_features))
+            .transpose()?;
+        Ok(Bilinear {
+            weight: Parameter::new(weight)?,
+            bias,
+        })
+    }
+
+    /// The output for two inputs.
+    ///
+    /// # Errors
+    /// `Shape` if sizes do not fit.
+    pub fn forward(&self, x1: &Tensor, x2: &Tensor) -> Result<Tensor> {
+        bilinear(x1, x2, &self.weight, self.bias.as_deref())
+    }
+
+    fn describe(&self) -> String {
+        let (shape, bias) = (self.weight.shape(), text::bool(self.bias.is_some()));
+        format!(
+            "in1_features={}, in2_features={}, out_features={}, bias={bias}",
+            shape[1], shape[2], shape[0]
+        )
+    }
+}
+
+/// The input itself.
+#[derive(Clone, Copy, Debug, Default, Module)]
+pub struct Identity;
+
+impl Forward for Identity {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.clone())
+    }
+}

@@ -1,0 +1,62 @@
+//! Layers, losses, containers and initialisers under PyTorch's names (`torch.nn`).
+//!
+//! A model is a struct whose fields are layers. `#[derive(Module)]` finds its parameters; what it computes is a method:
+//!
+//! ```
+//! use flambeau_autograd::Backward;
+//! use flambeau_nn::{Forward, Linear, LinearOptions, Module};
+//! use flambeau_tensor::{DType, Result, Tensor};
+//!
+//! #[derive(Module)]
+//! struct Perceptron {
+//!     hidden: Linear,
+//!     output: Linear,
+//! }
+//!
+//! impl Perceptron {
+//!     fn new(inputs: usize, hidden: usize, outputs: usize) -> Result<Self> {
+//!         Ok(Perceptron {
+//!             hidden: Linear::new(inputs, hidden, LinearOptions::default())?,
+//!             output: Linear::new(hidden, outputs, LinearOptions::default())?,
+//!         })
+//!     }
+//! }
+//!
+//! impl Forward for Perceptron {
+//!     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+//!         self.output.forward(&self.hidden.forward(x)?.relu()?)
+//!     }
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let model = Perceptron::new(4, 16, 3)?;
+//! let keys: Vec<String> = model.state_dict().into_keys().collect();
+//! assert_eq!(keys, ["hidden.bias", "hidden.weight", "output.bias", "output.weight"]);
+//! let y = model.forward(&Tensor::ones((2, 4), DType::F32)?)?;
+//! assert_eq!(y.shape(), [2, 3]);
+//! y.sum()?.backward()?;
+//! assert!(model.parameters().iter().all(|parameter| parameter.grad().is_some()));
+//! # Ok(())
+//! # }
+//! ```
+
+// The derive macro names this crate by its name, and this crate uses the macro.
+extern crate self as flambeau_nn;
+
+mod containers;
+pub mod init;
+mod layers;
+mod member;
+mod module;
+mod parameter;
+mod repr;
+mod state;
+
+pub use containers::Sequential;
+pub use flambeau_nn_derive::Module;
+pub use flambeau_tensor::{Error, Result};
+pub use layers::*;
+pub use member::{Member, Visitor, VisitorMut};
+pub use module::{Forward, Module};
+pub use parameter::{Buffer, Mode, Parameter};
+pub use state::{LoadReport, StateDict};

@@ -1,0 +1,289 @@
+//! Modules: what holds parameters (`torch.nn.Module`), and what maps one tensor to one (`Forward`).
+
+use std::collections::BTreeSet;
+
+use flambeau_tensor::{DType, Result, Tensor};
+
+use crate::member::{Member, Visitor, VisitorMut};
+use crate::parameter::{Buffer, Mode, Parameter};
+use crate::repr;
+use crate::state::{self, LoadReport, StateDict};
+
+/// A thing with parameters: a layer or a model. Derive it: see the crate's documentation.
+///
+/// A model's parameters are tensors that its layers, optimisers and whoever else holds a handle share; so what changes
+/// their values (`load_state_dict`, an optimiser's step, `eval`) takes `&self`.
+pub trait Module: Member {
+    /// The type's name, as it is printed.
+    fn name(&self) -> &str;
+
+    /// The settings that are printed in parentheses, such as `in_features=4, out_features=2, bias=True`.
+    fn extra_repr(&self) -> String {
+        String::new()
+    }
+
+    /// Shows the module's own members, one level deep.
+    fn members<'a>(&'a self, visitor: &mut dyn Visitor<'a>);
+
+    /// [`Module::members`], to change them.
+    ///
+    /// # Errors
+    /// Those of the visitor.
+    fn members_mut(&mut self, visitor: &mut dyn VisitorMut) -> Result<()>;
+
+    /// All parameters by name, a module's own before those of the modules in it. One that stands in several places is
+    /// given once, under its first name.
+    fn named_parameters(&self) -> Vec<(String, &Parameter)> {
+        let mut seen = BTreeSet::new();
+        let mut all = Vec::new();
+        walk(self, "", &mut |name, entry| {
+            if let Entry::Parameter(parameter) = entry
+                && seen.insert(parameter.id())
+            {
+                all.push((name.to_string(), parameter));
+            }
+        });
+        all
+    }
+
+    /// All parameters, in the order of [`Module::named_parameters`]: what an optimiser takes.
+    fn parameters(&self) -> Vec<Tensor> {
+        self.named_parameters()
+            .into_iter()
+            .map(|(_, parameter)| parameter.tensor().clone())
+            .collect()
+    }
+
+    /// All buffers by name, those that are not saved included.
+    fn named_buffers(&self) -> Vec<(String, &Buffer)> {
+        let mut all = Vec::new();
+        walk(self, "", &mut |name, entry| {
+            if let Entry::Buffer(buffer) = entry {
+                all.push((name.to_string(), buffer));
+            }
+        });
+        all
+    }
+
+    /// This module, named `""`, and all modules in it by name, each before those in it.
+    fn named_modules(&self) -> Vec<(String, &dyn Module)> {
+        let mut root = Own::default();
+        self.visit("", &mut root);
+        let mut all = Vec::new();
+        for (_, module) in root.modules {
+            all.push((String::new(), module));
+            walk(module, "", &mut |name, entry| {
+                if let Entry::Module(module) = entry {
+                    all.push((name.to_string(), module));
+                }
+            });
+        }
+        all
+    }
+
+    /// The modules directly in this one.
+    fn named_children(&self) -> Vec<(String, &dyn Module)> {
+        own(self).modules
+    }
+
+    /// The module as PyTorch prints it.
+    fn repr(&self) -> String {
+        repr::repr(self)
+    }
+
+    /// The parameters and persistent buffers by name, without history. What is changed later does not show in it, as
+    /// memory is copied when it is written.
+    fn state_dict(&self) -> StateDict {
+        state::entries(self)
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.detach()))
+            .collect()
+    }
+
+    /// Copies the values of a state dict into the module's tensors, converted to their types. If `strict`, both must
+    /// have the same names. Returns the names that differ.
+    ///
+    /// # Errors
+    /// `Key` that lists all missing and unexpected names if `strict`, and all tensors of other shapes; nothing is
+    /// changed then.
+    fn load_state_dict(&self, dict: &StateDict, strict: bool) -> Result<LoadReport> {
+        state::load(self, dict, strict)
+    }
+
+    /// Whether the first part of the module that has a training mode is being trained; true if none has one.
+    fn is_training(&self) -> bool {
+        let mut training = None;
+        walk(self, "", &mut |_, entry| {
+            if let Entry::Mode(mode) = entry {
+                training.get_or_insert(mode.is_training());
+            }
+        });
+        training.unwrap_or(true)
+    }
+
+    /// Sets whether the module and all in it are being trained: dropout drops, batch norm uses the batch's statistics.
+    fn set_training(&self, training: bool) {
+        walk(self, "", &mut |_, entry| {
+            if let Entry::Mode(mode) = entry {
+                mode.set_training(training)
+            }
+        });
+    }
+
+    /// [`Module::set_training`]`(true)`, which is where modules begin.
+    fn train(&self) {
+        self.set_training(true)
+    }
+
+    /// [`Module::set_training`]`(false)`.
+    fn eval(&self) {
+        self.set_training(false)
+    }
+
+    /// Forgets the gradients of all parameters.
+    fn zero_grad(&self) {
+        self.named_parameters()
+            .iter()
+            .for_each(|(_, parameter)| parameter.zero_grad())
+    }
+
+    /// Sets for all parameters whether they require a gradient; `false` freezes the module.
+    ///
+    /// # Errors
+    /// None that a valid module meets.
+    fn requires_grad_(&self, required: bool) -> Result<()> {
+        self.named_parameters()
+            .iter()
+            .try_for_each(|(_, parameter)| parameter.requires_grad(required).map(|_| ()))
+    }
+
+    /// How many numbers are learnt: the elements of the parameters, or of those that require a gradient.
+    fn num_parameters(&self, trainable_only: bool) -> usize {
+        let parameters = self.named_parameters();
+        let counted = parameters
+            .iter()
+            .filter(|(_, parameter)| !trainable_only || parameter.is_tracked());
+        counted.map(|(_, parameter)| parameter.numel()).sum()
+    }
+
+    /// Converts all floating point parameters and buffers. Parameters become other tensors: make optimisers
+    /// afterwards. Parameters that were shared stay shared.
+    ///
+    /// # Errors
+    /// `Autograd` if `dtype` is not a floating point type and a parameter requires a gradient.
+    fn to_dtype(&mut self, dtype: DType) -> Result<()> {
+        self.members_mut(&mut Convert {
+            dtype,
+            done: Vec::new(),
+        })
+    }
+}
+
+/// A module that maps one tensor to one: what can stand in a [`Sequential`](crate::Sequential). Models with other
+/// inputs or outputs have a method `forward` of their own.
+pub trait Forward: Module {
+    /// The module's output for an input.
+    ///
+    /// # Errors
+    /// As the layer says.
+    fn forward(&self, x: &Tensor) -> Result<Tensor>;
+}
+
+/// Something that a walk over a module meets.
+#[derive(Clone, Copy)]
+pub(crate) enum Entry<'a> {
+    Parameter(&'a Parameter),
+    Buffer(&'a Buffer),
+    Module(&'a dyn Module),
+    Mode(&'a Mode),
+}
+
+/// A module's own members.
+#[derive(Default)]
+pub(crate) struct Own<'a> {
+    pub(crate) parameters: Vec<(String, &'a Parameter)>,
+    pub(crate) buffers: Vec<(String, &'a Buffer)>,
+    pub(crate) modules: Vec<(String, &'a dyn Module)>,
+    modes: Vec<&'a Mode>,
+}
+
+impl<'a> Visitor<'a> for Own<'a> {
+    fn parameter(&mut self, name: &str, parameter: &'a Parameter) {
+        self.parameters.push((name.to_string(), parameter))
+    }
+
+    fn buffer(&mut self, name: &str, buffer: &'a Buffer) {
+        self.buffers.push((name.to_string(), buffer))
+    }
+
+    fn module(&mut self, name: &str, module: &'a dyn Module) {
+        self.modules.push((name.to_string(), module))
+    }
+
+    fn mode(&mut self, mode: &'a Mode) {
+        self.modes.push(mode)
+    }
+}
+
+pub(crate) fn own<M: Module + ?Sized>(module: &M) -> Own<'_> {
+    let mut own = Own::default();
+    module.members(&mut own);
+    own
+}
+
+/// Calls `f` with everything in a module, under full names: of each module first its own parameters, then its buffers,
+/// then the modules in it, as PyTorch does.
+pub(crate) fn walk<'a, M: Module + ?Sized>(module: &'a M, path: &str, f: &mut dyn FnMut(&str, Entry<'a>)) {
+    let full = |name: &str| {
+        if path.is_empty() {
+            name.to_string()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
+    let own = own(module);
+    own.modes.into_iter().for_each(|mode| f(path, Entry::Mode(mode)));
+    for (name, parameter) in own.parameters {
+        f(&full(&name), Entry::Parameter(parameter));
+    }
+    for (name, buffer) in own.buffers {
+        f(&full(&name), Entry::Buffer(buffer));
+    }
+    for (name, child) in own.modules {
+        let path = full(&name);
+        f(&path, Entry::Module(child));
+        walk(child, &path, f);
+    }
+}
+
+/// Replaces tensors by converted ones, each once.
+struct Convert {
+    dtype: DType,
+    /// What was converted, and what became of it. Both are kept alive, so that no other gets their place in memory.
+    done: Vec<(Parameter, Parameter)>,
+}
+
+impl VisitorMut for Convert {
+    fn parameter(&mut self, _: &str, parameter: &mut Parameter) -> Result<()> {
+        let known = self
+            .done
+            .iter()
+            .find(|(old, _)| old.same(parameter))
+            .map(|(_, new)| new.clone());
+        let new = match known {
+            Some(new) => new,
+            None => parameter.to_dtype(self.dtype)?,
+        };
+        self.done.push((std::mem::replace(parameter, new.clone()), new));
+        Ok(())
+    }
+
+    fn buffer(&mut self, _: &str, buffer: &mut Buffer) -> Result<()> {
+        *buffer = buffer.to_dtype(self.dtype)?;
+        Ok(())
+    }
+
+    fn module(&mut self, _: &str, module: &mut dyn Module) -> Result<()> {
+        module.members_mut(self)
+    }
+}
