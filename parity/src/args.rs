@@ -35,6 +35,8 @@ pub enum Arg {
     DType(String),
     /// A memory format, layout or device by name.
     Name(String),
+    /// A module of `torch.nn`, as its class is called.
+    Module(Box<Args>),
 }
 
 impl std::fmt::Debug for Arg {
@@ -52,6 +54,7 @@ impl std::fmt::Debug for Arg {
             Arg::Slice(a, b, c) => write!(f, "slice({a:?}, {b:?}, {c:?})"),
             Arg::Ellipsis => f.write_str("..."),
             Arg::DType(x) | Arg::Name(x) => f.write_str(x),
+            Arg::Module(args) => f.write_str(args.op()),
         }
     }
 }
@@ -69,7 +72,7 @@ fn numpy_name(name: &str) -> Option<&'static str> {
 
 /// The arguments of one call. An entry of the registry takes each out by position and name; what it leaves makes the call
 /// fail, so that no argument is silently ignored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Args {
     op: String,
     positional: Vec<Option<Arg>>,
@@ -121,6 +124,12 @@ impl Args {
             .skip(position)
             .filter_map(Option::take)
             .collect()
+    }
+
+    /// Takes out all arguments, of whoever ignores them.
+    pub fn clear(&mut self) {
+        self.positional.clear();
+        self.keywords.clear();
     }
 
     /// Takes out keyword arguments that mean nothing here: where to put the result, whether to require a gradient.

@@ -6,6 +6,7 @@
 mod case;
 mod compare;
 mod file;
+mod modules;
 mod promo;
 mod random;
 mod report;

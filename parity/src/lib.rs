@@ -6,5 +6,6 @@
 
 pub mod args;
 pub mod golden;
+pub mod modules;
 pub mod registry;
 mod table;

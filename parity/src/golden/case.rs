@@ -35,17 +35,18 @@ pub(super) enum Outcome {
 
 /// A case with the tensors of its file.
 pub(super) struct Case<'a> {
-    json: &'a Json,
+    pub(super) json: &'a Json,
     id: i64,
-    tensors: &'a SafeTensors<'a>,
-    inputs: BTreeMap<usize, Tensor>,
+    pub(super) tensors: &'a SafeTensors<'a>,
+    /// Tensors of the file that have been read, by kind (`in`, `ctor`) and number.
+    stored: BTreeMap<(&'static str, usize), Tensor>,
 }
 
 /// Tolerances of one comparison.
 #[derive(Clone, Copy)]
-struct Tolerance {
-    rtol: f64,
-    atol: f64,
+pub(super) struct Tolerance {
+    pub(super) rtol: f64,
+    pub(super) atol: f64,
 }
 
 impl<'a> Case<'a> {
@@ -54,7 +55,7 @@ impl<'a> Case<'a> {
             json,
             id: json["id"].as_i64().unwrap_or(-1),
             tensors,
-            inputs: BTreeMap::new(),
+            stored: BTreeMap::new(),
         }
     }
 
@@ -63,10 +64,15 @@ impl<'a> Case<'a> {
     }
 
     /// Runs the case; a case that touches complex tensors and meets an op that doesn't take them is skipped.
-    pub(super) fn run(mut self) -> Outcome {
+    pub(super) fn run(self) -> Outcome {
+        self.run_by(Case::check)
+    }
+
+    /// Runs the case by a check that tells what differs, if anything.
+    pub(super) fn run_by(mut self, check: impl FnOnce(&mut Self) -> Result<Option<String>>) -> Outcome {
         let complex = self.json["complex"].as_bool().unwrap_or(false);
         // A panic is a failure of this case and must not hide the others.
-        let checked = catch_unwind(AssertUnwindSafe(|| self.check()));
+        let checked = catch_unwind(AssertUnwindSafe(|| check(&mut self)));
         match checked.unwrap_or_else(|payload| Ok(Some(format!("it panicked: {}", message_of(&*payload))))) {
             Ok(None) => Outcome::Passed,
             Ok(Some(why)) => Outcome::Failed(why),
@@ -106,10 +112,10 @@ impl<'a> Case<'a> {
 
     /// The function and its arguments.
     pub(super) fn call(&mut self) -> Result<Call> {
-        let positional = self.list(&self.json["args"])?;
+        let positional = self.list("in", &self.json["args"])?;
         let mut keywords = BTreeMap::new();
         for (name, value) in self.json["kwargs"].as_object().into_iter().flatten() {
-            keywords.insert(name.clone(), self.argument(value)?);
+            keywords.insert(name.clone(), self.argument("in", value)?);
         }
         Ok(Call {
             op: self.json["op"].as_str().unwrap_or_default().to_string(),
@@ -120,7 +126,7 @@ impl<'a> Case<'a> {
 
     /// The results as tensors (post-processed), or what differs from the expected ones.
     #[allow(clippy::type_complexity)]
-    fn compare_outputs(
+    pub(super) fn compare_outputs(
         &mut self,
         values: Vec<Arg>,
     ) -> Result<std::result::Result<Vec<Option<Tensor>>, String>> {
@@ -141,7 +147,7 @@ impl<'a> Case<'a> {
                 Arg::Tensor(t) | Arg::ComplexTensor(t) => Some(t),
                 other => {
                     if let Some(v) = expected.get("$v")
-                        && let Some(why) = scalar_differs(&other, &self.argument(v)?, tolerance)
+                        && let Some(why) = scalar_differs(&other, &self.argument("in", v)?, tolerance)
                     {
                         return Ok(Err(format!("{what}: {why}")));
                     }
@@ -314,37 +320,56 @@ impl<'a> Case<'a> {
         Ok(None)
     }
 
-    fn tolerance(&self, rtol: &str, atol: &str, json: &Json) -> Tolerance {
+    pub(super) fn tolerance(&self, rtol: &str, atol: &str, json: &Json) -> Tolerance {
         Tolerance {
             rtol: json[rtol].as_f64().unwrap_or(1e-7),
             atol: json[atol].as_f64().unwrap_or(1e-7),
         }
     }
 
-    fn indices(&self, name: &str) -> Vec<usize> {
+    pub(super) fn indices(&self, name: &str) -> Vec<usize> {
         indices_of(&self.json[name])
     }
 
     /// Input tensor `j`; the same one each time.
-    fn input(&mut self, j: usize) -> Result<Tensor> {
-        if let Some(tensor) = self.inputs.get(&j) {
+    pub(super) fn input(&mut self, j: usize) -> Result<Tensor> {
+        self.stored("in", j)
+    }
+
+    fn stored(&mut self, kind: &'static str, j: usize) -> Result<Tensor> {
+        if let Some(tensor) = self.stored.get(&(kind, j)) {
             return Ok(tensor.clone());
         }
-        let tensor = file::tensor(self.tensors, &format!("c{}.in.{j}", self.id))?;
-        self.inputs.insert(j, tensor.clone());
+        let tensor = file::tensor(self.tensors, &format!("c{}.{kind}.{j}", self.id))?;
+        self.stored.insert((kind, j), tensor.clone());
         Ok(tensor)
     }
 
-    fn list(&mut self, json: &Json) -> Result<Vec<Arg>> {
+    /// The arguments of a call of `name`.
+    pub(super) fn arguments(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        args: &Json,
+        kwargs: &Json,
+    ) -> Result<Args> {
+        let mut keywords = BTreeMap::new();
+        for (name, value) in kwargs.as_object().into_iter().flatten() {
+            keywords.insert(name.clone(), self.argument(kind, value)?);
+        }
+        Ok(Args::new(name, self.list(kind, args)?, keywords))
+    }
+
+    fn list(&mut self, kind: &'static str, json: &Json) -> Result<Vec<Arg>> {
         json.as_array()
             .into_iter()
             .flatten()
-            .map(|item| self.argument(item))
+            .map(|item| self.argument(kind, item))
             .collect()
     }
 
-    /// An argument from its JSON form.
-    fn argument(&mut self, json: &Json) -> Result<Arg> {
+    /// An argument from its JSON form; `kind` says where its tensors lie.
+    fn argument(&mut self, kind: &'static str, json: &Json) -> Result<Arg> {
         Ok(match json {
             Json::Null => Arg::None,
             Json::Bool(b) => Arg::Bool(*b),
@@ -353,7 +378,7 @@ impl<'a> Case<'a> {
                 None => Arg::Float(n.as_f64().unwrap_or(f64::NAN)),
             },
             Json::String(s) => Arg::Str(s.clone()),
-            Json::Array(_) => Arg::List(self.list(json)?),
+            Json::Array(_) => Arg::List(self.list(kind, json)?),
             Json::Object(object) => {
                 let Some((key, value)) = object.iter().find(|(key, _)| key.starts_with('$')) else {
                     bail!(Format, "an argument is an object without a $ key: {json}")
@@ -361,7 +386,7 @@ impl<'a> Case<'a> {
                 let text = || value.as_str().unwrap_or_default().to_string();
                 match key.as_str() {
                     "$t" => {
-                        let tensor = self.input(value.as_u64().unwrap_or(u64::MAX) as usize)?;
+                        let tensor = self.stored(kind, value.as_u64().unwrap_or(u64::MAX) as usize)?;
                         let complex = object.get("complex").and_then(Json::as_bool).unwrap_or(false);
                         if complex {
                             Arg::ComplexTensor(tensor)
@@ -381,8 +406,14 @@ impl<'a> Case<'a> {
                     "$dtype" => Arg::DType(text()),
                     "$slice" => Arg::Slice(value[0].as_i64(), value[1].as_i64(), value[2].as_i64()),
                     "$ellipsis" => Arg::Ellipsis,
-                    "$tuple" => Arg::Tuple(self.list(value)?),
+                    "$tuple" => Arg::Tuple(self.list(kind, value)?),
                     "$memory_format" | "$device" | "$layout" => Arg::Name(text()),
+                    "$module" => Arg::Module(Box::new(self.arguments(
+                        kind,
+                        value["cls"].as_str().unwrap_or_default(),
+                        &value["args"],
+                        &value["kwargs"],
+                    )?)),
                     other => bail!(Unsupported, "argument form {other}"),
                 }
             }

@@ -8,7 +8,7 @@ use flambeau_tensor::{Error, Result};
 use super::case::{Case, Outcome};
 use super::file::CaseFile;
 use super::{promo, random};
-use crate::registry;
+use crate::{modules, registry};
 
 /// What to run.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +96,7 @@ pub fn run(directories: &[PathBuf], options: &Options) -> Result<BTreeMap<String
         match group.as_str() {
             "ops" => run_ops(&path, &stem, report.entry(group).or_default())?,
             "promo" => promo::run(&path, &stem, report.entry(group).or_default())?,
+            "modules" => run_modules(&path, &stem, report.entry(group).or_default())?,
             "random" => random::run(&path, &stem, report.entry(group).or_default())?,
             _ => {}
         }
@@ -120,6 +121,22 @@ fn run_ops(path: &Path, stem: &str, report: &mut GroupReport) -> Result<()> {
         let case = Case::new(json, &tensors);
         let id = case.id();
         report.count(stem, id, case.run());
+    }
+    Ok(())
+}
+
+fn run_modules(path: &Path, stem: &str, report: &mut GroupReport) -> Result<()> {
+    let file = CaseFile::open(path)?;
+    let tensors = file.tensors()?;
+    if !modules::knows(stem) {
+        report.unknown.push(stem.to_string());
+        return Ok(());
+    }
+    report.known += 1;
+    for json in &file.cases {
+        let case = Case::new(json, &tensors);
+        let id = case.id();
+        report.count(stem, id, case.run_by(Case::check_module));
     }
     Ok(())
 }
