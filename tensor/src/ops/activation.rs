@@ -242,7 +242,7 @@ impl Tensor {
     pub fn glu(&self, dim: isize) -> Result<Tensor> {
         self.expect_float("glu")?;
         ensure!(self.rank() > 0, Shape, "glu: a 0-d tensor can't be split");
-        let size = self.size(dim)?;
+        let (_, size) = self.sized_dim("glu", dim)?;
         ensure!(
             size % 2 == 0,
             Shape,

@@ -47,7 +47,8 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         && bias.shape() != [ws[0]]
     {
         // Anything else that broadcasts is added as it is.
-        return linear(x, weight, None)?.add(bias);
+        let y = linear(x, weight, None)?;
+        return y.add(bias).map_err(|error| error.context("linear"));
     }
     let (a, w) = (x.read(), weight.read());
     let b = bias.map(Tensor::read);

@@ -52,6 +52,12 @@ impl Reduction {
     }
 }
 
+/// An error in the name of the loss unless the tensors broadcast.
+fn check_broadcast(op: &str, tensors: &[&Tensor]) -> Result<()> {
+    let shapes: Vec<&[usize]> = tensors.iter().map(|t| t.shape()).collect();
+    crate::broadcast_shapes(op, &shapes).map(drop)
+}
+
 /// `losses` times an optional weight that broadcasts.
 fn weighted(losses: Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
     match weight {

@@ -74,7 +74,7 @@ impl Tensor {
     pub fn mm(&self, mat2: &Tensor) -> Result<Tensor> {
         expect_rank("mm", "a matrix", self, 2)?;
         expect_rank("mm", "a matrix", mat2, 2)?;
-        self.matmul(mat2)
+        self.matmul(mat2).map_err(|error| error.context("mm"))
     }
 
     /// The products of two batches of matrices (`torch.bmm`): `[b, n, k] · [b, k, m] → [b, n, m]`.
@@ -96,7 +96,7 @@ impl Tensor {
     pub fn mv(&self, vector: &Tensor) -> Result<Tensor> {
         expect_rank("mv", "a matrix", self, 2)?;
         expect_rank("mv", "a vector", vector, 1)?;
-        self.matmul(vector)
+        self.matmul(vector).map_err(|error| error.context("mv"))
     }
 
     /// The inner product of two vectors: `[k] · [k] → []`.
@@ -106,7 +106,7 @@ impl Tensor {
     pub fn dot(&self, other: &Tensor) -> Result<Tensor> {
         expect_rank("dot", "a vector", self, 1)?;
         expect_rank("dot", "a vector", other, 1)?;
-        self.matmul(other)
+        self.matmul(other).map_err(|error| error.context("dot"))
     }
 
     /// [`Tensor::dot`]; the two differ only for complex vectors.
@@ -160,7 +160,8 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::mm`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn addmm(&self, mat1: &Tensor, mat2: &Tensor, factors: AddProduct) -> Result<Tensor> {
-        self.add_product("addmm", &mat1.mm(mat2)?, factors)
+        let product = mat1.mm(mat2).map_err(|error| error.context("addmm"))?;
+        self.add_product("addmm", &product, factors)
     }
 
     /// `beta·self + alpha·(batch1·batch2)`, one product per batch element.
@@ -168,7 +169,8 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::bmm`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn baddbmm(&self, batch1: &Tensor, batch2: &Tensor, factors: AddProduct) -> Result<Tensor> {
-        self.add_product("baddbmm", &batch1.bmm(batch2)?, factors)
+        let product = batch1.bmm(batch2).map_err(|error| error.context("baddbmm"))?;
+        self.add_product("baddbmm", &product, factors)
     }
 
     /// `beta·self + alpha·Σ(batch1·batch2)`, summed over the batch.
@@ -187,7 +189,8 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::mv`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn addmv(&self, matrix: &Tensor, vector: &Tensor, factors: AddProduct) -> Result<Tensor> {
-        self.add_product("addmv", &matrix.mv(vector)?, factors)
+        let product = matrix.mv(vector).map_err(|error| error.context("addmv"))?;
+        self.add_product("addmv", &product, factors)
     }
 
     /// `beta·self + alpha·(vec1 ⊗ vec2)`.
@@ -195,7 +198,8 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::outer`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn addr(&self, vec1: &Tensor, vec2: &Tensor, factors: AddProduct) -> Result<Tensor> {
-        self.add_product("addr", &vec1.outer(vec2)?, factors)
+        let product = vec1.outer(vec2).map_err(|error| error.context("addr"))?;
+        self.add_product("addr", &product, factors)
     }
 
     fn add_product(&self, op: &str, product: &Tensor, factors: AddProduct) -> Result<Tensor> {

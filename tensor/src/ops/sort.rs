@@ -164,7 +164,8 @@ impl Tensor {
     /// # Errors
     /// `Dim` if there is no such dimension; `Value` if it has fewer than `k` elements.
     pub fn topk(&self, k: usize, dim: isize, largest: bool, sorted: bool) -> Result<(Tensor, Tensor)> {
-        let len = self.size(dim)?;
+        let d = resolve_dim("topk", dim, self.rank())?;
+        let len = self.shape().get(d).copied().unwrap_or(1);
         ensure!(
             k <= len,
             Value,
@@ -179,7 +180,8 @@ impl Tensor {
     /// # Errors
     /// `Dim` if there is no such dimension; `Value` unless it has `k` elements.
     pub fn kthvalue(&self, k: usize, dim: isize, keepdim: bool) -> Result<(Tensor, Tensor)> {
-        let len = self.size(dim)?;
+        let d = resolve_dim("kthvalue", dim, self.rank())?;
+        let len = self.shape().get(d).copied().unwrap_or(1);
         ensure!(
             (1..=len).contains(&k),
             Value,

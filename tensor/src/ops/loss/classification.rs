@@ -1,6 +1,6 @@
 //! Losses of probabilities: binary cross-entropy and the negative log-likelihood.
 
-use super::{Reduction, weighted};
+use super::{Reduction, check_broadcast, weighted};
 use crate::graph::{Op, Saved, record};
 use crate::{DType, Result, Shape, Tensor, bail, ensure, no_grad};
 
@@ -79,6 +79,11 @@ pub fn binary_cross_entropy_with_logits(
         input.shape(),
         target.shape()
     );
+    let weights: Vec<&Tensor> = [Some(input), weight, positive_weight]
+        .into_iter()
+        .flatten()
+        .collect();
+    check_broadcast("binary_cross_entropy_with_logits", &weights)?;
     let log_sigmoid = input.logsigmoid()?;
     let scaled = match positive_weight {
         Some(w) => w.sub(1.0)?.mul(target)?.add(1.0)?.mul(&log_sigmoid)?,
@@ -151,7 +156,8 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, options: &ClassOptions) -> Resu
     let index = target.to_dtype(DType::I64)?.masked_fill(&ignored, 0i64)?;
     let scores = input
         .reshape((outer, classes, inner))?
-        .gather(1, &index.reshape((outer, 1, inner))?)?;
+        .gather(1, &index.reshape((outer, 1, inner))?)
+        .map_err(|error| error.context("nll_loss"))?;
     let counted = ignored.logical_not()?;
     let weight = match &options.weight {
         Some(weight) => {

@@ -1,6 +1,6 @@
 //! Losses that ask for a margin between what belongs together and what does not.
 
-use super::{Reduction, weighted};
+use super::{Reduction, check_broadcast, weighted};
 use crate::{DType, Result, Tensor, ensure};
 
 /// `x` where it is positive, else 0.
@@ -36,6 +36,7 @@ pub fn cosine_embedding_loss(
         input2.shape(),
         target.shape()
     );
+    check_broadcast("cosine_embedding_loss", &[input1, input2])?;
     let dtype = crate::promote(input1.dtype(), input2.dtype()).to_float();
     let (x, y) = (input1.to_dtype(dtype)?, input2.to_dtype(dtype)?);
     let dot = |a: &Tensor, b: &Tensor| a.mul(b)?.sum_dim(-1, false);
@@ -57,6 +58,7 @@ pub fn margin_ranking_loss(
     margin: f64,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    check_broadcast("margin_ranking_loss", &[input1, input2, target])?;
     let distance = target.neg()?.mul(&input1.sub(input2)?)?;
     reduction.apply(&hinge(&distance.add(margin)?)?)
 }
@@ -114,6 +116,7 @@ pub fn triplet_margin_loss(
     negative: &Tensor,
     options: TripletOptions,
 ) -> Result<Tensor> {
+    check_broadcast("triplet_margin_loss", &[anchor, positive, negative])?;
     let TripletOptions {
         margin,
         p,
@@ -189,7 +192,9 @@ pub fn multi_margin_loss(
         input.shape()
     );
     let (x, index) = (input.reshape((batch, classes))?, target.reshape((batch, 1))?);
-    let own = x.gather(1, &index)?;
+    let own = x
+        .gather(1, &index)
+        .map_err(|error| error.context("multi_margin_loss"))?;
     let mut losses = hinge(&x.sub(&own)?.add(margin)?)?;
     if p == 2 {
         losses = losses.square()?;
@@ -270,6 +275,7 @@ pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduct
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast.
 pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    check_broadcast("soft_margin_loss", &[input, target])?;
     reduction.apply(&target.mul(input)?.logsigmoid()?.neg()?)
 }
 
@@ -283,6 +289,7 @@ pub fn multilabel_soft_margin_loss(
     weight: Option<&Tensor>,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    check_broadcast("multilabel_soft_margin_loss", &[input, target])?;
     let present = target.mul(&input.logsigmoid()?)?;
     let absent = target.neg()?.add(1.0)?.mul(&input.neg()?.logsigmoid()?)?;
     let losses = weighted(present.add(&absent)?.neg()?, weight)?;

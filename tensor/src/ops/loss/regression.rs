@@ -1,6 +1,6 @@
 //! Losses of real-valued predictions.
 
-use super::Reduction;
+use super::{Reduction, check_broadcast};
 use crate::{Result, Tensor, bail, ensure};
 
 /// `|x - y|`.
@@ -8,6 +8,7 @@ use crate::{Result, Tensor, bail, ensure};
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast.
 pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    check_broadcast("l1_loss", &[input, target])?;
     reduction.apply(&input.sub(target)?.abs()?)
 }
 
@@ -16,6 +17,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast.
 pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    check_broadcast("mse_loss", &[input, target])?;
     reduction.apply(&input.sub(target)?.square()?)
 }
 
@@ -24,6 +26,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast; `Value` unless `delta` is positive.
 pub fn huber_loss(input: &Tensor, target: &Tensor, delta: f64, reduction: Reduction) -> Result<Tensor> {
+    check_broadcast("huber_loss", &[input, target])?;
     ensure!(
         delta > 0.0,
         Value,
@@ -40,6 +43,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, delta: f64, reduction: Reduct
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast; `Value` if `beta` is negative.
 pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, beta: f64, reduction: Reduction) -> Result<Tensor> {
+    check_broadcast("smooth_l1_loss", &[input, target])?;
     ensure!(
         beta >= 0.0,
         Value,
@@ -80,6 +84,7 @@ pub fn gaussian_nll_loss(
     } else {
         var.clone()
     };
+    check_broadcast("gaussian_nll_loss", &[input, target, &var])?;
     // As in PyTorch, the gradient does not see that a small variance is raised.
     let plain = var.detach();
     let var = var.add(&plain.clamp_min(eps)?.sub(&plain)?)?;
@@ -106,6 +111,7 @@ pub fn poisson_nll_loss(
     eps: f64,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    check_broadcast("poisson_nll_loss", &[input, target])?;
     let mut losses = if log_input {
         input.exp()?.sub(&target.mul(input)?)?
     } else {
@@ -126,6 +132,7 @@ pub fn poisson_nll_loss(
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast.
 pub fn kl_div(input: &Tensor, target: &Tensor, log_target: bool, reduction: Reduction) -> Result<Tensor> {
+    check_broadcast("kl_div", &[input, target])?;
     let losses = if log_target {
         target.exp()?.mul(&target.sub(input)?)?
     } else {
