@@ -1,6 +1,8 @@
 //! Corner cases of element-wise functions, with the values that PyTorch gives: signed zeros, infinities, NaN, integer
 //! limits.
 
+#![allow(clippy::unwrap_used)]
+
 use flambeau_tensor::ops::{binary, special};
 use flambeau_tensor::{DType, Result, Tensor};
 
