@@ -314,16 +314,15 @@ pub(super) const TABLE: &[Entry] = &[
 /// A tensor, or the magnitudes of a complex one.
 fn magnitude(a: &mut Args, name: &str) -> Result<Tensor> {
     let (x, is_complex) = a.maybe_complex(0, name)?;
-    let euclidean = match a.peek(1, "ord") {
-        None | Some(Arg::None | Arg::Int(2)) => true,
-        Some(Arg::Float(p)) => *p == 2.0,
-        Some(Arg::Str(name)) => name == "fro",
+    let sums_or_extremes = match a.peek(1, "ord") {
+        Some(Arg::Int(p)) => p.abs() == 1,
+        Some(Arg::Float(p)) => p.abs() == 1.0 || p.is_infinite(),
         _ => false,
     };
-    match (is_complex, euclidean) {
+    match (is_complex, sums_or_extremes) {
         (false, _) => Ok(x),
-        (true, true) => x.vector_norm(2.0, -1, false),
-        (true, false) => absolute(&x),
+        (true, true) => absolute(&x),
+        (true, false) => x.vector_norm(2.0, -1, false),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The masks are PyTorch's: they come from the process' generator (`manual_seed`) in PyTorch's order.
 
 use crate::random::Generator;
-use crate::{Result, Shape, Tensor, ensure, no_grad};
+use crate::{Result, Shape, Tensor, bail, ensure, no_grad};
 
 /// Elements of `x` set to zero with probability `p`, the others divided by `1 - p` (`nn.functional.dropout`); `x` itself
 /// unless in `training`.
@@ -53,6 +53,48 @@ pub fn feature_dropout(x: &Tensor, p: f64, training: bool, batched: bool) -> Res
     apply("feature_dropout", x, p, training, noise.collect(), from_default)
 }
 
+/// The value that SELU goes to at -∞: what alpha dropout sets elements to.
+const SELU_LIMIT: f64 = -1.758_099_340_847_376_6;
+
+/// Elements of `x` set to SELU's limit at -∞ with probability `p`, then all scaled and moved so that zero mean and unit
+/// variance stay (`nn.functional.alpha_dropout`; Klambauer et al., 2017); `x` itself unless in `training`.
+///
+/// # Errors
+/// As [`dropout`].
+pub fn alpha_dropout(x: &Tensor, p: f64, training: bool) -> Result<Tensor> {
+    apply_alpha("alpha_dropout", x, p, training, x.dims().clone())
+}
+
+/// [`alpha_dropout`] of whole channels: those of `[batch, channels, …]` (`nn.functional.feature_alpha_dropout`).
+///
+/// # Errors
+/// As [`dropout`]; `Shape` for fewer than two dimensions.
+pub fn feature_alpha_dropout(x: &Tensor, p: f64, training: bool) -> Result<Tensor> {
+    let &[batch, channels, ..] = x.shape() else {
+        bail!(
+            Shape,
+            "feature_alpha_dropout: expected at least 2 dimensions, got {:?}",
+            x.shape()
+        )
+    };
+    let noise = [batch, channels].into_iter().chain((2..x.rank()).map(|_| 1));
+    apply_alpha("feature_alpha_dropout", x, p, training, noise.collect())
+}
+
+fn apply_alpha(op: &str, x: &Tensor, p: f64, training: bool, noise: Shape) -> Result<Tensor> {
+    check(op, x, p)?;
+    if !training || p == 0.0 || x.numel() == 0 {
+        return Ok(x.clone());
+    }
+    if p == 1.0 {
+        return x.mul(&Tensor::zeros(noise, x.dtype())?);
+    }
+    let scale = ((1.0 - p) * (1.0 + p * SELU_LIMIT * SELU_LIMIT)).sqrt().recip();
+    let kept = no_grad(|| from_default(Tensor::zeros(noise, x.dtype())?, 1.0 - p))?;
+    let moved = kept.rsub(1.0)?.sub(p)?.mul(SELU_LIMIT * scale)?;
+    x.mul(&kept.mul(scale)?)?.add(&moved)
+}
+
 fn apply(
     op: &str,
     x: &Tensor,
@@ -61,6 +103,18 @@ fn apply(
     noise: Shape,
     draw: impl FnOnce(Tensor, f64) -> Result<Tensor>,
 ) -> Result<Tensor> {
+    check(op, x, p)?;
+    if !training || p == 0.0 || x.numel() == 0 {
+        return Ok(x.clone());
+    }
+    if p == 1.0 {
+        return x.mul(&Tensor::zeros(noise, x.dtype())?);
+    }
+    let mask = no_grad(|| draw(Tensor::zeros(noise, x.dtype())?, 1.0 - p)?.div(1.0 - p))?;
+    x.mul(&mask)
+}
+
+fn check(op: &str, x: &Tensor, p: f64) -> Result<()> {
     ensure!(
         (0.0..=1.0).contains(&p),
         Value,
@@ -72,14 +126,7 @@ fn apply(
         "{op}: expected a floating point tensor, got {}",
         x.dtype()
     );
-    if !training || p == 0.0 || x.numel() == 0 {
-        return Ok(x.clone());
-    }
-    if p == 1.0 {
-        return x.mul(&Tensor::zeros(noise, x.dtype())?);
-    }
-    let mask = no_grad(|| draw(Tensor::zeros(noise, x.dtype())?, 1.0 - p)?.div(1.0 - p))?;
-    x.mul(&mask)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -103,6 +150,37 @@ mod tests {
         );
         assert!(dropout(&x, 0.25, false).unwrap().same(&x));
         assert!(dropout(&x, 1.5, true).is_err());
+    }
+
+    #[test]
+    fn alpha_dropout_goes_to_the_limit_of_selu() {
+        let values = |y: &Tensor| -> Vec<f64> {
+            let mut y = y.to_vec::<f64>().unwrap();
+            y.sort_by(f64::total_cmp);
+            y.dedup();
+            y
+        };
+        let near =
+            |a: &[f64], b: [f64; 2]| a.len() == 2 && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        let x = Tensor::ones((8, 16, 3), DType::F64).unwrap();
+        // PyTorch's values.
+        let y = alpha_dropout(&x, 0.5, true).unwrap();
+        assert!(near(
+            &values(&y),
+            [-0.779_193_930_518_031_5, 1.665_598_825_183_963_5]
+        ));
+        let y = feature_alpha_dropout(&x, 0.25, true).unwrap();
+        assert!(near(
+            &values(&y),
+            [-1.143_544_188_209_472_6, 1.248_439_319_927_757_5]
+        ));
+        let y = y.to_vec::<f64>().unwrap();
+        assert!(
+            y.chunks(3)
+                .all(|channel| channel.iter().all(|v| *v == channel[0]))
+        );
+        assert!(alpha_dropout(&x, 0.5, false).unwrap().same(&x));
+        assert!(feature_alpha_dropout(&x.reshape(384).unwrap(), 0.5, true).is_err());
     }
 
     #[test]
