@@ -2,9 +2,19 @@
 
 mod activation;
 mod conv;
+mod dropout;
+mod embedding;
 mod linear;
+mod norm;
+mod pool;
+mod shape;
 mod text;
 
 pub use activation::*;
 pub use conv::*;
+pub use dropout::*;
+pub use embedding::*;
 pub use linear::*;
+pub use norm::*;
+pub use pool::*;
+pub use shape::*;

@@ -14,10 +14,19 @@ pub(crate) fn bool(x: bool) -> &'static str {
     if x { "True" } else { "False" }
 }
 
-/// A tuple: `(3, 3)`, `(3,)`.
+/// A tuple of a fixed number of sizes: `(3, 3)`, `(3,)`.
 pub(crate) fn tuple<const D: usize>(sizes: [usize; D]) -> String {
+    list(&sizes)
+}
+
+/// A tuple: `(3, 3)`, `(3,)`.
+pub(crate) fn list(sizes: &[usize]) -> String {
     let items: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    format!("({}{})", items.join(", "), if D == 1 { "," } else { "" })
+    format!(
+        "({}{})",
+        items.join(", "),
+        if sizes.len() == 1 { "," } else { "" }
+    )
 }
 
 #[cfg(test)]
