@@ -2,6 +2,10 @@
 
 mod activation;
 mod linear;
+mod loss;
+mod norm;
+mod pool;
+mod shape;
 
 use flambeau_nn::{Forward, Module};
 use flambeau_tensor::{Result, bail};
@@ -61,7 +65,18 @@ fn unary<M: Forward + 'static>(module: M) -> Result<Box<dyn Instance>> {
     })
 }
 
-const ALL: &[&[Entry]] = &[activation::TABLE, linear::CONVOLUTIONS, linear::TABLE];
+const ALL: &[&[Entry]] = &[
+    activation::TABLE,
+    linear::CONVOLUTIONS,
+    linear::TABLE,
+    loss::PAIRS,
+    loss::TABLE,
+    norm::BATCH,
+    norm::TABLE,
+    pool::TABLE,
+    shape::PADS,
+    shape::TABLE,
+];
 
 /// Whether there is such a class.
 pub fn knows(class: &str) -> bool {

@@ -1,0 +1,230 @@
+//! Losses.
+
+use flambeau_nn::*;
+use flambeau_tensor::ops::loss::triplet_margin_with_distance_loss;
+use flambeau_tensor::{Result, Tensor, bail};
+
+use super::{Entry, Instance, build, of};
+use crate::args::{Arg, Args};
+use crate::registry::out;
+
+/// Losses of an input and a target.
+macro_rules! pairs {
+    ($($name:ident $(, $field:ident: $position:literal $kind:ident $default:expr)*; reduction $reduction:literal)*) => { &[$(
+        (stringify!($name), |a| {
+            let loss = $name {
+                $($field: a.$kind($position, stringify!($field), $default)?,)*
+                reduction: reduction(a, $reduction)?,
+                ..Default::default()
+            };
+            pair(loss, $name::forward)
+        }),
+    )*] };
+}
+
+#[allow(clippy::needless_update)]
+pub(super) const PAIRS: &[Entry] = pairs! {
+    L1Loss; reduction 2
+    MSELoss; reduction 2
+    HuberLoss, delta: 1 float 1.0; reduction 0
+    SmoothL1Loss, beta: 3 float 1.0; reduction 2
+    SoftMarginLoss; reduction 2
+    KLDivLoss, log_target: 3 bool false; reduction 2
+    PoissonNLLLoss, log_input: 0 bool true, full: 1 bool false, eps: 3 float 1e-8; reduction 5
+    HingeEmbeddingLoss, margin: 0 float 1.0; reduction 3
+    MultiLabelMarginLoss; reduction 2
+};
+
+fn pair<M: Module + 'static>(
+    loss: M,
+    forward: fn(&M, &Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Box<dyn Instance>> {
+    of(loss, move |loss, a| {
+        out(forward(loss, &a.tensor(0, "input")?, &a.tensor(1, "target")?)?)
+    })
+}
+
+/// `reduction`, with the names that PyTorch keeps for old programs.
+fn reduction(a: &mut Args, position: usize) -> Result<Reduction> {
+    for old in ["size_average", "reduce"] {
+        a.take(usize::MAX, old);
+    }
+    match a.opt_str(position, "reduction")? {
+        None => Ok(Reduction::Mean),
+        Some(name) => match Reduction::from_name(&name) {
+            Some(reduction) => Ok(reduction),
+            None => bail!(Value, "{}: reduction {name}", a.op()),
+        },
+    }
+}
+
+fn weight(a: &mut Args, position: usize, name: &str) -> Result<Option<Buffer>> {
+    Ok(a.opt_tensor(position, name)?.map(Buffer::new))
+}
+
+pub(super) const TABLE: &[Entry] = &[
+    ("BCELoss", |a| {
+        pair(
+            BCELoss {
+                weight: weight(a, 0, "weight")?,
+                reduction: reduction(a, 3)?,
+            },
+            BCELoss::forward,
+        )
+    }),
+    ("BCEWithLogitsLoss", |a| {
+        let (weight, pos_weight) = (weight(a, 0, "weight")?, weight(a, 4, "pos_weight")?);
+        let loss = BCEWithLogitsLoss {
+            weight,
+            pos_weight,
+            reduction: reduction(a, 3)?,
+        };
+        pair(loss, BCEWithLogitsLoss::forward)
+    }),
+    ("CTCLoss", |a| {
+        let loss = CTCLoss {
+            blank: a.count(0, "blank", 0)?,
+            reduction: reduction(a, 1)?,
+            zero_infinity: a.bool(2, "zero_infinity", false)?,
+        };
+        of(loss, |loss, a| {
+            let (inputs, targets) = (lengths(a, 2, "input_lengths")?, lengths(a, 3, "target_lengths")?);
+            out(loss.forward(
+                &a.tensor(0, "log_probs")?,
+                &a.tensor(1, "targets")?,
+                &inputs,
+                &targets,
+            )?)
+        })
+    }),
+    ("CosineEmbeddingLoss", |a| {
+        let loss = CosineEmbeddingLoss {
+            margin: a.float(0, "margin", 0.0)?,
+            reduction: reduction(a, 3)?,
+        };
+        triple(loss, ["input1", "input2", "target"], CosineEmbeddingLoss::forward)
+    }),
+    ("CrossEntropyLoss", |a| {
+        let loss = CrossEntropyLoss {
+            weight: weight(a, 0, "weight")?,
+            ignore_index: a.int(2, "ignore_index", -100)?,
+            reduction: reduction(a, 4)?,
+            label_smoothing: a.float(5, "label_smoothing", 0.0)?,
+        };
+        pair(loss, CrossEntropyLoss::forward)
+    }),
+    ("GaussianNLLLoss", |a| {
+        let loss = GaussianNLLLoss {
+            full: a.bool(usize::MAX, "full", false)?,
+            eps: a.float(usize::MAX, "eps", 1e-6)?,
+            reduction: reduction(a, usize::MAX)?,
+        };
+        triple(loss, ["input", "target", "var"], GaussianNLLLoss::forward)
+    }),
+    ("MarginRankingLoss", |a| {
+        let loss = MarginRankingLoss {
+            margin: a.float(0, "margin", 0.0)?,
+            reduction: reduction(a, 3)?,
+        };
+        triple(loss, ["input1", "input2", "target"], MarginRankingLoss::forward)
+    }),
+    ("MultiLabelSoftMarginLoss", |a| {
+        let loss = MultiLabelSoftMarginLoss {
+            weight: weight(a, 0, "weight")?,
+            reduction: reduction(a, 3)?,
+        };
+        pair(loss, MultiLabelSoftMarginLoss::forward)
+    }),
+    ("MultiMarginLoss", |a| {
+        let loss = MultiMarginLoss {
+            p: a.int(0, "p", 1)?,
+            margin: a.float(1, "margin", 1.0)?,
+            weight: weight(a, 2, "weight")?,
+            reduction: reduction(a, 5)?,
+        };
+        pair(loss, MultiMarginLoss::forward)
+    }),
+    ("NLLLoss", |a| {
+        let loss = NLLLoss {
+            weight: weight(a, 0, "weight")?,
+            ignore_index: a.int(2, "ignore_index", -100)?,
+            reduction: reduction(a, 4)?,
+        };
+        pair(loss, NLLLoss::forward)
+    }),
+    ("TripletMarginLoss", |a| {
+        let loss = TripletMarginLoss {
+            margin: a.float(0, "margin", 1.0)?,
+            p: a.float(1, "p", 2.0)?,
+            eps: a.float(2, "eps", 1e-6)?,
+            swap: a.bool(3, "swap", false)?,
+            reduction: reduction(a, 6)?,
+        };
+        triple(
+            loss,
+            ["anchor", "positive", "negative"],
+            TripletMarginLoss::forward,
+        )
+    }),
+    ("TripletMarginWithDistanceLoss", triplet_with_distance),
+];
+
+fn triple<M: Module + 'static>(
+    loss: M,
+    names: [&'static str; 3],
+    forward: fn(&M, &Tensor, &Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Box<dyn Instance>> {
+    of(loss, move |loss, a| {
+        let [x, y, z] = [
+            a.tensor(0, names[0])?,
+            a.tensor(1, names[1])?,
+            a.tensor(2, names[2])?,
+        ];
+        out(forward(loss, &x, &y, &z)?)
+    })
+}
+
+/// Lengths as a list, a tensor, or one number.
+fn lengths(a: &mut Args, position: usize, name: &str) -> Result<Vec<i64>> {
+    match a.peek(position, name) {
+        Some(Arg::Tensor(_)) => a
+            .tensor(position, name)?
+            .to_dtype(flambeau_tensor::DType::I64)?
+            .to_vec::<i64>(),
+        _ => a.ints(position, name),
+    }
+}
+
+/// The function, as a module would call it: a distance between tensors is code, not a setting.
+fn triplet_with_distance(a: &mut Args) -> Result<Box<dyn Instance>> {
+    let distance = match a.take(usize::MAX, "distance_function") {
+        Some(Arg::Module(args)) => Some(build(*args)?),
+        _ => None,
+    };
+    let (margin, swap) = (
+        a.float(usize::MAX, "margin", 1.0)?,
+        a.bool(usize::MAX, "swap", false)?,
+    );
+    let reduction = reduction(a, usize::MAX)?;
+    of(Identity, move |_, a| {
+        let [anchor, positive, negative] = [
+            a.tensor(0, "anchor")?,
+            a.tensor(1, "positive")?,
+            a.tensor(2, "negative")?,
+        ];
+        let measure = |x: &Tensor, y: &Tensor| match &distance {
+            None => PairwiseDistance::default().forward(x, y),
+            Some(instance) => {
+                let pair = vec![Arg::Tensor(x.clone()), Arg::Tensor(y.clone())];
+                let output = instance.call(&mut Args::new("distance_function", pair, Default::default()))?;
+                match output.values.into_iter().next() {
+                    Some(Arg::Tensor(distance)) => Ok(distance),
+                    other => bail!(Value, "the distance is {other:?}"),
+                }
+            }
+        };
+        out(triplet_margin_with_distance_loss(
+            &anchor, &positive, &negative, &measure, margin, swap, reduction,
+        )?)
+    })
+}
