@@ -44,6 +44,7 @@
 extern crate self as flambeau_nn;
 
 mod containers;
+pub mod functional;
 pub mod init;
 mod layers;
 mod member;
@@ -51,6 +52,7 @@ mod module;
 mod parameter;
 mod repr;
 mod state;
+pub mod utils;
 
 pub use containers::Sequential;
 pub use flambeau_nn_derive::Module;

@@ -47,8 +47,11 @@ impl<M: Module, F: Fn(&M, &mut Args) -> Result<Output>> Instance for Of<M, F> {
     }
 }
 
+/// Makes a module from its constructor's arguments.
+type Build = fn(&mut Args) -> Result<Box<dyn Instance>>;
+
 /// A constructor by torch's name.
-type Entry = (&'static str, fn(&mut Args) -> Result<Box<dyn Instance>>);
+type Entry = (&'static str, Build);
 
 /// A module and how its arguments are passed.
 fn of<M: Module + 'static>(
@@ -83,7 +86,7 @@ pub fn knows(class: &str) -> bool {
     find(class).is_some()
 }
 
-fn find(class: &str) -> Option<fn(&mut Args) -> Result<Box<dyn Instance>>> {
+fn find(class: &str) -> Option<Build> {
     let mut entries = ALL.iter().copied().flatten();
     entries.find(|(name, _)| *name == class).map(|(_, build)| *build)
 }
