@@ -71,6 +71,7 @@ fn unary<M: Forward + 'static>(module: M) -> Result<Box<dyn Instance>> {
 const ALL: &[&[Entry]] = &[
     activation::TABLE,
     linear::CONVOLUTIONS,
+    linear::LAZY,
     linear::TABLE,
     loss::PAIRS,
     loss::TABLE,

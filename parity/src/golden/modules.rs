@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use flambeau_autograd::{GradOptions, grad};
 use flambeau_nn::StateDict;
-use flambeau_tensor::{DType, Result, Tensor};
+use flambeau_tensor::{DType, Result, Tensor, no_grad};
 
 use super::case::Case;
 use super::compare::differs;
@@ -21,6 +21,16 @@ impl Case<'_> {
         let dtype = self.json["dtype"].as_str().and_then(DType::from_name);
         if let Some(dtype) = dtype.filter(|dtype| dtype.is_float()) {
             instance.module_mut().to_dtype(dtype)?;
+        }
+        if class.starts_with("Lazy") {
+            // Its parameters appear with the first input.
+            let mut args = self.arguments(
+                "in",
+                &class,
+                &self.json["args"].clone(),
+                &self.json["kwargs"].clone(),
+            )?;
+            no_grad(|| instance.call(&mut args))?;
         }
         let mut state = StateDict::new();
         for name in self.names("state") {

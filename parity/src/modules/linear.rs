@@ -13,7 +13,7 @@ macro_rules! convolutions {
         (stringify!($conv), |a| {
             let [c_in, c_out] = [a.required_int(0, "in_channels")?, a.required_int(1, "out_channels")?];
             let kernel = sizes::<$d>(a, 2, "kernel_size", None)?;
-            unary($conv::new(c_in as usize, c_out as usize, kernel, options(a)?)?)
+            unary($conv::new(c_in as usize, c_out as usize, kernel, options(a, 3)?)?)
         }),
         (stringify!($transpose), |a| {
             let [c_in, c_out] = [a.required_int(0, "in_channels")?, a.required_int(1, "out_channels")?];
@@ -21,6 +21,32 @@ macro_rules! convolutions {
             transposed(a, |options| $transpose::new(c_in as usize, c_out as usize, kernel, options), $transpose::forward_with_size)
         }),
     )*] };
+}
+
+macro_rules! lazy_convolutions {
+    ($($name:literal $conv:ident, $transpose_name:literal $transpose:ident, $d:literal;)*) => { &[$(
+        ($name, |a| {
+            let c_out = a.required_int(0, "out_channels")? as usize;
+            let (kernel, options) = (sizes::<$d>(a, 1, "kernel_size", None)?, options(a, 2)?);
+            unary(Lazy::new(move |x| $conv::new(channels::<$d>(x)?, c_out, kernel, options)))
+        }),
+        ($transpose_name, |a| {
+            let c_out = a.required_int(0, "out_channels")? as usize;
+            let (kernel, options) = (sizes::<$d>(a, 1, "kernel_size", None)?, transposed_options(a, 2)?);
+            unary(Lazy::new(move |x| $transpose::new(channels::<$d>(x)?, c_out, kernel, options)))
+        }),
+    )*] };
+}
+
+pub(super) const LAZY: &[Entry] = lazy_convolutions! {
+    "LazyConv1d" Conv1d, "LazyConvTranspose1d" ConvTranspose1d, 1;
+    "LazyConv2d" Conv2d, "LazyConvTranspose2d" ConvTranspose2d, 2;
+    "LazyConv3d" Conv3d, "LazyConvTranspose3d" ConvTranspose3d, 3;
+};
+
+/// The channels of an input with or without a batch.
+fn channels<const D: usize>(x: &Tensor) -> Result<usize> {
+    x.size(-1 - D as isize)
 }
 
 pub(super) const CONVOLUTIONS: &[Entry] = convolutions! {
@@ -75,28 +101,42 @@ pub(super) fn sizes<const D: usize>(
     }
 }
 
-fn options<const D: usize>(a: &mut Args) -> Result<ConvOptions<D>> {
-    let padding_mode = match a.opt_str(8, "padding_mode")?.as_deref() {
+/// The settings from the stride, which stands at `first`.
+fn options<const D: usize>(a: &mut Args, first: usize) -> Result<ConvOptions<D>> {
+    let padding_mode = match a.opt_str(first + 5, "padding_mode")?.as_deref() {
         None | Some("zeros") => PaddingMode::Zeros,
         Some("reflect") => PaddingMode::Reflect,
         Some("replicate") => PaddingMode::Replicate,
         Some("circular") => PaddingMode::Circular,
         Some(other) => bail!(Value, "{}: padding_mode {other}", a.op()),
     };
-    let padding = match a.peek(4, "padding") {
-        Some(Arg::Str(_)) => match a.opt_str(4, "padding")?.as_deref() {
+    let padding = match a.peek(first + 1, "padding") {
+        Some(Arg::Str(_)) => match a.opt_str(first + 1, "padding")?.as_deref() {
             Some("same") => Padding::Same,
             _ => Padding::Valid,
         },
-        _ => Padding::Explicit(sizes(a, 4, "padding", Some(0))?),
+        _ => Padding::Explicit(sizes(a, first + 1, "padding", Some(0))?),
     };
     Ok(ConvOptions {
-        stride: sizes(a, 3, "stride", Some(1))?,
+        stride: sizes(a, first, "stride", Some(1))?,
         padding,
-        dilation: sizes(a, 5, "dilation", Some(1))?,
-        groups: a.count(6, "groups", 1)?,
-        bias: a.bool(7, "bias", true)?,
+        dilation: sizes(a, first + 2, "dilation", Some(1))?,
+        groups: a.count(first + 3, "groups", 1)?,
+        bias: a.bool(first + 4, "bias", true)?,
         padding_mode,
+    })
+}
+
+/// [`options`] of transposed convolutions.
+fn transposed_options<const D: usize>(a: &mut Args, first: usize) -> Result<ConvTransposeOptions<D>> {
+    a.take(first + 6, "padding_mode");
+    Ok(ConvTransposeOptions {
+        stride: sizes(a, first, "stride", Some(1))?,
+        padding: sizes(a, first + 1, "padding", Some(0))?,
+        output_padding: sizes(a, first + 2, "output_padding", Some(0))?,
+        groups: a.count(first + 3, "groups", 1)?,
+        bias: a.bool(first + 4, "bias", true)?,
+        dilation: sizes(a, first + 5, "dilation", Some(1))?,
     })
 }
 
@@ -105,15 +145,7 @@ fn transposed<M: Forward + 'static, const D: usize>(
     new: impl FnOnce(ConvTransposeOptions<D>) -> Result<M>,
     with_size: fn(&M, &Tensor, [usize; D]) -> Result<Tensor>,
 ) -> Result<Box<dyn Instance>> {
-    a.take(9, "padding_mode");
-    let module = new(ConvTransposeOptions {
-        stride: sizes(a, 3, "stride", Some(1))?,
-        padding: sizes(a, 4, "padding", Some(0))?,
-        output_padding: sizes(a, 5, "output_padding", Some(0))?,
-        groups: a.count(6, "groups", 1)?,
-        bias: a.bool(7, "bias", true)?,
-        dilation: sizes(a, 8, "dilation", Some(1))?,
-    })?;
+    let module = new(transposed_options(a, 3)?)?;
     of(module, move |module, a| {
         let x = a.tensor(0, "input")?;
         if matches!(a.peek(1, "output_size"), None | Some(Arg::None)) {

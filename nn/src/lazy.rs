@@ -1,0 +1,103 @@
+//! Modules that are made when they see their first input (`torch.nn.LazyLinear`, `LazyConv2d`, …).
+
+use std::sync::OnceLock;
+
+use flambeau_tensor::{Result, Tensor};
+
+use crate::member::{Member, Visitor, VisitorMut};
+use crate::module::{Forward, Module};
+
+/// A module whose sizes and element type follow from its first input. Until then it has no parameters: show it an input
+/// before making an optimiser or loading a state dict.
+///
+/// ```
+/// # use flambeau_nn::{Forward, Lazy, Linear, LinearOptions, Module};
+/// # use flambeau_tensor::{DType, Result, Tensor};
+/// # fn main() -> Result<()> {
+/// let layer = Lazy::new(|x| Linear::new(x.size(-1)?, 10, LinearOptions::default()));
+/// assert!(layer.parameters().is_empty());
+/// layer.forward(&Tensor::zeros((2, 7), DType::F32)?)?;
+/// assert_eq!(layer.named_parameters()[0].1.shape(), [10, 7]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Lazy<M> {
+    module: OnceLock<M>,
+    make: Box<dyn Fn(&Tensor) -> Result<M> + Send + Sync>,
+}
+
+impl<M: Module> Lazy<M> {
+    /// The module that `make` will make for the first input.
+    pub fn new(make: impl Fn(&Tensor) -> Result<M> + Send + Sync + 'static) -> Self {
+        Lazy {
+            module: OnceLock::new(),
+            make: Box::new(make),
+        }
+    }
+
+    /// The module, if it has been made.
+    pub fn get(&self) -> Option<&M> {
+        self.module.get()
+    }
+
+    /// The module, made for `x` if this is the first input.
+    ///
+    /// # Errors
+    /// Those of making it.
+    pub fn materialize(&self, x: &Tensor) -> Result<&M> {
+        if let Some(module) = self.module.get() {
+            return Ok(module);
+        }
+        let mut module = (self.make)(x)?;
+        if x.dtype().is_float() {
+            module.to_dtype(x.dtype())?;
+        }
+        // Of two threads that come at the same time, one's module is kept.
+        Ok(self.module.get_or_init(|| module))
+    }
+}
+
+impl<M: Forward> Forward for Lazy<M> {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.materialize(x)?.forward(x)
+    }
+}
+
+impl<M: Module> Module for Lazy<M> {
+    fn name(&self) -> &str {
+        self.module.get().map_or("Lazy", Module::name)
+    }
+
+    fn extra_repr(&self) -> String {
+        self.module.get().map(Module::extra_repr).unwrap_or_default()
+    }
+
+    fn members<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        if let Some(module) = self.module.get() {
+            module.members(visitor)
+        }
+    }
+
+    fn members_mut(&mut self, visitor: &mut dyn VisitorMut) -> Result<()> {
+        match self.module.get_mut() {
+            Some(module) => module.members_mut(visitor),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<M: Module> Member for Lazy<M> {
+    fn visit<'a>(&'a self, name: &str, visitor: &mut dyn Visitor<'a>) {
+        visitor.module(name, self)
+    }
+
+    fn visit_mut(&mut self, name: &str, visitor: &mut dyn VisitorMut) -> Result<()> {
+        visitor.module(name, self)
+    }
+}
+
+impl<M: Module> std::fmt::Debug for Lazy<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.repr())
+    }
+}
