@@ -23,8 +23,11 @@ use crate::module::{Forward, Module};
 /// ```
 pub struct Lazy<M> {
     module: OnceLock<M>,
-    make: Box<dyn Fn(&Tensor) -> Result<M> + Send + Sync>,
+    make: Make<M>,
 }
+
+/// Makes a module for its first input.
+type Make<M> = Box<dyn Fn(&Tensor) -> Result<M> + Send + Sync>;
 
 impl<M: Module> Lazy<M> {
     /// The module that `make` will make for the first input.
