@@ -5,11 +5,14 @@
 
 mod case;
 mod compare;
+mod expression;
 mod file;
 mod modules;
+mod optim;
 mod promo;
 mod random;
 mod report;
+mod sched;
 
 use std::path::Path;
 

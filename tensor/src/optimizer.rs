@@ -15,6 +15,12 @@ use crate::tensor::State;
 use crate::value::Value;
 use crate::{Element, Result, Tensor, ensure, is_grad_enabled};
 
+/// Element types in which parameters are updated: f32 and f64.
+pub trait Real: Element<Stored = Self> + crate::buffer::Stored + Float {}
+
+impl Real for f32 {}
+impl Real for f64 {}
+
 /// One parameter's part of a step, with `N` state tensors of the parameter's shape and type; those that the
 /// hyper-parameters don't call for are `None`.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ pub struct Step<'a, U, const N: usize> {
 /// a tensor stands in more than one place.
 pub fn step_all<T, U, const N: usize>(steps: Vec<Step<'_, U, N>>) -> Result<()>
 where
-    T: Element<Stored = T> + crate::buffer::Stored + Float,
+    T: Real,
     U: Update<T, N>,
 {
     let mut written: Vec<usize> = Vec::with_capacity(steps.len() * (N + 1));

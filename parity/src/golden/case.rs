@@ -33,6 +33,19 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
+impl Outcome {
+    /// The outcome of a check that says what differs, if anything. A panic is a failure of this case and must not hide
+    /// the others.
+    pub(super) fn of(check: impl FnOnce() -> Result<Option<String>>) -> Outcome {
+        match catch_unwind(AssertUnwindSafe(check)) {
+            Ok(Ok(None)) => Outcome::Passed,
+            Ok(Ok(Some(why))) => Outcome::Failed(why),
+            Ok(Err(error)) => Outcome::Failed(error.to_string()),
+            Err(_) => Outcome::Failed("it panicked".into()),
+        }
+    }
+}
+
 /// A case with the tensors of its file.
 pub(super) struct Case<'a> {
     pub(super) json: &'a Json,

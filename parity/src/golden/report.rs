@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use flambeau_tensor::{Error, Result};
+use safetensors::SafeTensors;
+use serde_json::Value as Json;
 
 use super::case::{Case, Outcome};
 use super::file::CaseFile;
-use super::{promo, random};
+use super::{optim, promo, random, sched};
 use crate::{modules, registry};
 
 /// What to run.
@@ -95,8 +97,16 @@ pub fn run(directories: &[PathBuf], options: &Options) -> Result<BTreeMap<String
         }
         match group.as_str() {
             "ops" => run_ops(&path, &stem, report.entry(group).or_default())?,
+            "optim" => {
+                let report = report.entry(group).or_default();
+                run_named(&path, &stem, report, optim::knows, optim::check)?;
+            }
             "promo" => promo::run(&path, &stem, report.entry(group).or_default())?,
             "modules" => run_modules(&path, &stem, report.entry(group).or_default())?,
+            "sched" => {
+                let report = report.entry(group).or_default();
+                run_named(&path, &stem, report, sched::knows, sched::check)?;
+            }
             "random" => random::run(&path, &stem, report.entry(group).or_default())?,
             _ => {}
         }
@@ -137,6 +147,28 @@ fn run_modules(path: &Path, stem: &str, report: &mut GroupReport) -> Result<()> 
         let case = Case::new(json, &tensors);
         let id = case.id();
         report.count(stem, id, case.run_by(Case::check_module));
+    }
+    Ok(())
+}
+
+/// Runs a file whose cases are about the thing that it is named after, if there is such.
+fn run_named(
+    path: &Path,
+    stem: &str,
+    report: &mut GroupReport,
+    knows: fn(&str) -> bool,
+    check: fn(&Json, &SafeTensors<'_>) -> Result<Option<String>>,
+) -> Result<()> {
+    if !knows(stem) {
+        report.unknown.push(stem.to_string());
+        return Ok(());
+    }
+    report.known += 1;
+    let file = CaseFile::open(path)?;
+    let tensors = file.tensors()?;
+    for json in &file.cases {
+        let outcome = Outcome::of(|| check(json, &tensors));
+        report.count(stem, json["id"].as_i64().unwrap_or(-1), outcome);
     }
     Ok(())
 }
