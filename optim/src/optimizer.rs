@@ -6,7 +6,7 @@ use flambeau_tensor::{Result, Tensor, enable_grad};
 use crate::StateDict;
 
 /// `torch.optim.Optimizer`: parameters in groups, and the rule that changes them along their gradients.
-pub trait Optimizer {
+pub trait Optimizer: Send + Sync {
     /// The groups of parameters.
     fn param_groups(&self) -> Vec<&dyn ParamGroup>;
 
@@ -57,7 +57,7 @@ pub trait Optimizer {
 }
 
 /// A group of parameters and what schedules change of its hyper-parameters.
-pub trait ParamGroup {
+pub trait ParamGroup: Send + Sync {
     /// The group's parameters.
     fn params(&self) -> &[Tensor];
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use flambeau_autograd::Backward;
 use flambeau_optim::*;
 use flambeau_tensor::{DType, Error, Tensor};
 
@@ -228,4 +229,44 @@ fn rows_without_a_gradient_stay() {
     let rows = table.detach().to_vec2::<f32>().unwrap();
     assert!(rows[0][0] < 0.6 && rows[2][0] < 2.9, "{rows:?}");
     assert_eq!(rows[1], [2.0, 2.0]);
+}
+
+#[test]
+fn gradients_are_cleared_before_the_closure() {
+    let x = leaf(&[2.0]);
+    let mut optimizer = SGD::new(
+        [x.clone()],
+        SGDOptions {
+            lr: 0.25,
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    x.set_grad(Some(Tensor::new([100.0f32]).unwrap())).unwrap();
+    let loss = optimizer.step_with_closure(&mut || {
+        assert!(x.grad().is_none());
+        let loss = x.square()?.sum()?;
+        loss.backward()?;
+        Ok(loss)
+    });
+    assert_eq!(
+        (loss.unwrap().item::<f32>().unwrap(), x.item::<f32>().unwrap()),
+        (4.0, 1.0)
+    );
+}
+
+#[test]
+fn everything_can_go_to_another_thread() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Adam>();
+    shared::<LBFGS>();
+    shared::<StateDict>();
+    shared::<AveragedModel>();
+    shared::<GradScaler>();
+    shared::<lr_scheduler::LambdaLR>();
+    shared::<lr_scheduler::CyclicLR>();
+    shared::<lr_scheduler::SequentialLR>();
+    shared::<lr_scheduler::ReduceLROnPlateau>();
+    shared::<Box<dyn Optimizer>>();
+    shared::<Box<dyn lr_scheduler::LRScheduler>>();
 }

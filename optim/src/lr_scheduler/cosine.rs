@@ -33,7 +33,7 @@ impl CosineAnnealingLROptions {
         CosineAnnealingLROptions { t_max, eta_min: 0.0 }
     }
 
-    fn from_base(&self, now: &Progress, index: usize) -> Result<f64> {
+    fn on_schedule(&self, now: &Progress, index: usize) -> Result<f64> {
         let done = now.last_epoch as f64 / self.t_max as f64;
         Ok(on_wave(now.base_lr(index)?, self.eta_min, done))
     }
@@ -65,7 +65,7 @@ impl Schedule for CosineAnnealingLROptions {
             return Ok(group.lr());
         }
         if now.step_count == 1 && epoch > 0 {
-            return self.from_base(now, index);
+            return self.on_schedule(now, index);
         }
         let height = |epoch: i64| 1.0 + (PI * epoch as f64 / t_max as f64).cos();
         // At the bottom of the wave the ratio below would divide by zero.
@@ -77,7 +77,7 @@ impl Schedule for CosineAnnealingLROptions {
     }
 
     fn closed_form(&self, now: &Progress, index: usize) -> Result<Option<f64>> {
-        self.from_base(now, index).map(Some)
+        self.on_schedule(now, index).map(Some)
     }
 }
 

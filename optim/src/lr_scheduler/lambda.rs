@@ -9,8 +9,11 @@ use serde_json::{Value as Json, json};
 use super::scheduled::{Progress, Schedule, Scheduled};
 use crate::{Optimizer, ParamGroup};
 
+/// A factor as a function of the epoch.
+pub type LrLambda = Box<dyn Fn(i64) -> f64 + Send + Sync>;
+
 /// Functions of the epoch: one for all groups, or one for each.
-struct Lambdas(Vec<Box<dyn Fn(i64) -> f64 + Send>>);
+struct Lambdas(Vec<LrLambda>);
 
 impl fmt::Debug for Lambdas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,12 +55,12 @@ macro_rules! lambda_options {
 
         impl $Options {
             /// The same function for all groups.
-            pub fn new(lr_lambda: impl Fn(i64) -> f64 + Send + 'static) -> Self {
+            pub fn new(lr_lambda: impl Fn(i64) -> f64 + Send + Sync + 'static) -> Self {
                 $Options(Lambdas(vec![Box::new(lr_lambda)]))
             }
 
             /// One function for each group.
-            pub fn per_group(lr_lambdas: Vec<Box<dyn Fn(i64) -> f64 + Send>>) -> Self {
+            pub fn per_group(lr_lambdas: Vec<LrLambda>) -> Self {
                 $Options(Lambdas(lr_lambdas))
             }
         }

@@ -46,7 +46,7 @@ pub use factor::{
     ConstantLR, ConstantLROptions, ExponentialLR, ExponentialLROptions, LinearLR, LinearLROptions,
     PolynomialLR, PolynomialLROptions,
 };
-pub use lambda::{LambdaLR, LambdaLROptions, MultiplicativeLR, MultiplicativeLROptions};
+pub use lambda::{LambdaLR, LambdaLROptions, LrLambda, MultiplicativeLR, MultiplicativeLROptions};
 pub use one_cycle::{OneCycleLR, OneCycleLROptions};
 pub use per_group::PerGroup;
 pub use plateau::{PlateauMode, ReduceLROnPlateau, ReduceLROnPlateauOptions, ThresholdMode};
@@ -65,7 +65,7 @@ use crate::Optimizer;
 
 /// A schedule that is stepped without a measurement (`torch.optim.lr_scheduler.LRScheduler`); see
 /// [`ReduceLROnPlateau`] for the one that wants one.
-pub trait LRScheduler {
+pub trait LRScheduler: Send + Sync {
     /// Sets the learning rates (and momenta, for some schedules) of the next epoch or batch. Call it after the
     /// optimiser's step.
     ///

@@ -44,7 +44,7 @@ impl Progress {
 }
 
 /// The formula of a schedule.
-pub trait Schedule {
+pub trait Schedule: Send + Sync {
     /// The schedule's name.
     const NAME: &'static str;
 

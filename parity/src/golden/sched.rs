@@ -53,10 +53,10 @@ fn over<O: Serialize + DeserializeOwned>(options: O, kwargs: &Json) -> Result<O>
 }
 
 /// The functions given by expressions of `epoch`.
-fn lambdas(kwargs: &Json) -> Result<Vec<Box<dyn Fn(i64) -> f64 + Send>>> {
+fn lambdas(kwargs: &Json) -> Result<Vec<LrLambda>> {
     let given = &kwargs["lr_lambda"];
     let texts = given.as_array().cloned().unwrap_or_else(|| vec![given.clone()]);
-    let mut functions: Vec<Box<dyn Fn(i64) -> f64 + Send>> = Vec::new();
+    let mut functions: Vec<LrLambda> = Vec::new();
     for text in texts {
         let text = text.as_str().unwrap_or_default().to_string();
         expression::evaluate(&text, "epoch", 0.0)?;
