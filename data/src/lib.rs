@@ -11,7 +11,7 @@
 //! use flambeau_tensor::{DType, Result, Tensor};
 //!
 //! fn main() -> Result<()> {
-//!     let (images, labels) = (Tensor::zeros((10, 8, 8), DType::F32)?, Tensor::arange(10)?);
+//!     let (images, labels) = (Tensor::zeros((10, 8, 8), DType::F32)?, Tensor::zeros(10, DType::I64)?);
 //!     let loader = DataLoader::builder(TensorDataset::new([images, labels])?)
 //!         .batch_size(4)
 //!         .shuffle(true)
@@ -37,17 +37,18 @@
 //! restart exactly where a program stopped, in the midst of an epoch too.
 
 pub mod collate;
-pub mod formats;
 mod dataset;
+pub mod formats;
 mod loader;
 pub mod sampler;
 
 pub use collate::{Collate, DefaultCollate};
 pub use dataset::{
-    ChainDataset, ConcatDataset, Dataset, FnDataset, IterableDataset, Mapped, MappedStream, ShuffledStream, StackDataset,
-    Stacked, Stream, Subset, TensorDataset, from_fn, random_split, random_split_by_fractions,
+    ChainDataset, ConcatDataset, Dataset, FnDataset, IterableDataset, Mapped, MappedStream, ShuffledStream,
+    StackDataset, Stacked, Stream, Subset, TensorDataset, from_fn, random_split, random_split_by_fractions,
 };
 pub use loader::{
-    Batches, DataLoader, DatasetKind, Epoch, Indexed, LoaderBuilder, LoaderState, Streamed, WorkerInfo, worker_info,
+    Batches, DataLoader, DatasetKind, Epoch, Indexed, LoaderBuilder, LoaderState, Streamed, WorkerInfo,
+    worker_info,
 };
 pub use sampler::{Pass, Sampler};

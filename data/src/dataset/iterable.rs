@@ -177,7 +177,9 @@ pub struct MappedStream<D, F> {
     f: F,
 }
 
-impl<D: IterableDataset, T: Send, F: Fn(D::Item) -> Result<T> + Send + Sync> IterableDataset for MappedStream<D, F> {
+impl<D: IterableDataset, T: Send, F: Fn(D::Item) -> Result<T> + Send + Sync> IterableDataset
+    for MappedStream<D, F>
+{
     type Raw = D::Raw;
     type Item = T;
 

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use flambeau_tensor::{Result, Tensor, ensure};
 
 pub use combine::{ConcatDataset, StackDataset, Stacked};
-pub use iterable::{
-    ChainDataset, FnDataset, IterableDataset, MappedStream, ShuffledStream, Stream, from_fn,
-};
+pub use iterable::{ChainDataset, FnDataset, IterableDataset, MappedStream, ShuffledStream, Stream, from_fn};
 pub(crate) use split::permutation;
 pub use split::{random_split, random_split_by_fractions};
 

@@ -55,9 +55,9 @@ fn csv_error(path: &Path, error: ::csv::Error) -> Error {
     match error.into_kind() {
         ErrorKind::Io(error) => io_error(error),
         ErrorKind::Utf8 { err, .. } => Error::Format(format!("field {}: not UTF-8", err.field() + 1)),
-        ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            Error::Format(format!("expected {expected_len} fields as above, got {len}"))
-        }
+        ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => Error::Format(format!("expected {expected_len} fields as above, got {len}")),
         ErrorKind::Deserialize { err, .. } => match err.field() {
             Some(field) => Error::Format(format!("field {}: {}", field + 1, err.kind())),
             None => Error::Format(err.kind().to_string()),
@@ -93,7 +93,9 @@ fn csv_error(path: &Path, error: ::csv::Error) -> Error {
 pub fn read<T: DeserializeOwned>(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Vec<T>> {
     let path = path.as_ref();
     let mut reader = options.open(path)?;
-    let rows = reader.deserialize().map(|row| row.map_err(|error| csv_error(path, error)));
+    let rows = reader
+        .deserialize()
+        .map(|row| row.map_err(|error| csv_error(path, error)));
     rows.collect()
 }
 
@@ -127,7 +129,10 @@ pub fn read_table(
     };
     let (mut data, mut rows, mut width) = (Vec::new(), 0, columns.len());
     let mut record = StringRecord::new();
-    while reader.read_record(&mut record).map_err(|error| csv_error(path, error))? {
+    while reader
+        .read_record(&mut record)
+        .map_err(|error| csv_error(path, error))?
+    {
         (rows, width) = (rows + 1, record.len());
         for (i, field) in record.iter().enumerate() {
             let number = match (field.trim(), missing) {
@@ -179,10 +184,14 @@ impl<T: DeserializeOwned + Send> IterableDataset for CsvStream<T> {
 
     fn stream(&self, _: &Epoch) -> Result<Stream<Row>> {
         let options = self.options;
-        let files = self.paths.clone().into_iter().map(move |path| match rows_of(path, &options) {
-            Ok(rows) => rows,
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        });
+        let files = self
+            .paths
+            .clone()
+            .into_iter()
+            .map(move |path| match rows_of(path, &options) {
+                Ok(rows) => rows,
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            });
         Ok(Box::new(files.flatten()))
     }
 
@@ -264,9 +273,15 @@ mod tests {
         assert_eq!(values[..3], [1.0, 2.0, -30.0]);
         assert!(values[3].is_nan());
         let error = folder.stripped(read_table(&path, &options, DType::F32, None).unwrap_err());
-        assert_eq!(error, "FOLDER/x.csv: line 3, field 2: expected a number, got \"\"");
+        assert_eq!(
+            error,
+            "FOLDER/x.csv: line 3, field 2: expected a number, got \"\""
+        );
         let empty = read_table(folder.file("x.csv", "a,b\n"), &options, DType::I64, None).unwrap();
-        assert_eq!((empty.values.shape(), empty.values.dtype()), (&[0, 2][..], DType::I64));
+        assert_eq!(
+            (empty.values.shape(), empty.values.dtype()),
+            (&[0, 2][..], DType::I64)
+        );
     }
 
     #[test]
@@ -276,7 +291,7 @@ mod tests {
         let cases: [(&[u8], &str); 4] = [
             (b"name,x\na,1\nb\n", "line 3: expected 2 fields as above, got 1"),
             (b"name,x\na,1\nb,c\n", "line 3: field 2: invalid float literal"),
-            (b"name,x\n\n\xff,1\n", "line 3: field 1: not UTF-8"),
+            (b"name,x\n\xff,1\n", "line 2: field 1: not UTF-8"),
             (b"name\na\n", "line 2: "),
         ];
         for (text, expected) in cases {

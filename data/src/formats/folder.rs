@@ -107,7 +107,12 @@ pub fn files(root: impl AsRef<Path>, extensions: &[&str]) -> Result<Vec<PathBuf>
     while let Some((folder, mut above)) = open.pop() {
         let real = fs::canonicalize(&folder).map_err(|error| io_error(error).context(folder.display()))?;
         if above.contains(&real) {
-            bail!(Io, "{}: a link that leads back to {}", folder.display(), real.display());
+            bail!(
+                Io,
+                "{}: a link that leads back to {}",
+                folder.display(),
+                real.display()
+            );
         }
         above.push(real);
         let (inner, files): (Vec<PathBuf>, Vec<PathBuf>) =
@@ -118,9 +123,16 @@ pub fn files(root: impl AsRef<Path>, extensions: &[&str]) -> Result<Vec<PathBuf>
     folders.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
     let wanted = |path: &PathBuf| {
         let extension = path.extension().unwrap_or_default();
-        extensions.is_empty() || extensions.iter().any(|wanted| extension.eq_ignore_ascii_case(wanted))
+        extensions.is_empty()
+            || extensions
+                .iter()
+                .any(|wanted| extension.eq_ignore_ascii_case(wanted))
     };
-    Ok(folders.into_iter().flat_map(|(_, files)| files).filter(wanted).collect())
+    Ok(folders
+        .into_iter()
+        .flat_map(|(_, files)| files)
+        .filter(wanted)
+        .collect())
 }
 
 /// What is in a folder, in the order of the names.
@@ -142,7 +154,15 @@ mod tests {
     #[test]
     fn classes_and_files_are_in_the_order_of_torchvision() {
         let folder = Folder::new();
-        let names = ["dog/b.PNG", "dog/a.jpg", "dog/more/0.jpg", "dog/.x/1.jpg", "Cat/2.webp", "dog/notes.txt", "readme.png"];
+        let names = [
+            "dog/b.PNG",
+            "dog/a.jpg",
+            "dog/more/0.jpg",
+            "dog/.x/1.jpg",
+            "Cat/2.webp",
+            "dog/notes.txt",
+            "readme.png",
+        ];
         for name in names {
             folder.file(name, "");
         }

@@ -59,14 +59,26 @@ fn read_array(input: &mut Input) -> Result<Tensor> {
     let header = 4 + 4 * u64::from(rank);
     let left = input.most.saturating_sub(header);
     ensure!(
-        if input.packed { size <= left.min(LIMIT) } else { size == left },
+        if input.packed {
+            size <= left.min(LIMIT)
+        } else {
+            size == left
+        },
         Format,
         "IDX: {dtype} elements of shape {shape:?} are {size} bytes, {} {left} bytes",
-        if input.packed { "the packed file has at most" } else { "the file has" }
+        if input.packed {
+            "the packed file has at most"
+        } else {
+            "the file has"
+        }
     );
     let bytes = read_bytes(&mut input.reader, size)?;
     let more = input.reader.read(&mut [0]).map_err(io_error)?;
-    ensure!(more == 0, Format, "IDX: there are data after the {size} bytes of the array");
+    ensure!(
+        more == 0,
+        Format,
+        "IDX: there are data after the {size} bytes of the array"
+    );
     match dtype {
         DType::U8 => Tensor::from_vec(bytes, shape),
         DType::I8 => numbers(&bytes, shape, i8::from_be_bytes),
@@ -105,10 +117,26 @@ mod tests {
         let cases: [(u8, Vec<u8>, DType); 6] = [
             (8, vec![1, 250], DType::U8),
             (9, vec![1, 250], DType::I8),
-            (11, [1i16, -6].iter().flat_map(|x| x.to_be_bytes()).collect(), DType::I16),
-            (12, [1i32, -6].iter().flat_map(|x| x.to_be_bytes()).collect(), DType::I32),
-            (13, [1f32, -6.0].iter().flat_map(|x| x.to_be_bytes()).collect(), DType::F32),
-            (14, [1f64, -6.0].iter().flat_map(|x| x.to_be_bytes()).collect(), DType::F64),
+            (
+                11,
+                [1i16, -6].iter().flat_map(|x| x.to_be_bytes()).collect(),
+                DType::I16,
+            ),
+            (
+                12,
+                [1i32, -6].iter().flat_map(|x| x.to_be_bytes()).collect(),
+                DType::I32,
+            ),
+            (
+                13,
+                [1f32, -6.0].iter().flat_map(|x| x.to_be_bytes()).collect(),
+                DType::F32,
+            ),
+            (
+                14,
+                [1f64, -6.0].iter().flat_map(|x| x.to_be_bytes()).collect(),
+                DType::F64,
+            ),
         ];
         for (kind, elements, dtype) in cases {
             let plain = file_of(kind, &[1, 2], &elements);
@@ -121,31 +149,58 @@ mod tests {
         }
         let scalar = read(folder.file("scalar", file_of(8, &[], &[7]))).unwrap();
         assert_eq!((scalar.rank(), scalar.item::<u8>().unwrap()), (0, 7));
-        assert_eq!(read(folder.file("empty", file_of(8, &[0, 5], &[]))).unwrap().numel(), 0);
+        assert_eq!(
+            read(folder.file("empty", file_of(8, &[0, 5], &[])))
+                .unwrap()
+                .numel(),
+            0
+        );
     }
 
     #[test]
     fn bad_files_are_errors() {
         let folder = Folder::new();
         let huge = [u32::MAX; 4];
-        let mut cut = gzip(&file_of(8, &[1000], &(0..1000).map(|i| (i * 7) as u8).collect::<Vec<_>>()));
+        let mut cut = gzip(&file_of(
+            8,
+            &[1000],
+            &(0..1000).map(|i| (i * 7) as u8).collect::<Vec<_>>(),
+        ));
         cut.truncate(cut.len() / 2);
         let cases = [
             (vec![], "the data end early"),
-            (b"\x89PNG".to_vec(), "not an IDX file: it begins with the bytes [137, 80, 78, 71]"),
+            (
+                b"\x89PNG".to_vec(),
+                "not an IDX file: it begins with the bytes [137, 80, 78, 71]",
+            ),
             (file_of(10, &[1], &[0]), "IDX: unknown element type 10"),
-            (file_of(8, &[2, 2], &[0; 3]), "of shape [2, 2] are 4 bytes, the file has 3 bytes"),
+            (
+                file_of(8, &[2, 2], &[0; 3]),
+                "of shape [2, 2] are 4 bytes, the file has 3 bytes",
+            ),
             (file_of(8, &[2], &[0; 3]), "are 2 bytes, the file has 3 bytes"),
-            (file_of(14, &huge, &[0; 3]), "are 18446744073709551615 bytes, the file has 3 bytes"),
+            (
+                file_of(14, &huge, &[0; 3]),
+                "are 18446744073709551615 bytes, the file has 3 bytes",
+            ),
             (vec![0, 0, 8, 3, 0, 0], "the data end early"),
             (gzip(&file_of(14, &huge, &[0; 3])), "the packed file has at most"),
-            (gzip(&file_of(8, &[5], &[0; 3])), "the data end early: 3 bytes of 5 are there"),
-            (gzip(&file_of(8, &[2], &[0; 3])), "there are data after the 2 bytes"),
+            (
+                gzip(&file_of(8, &[5], &[0; 3])),
+                "the data end early: 3 bytes of 5 are there",
+            ),
+            (
+                gzip(&file_of(8, &[2], &[0; 3])),
+                "there are data after the 2 bytes",
+            ),
             (cut, "end early"),
         ];
         for (bytes, expected) in cases {
             let error = folder.stripped(read(folder.file("bad", bytes)).unwrap_err());
-            assert!(error.starts_with("FOLDER/bad: ") && error.contains(expected), "{error}");
+            assert!(
+                error.starts_with("FOLDER/bad: ") && error.contains(expected),
+                "{error}"
+            );
         }
         let error = folder.stripped(read(folder.path().join("absent")).unwrap_err());
         assert!(error.starts_with("FOLDER/absent: "), "{error}");

@@ -30,7 +30,9 @@ pub fn read(path: impl AsRef<Path>) -> Result<Tensor> {
 /// # Errors
 /// `Format` if they are not a picture in a known format, or one of more than 512 MiB.
 pub fn decode(bytes: &[u8]) -> Result<Tensor> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(io_error)?;
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(io_error)?;
     let mut limits = Limits::default();
     limits.max_alloc = Some(LARGEST);
     reader.limits(limits);
@@ -40,7 +42,9 @@ pub fn decode(bytes: &[u8]) -> Result<Tensor> {
     })?;
     let picture = picture.into_rgb8();
     let shape = (picture.height() as usize, picture.width() as usize, 3);
-    Tensor::from_vec(picture.into_raw(), shape)?.permute([2, 0, 1])?.contiguous()
+    Tensor::from_vec(picture.into_raw(), shape)?
+        .permute([2, 0, 1])?
+        .contiguous()
 }
 
 #[cfg(test)]
@@ -66,7 +70,10 @@ mod tests {
         let transparent = bytes_of(RgbaImage::new(1, 1), ImageFormat::Png);
         assert_eq!(decode(&transparent).unwrap().shape(), [3, 1, 1]);
         let grey = RgbImage::from_pixel(8, 8, Rgb([128; 3]));
-        let jpeg = decode(&bytes_of(grey, ImageFormat::Jpeg)).unwrap().to_vec::<u8>().unwrap();
+        let jpeg = decode(&bytes_of(grey, ImageFormat::Jpeg))
+            .unwrap()
+            .to_vec::<u8>()
+            .unwrap();
         assert!(jpeg.iter().all(|x| x.abs_diff(128) <= 1));
     }
 

@@ -49,7 +49,9 @@ pub fn read<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Vec<T>> {
 /// # std::fs::remove_file(&path).unwrap();
 /// # Ok::<(), flambeau_tensor::Error>(())
 /// ```
-pub fn stream<T: DeserializeOwned + Send>(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> JsonLines<T> {
+pub fn stream<T: DeserializeOwned + Send>(
+    paths: impl IntoIterator<Item = impl Into<PathBuf>>,
+) -> JsonLines<T> {
     JsonLines {
         paths: paths.into_iter().map(Into::into).collect(),
         of: PhantomData,
@@ -68,10 +70,14 @@ impl<T: DeserializeOwned + Send> IterableDataset for JsonLines<T> {
     type Item = T;
 
     fn stream(&self, _: &Epoch) -> Result<Stream<Self::Raw>> {
-        let files = self.paths.clone().into_iter().map(|path| match Lines::open(&path) {
-            Ok(lines) => Box::new(lines.map(move |line| Ok((path.clone(), line?)))),
-            Err(error) => Box::new(std::iter::once(Err(error))) as Stream<Self::Raw>,
-        });
+        let files = self
+            .paths
+            .clone()
+            .into_iter()
+            .map(|path| match Lines::open(&path) {
+                Ok(lines) => Box::new(lines.map(move |line| Ok((path.clone(), line?)))),
+                Err(error) => Box::new(std::iter::once(Err(error))) as Stream<Self::Raw>,
+            });
         Ok(Box::new(files.flatten()))
     }
 
@@ -92,7 +98,11 @@ fn parse<T: DeserializeOwned>(path: &Path, line: Line) -> Result<T> {
         // serde_json counts lines within the text that it is given: here, always 1.
         let text = error.to_string();
         let (what, column) = (text.split(" at line ").next().unwrap_or(&text), error.column());
-        Error::Format(format!("{}: line {}, column {column}: {what}", path.display(), line.number))
+        Error::Format(format!(
+            "{}: line {}, column {column}: {what}",
+            path.display(),
+            line.number
+        ))
     })
 }
 
@@ -119,7 +129,10 @@ impl Lines {
             let mut bytes = Vec::new();
             self.number += 1;
             let reader = &mut *self.reader;
-            let count = reader.take(LONGEST + 1).read_until(b'\n', &mut bytes).map_err(io_error)?;
+            let count = reader
+                .take(LONGEST + 1)
+                .read_until(b'\n', &mut bytes)
+                .map_err(io_error)?;
             ensure!(count as u64 <= LONGEST, Format, "longer than {LONGEST} bytes");
             if count == 0 {
                 return Ok(None);
@@ -180,7 +193,10 @@ mod tests {
         let deep = "[".repeat(10_000);
         let cases = [
             ("1\n\n{\"a\" 2}\n", "line 3, column 6: expected `:`"),
-            ("1\n\"x\"\n", "line 2, column 3: invalid type: string \"x\", expected i64"),
+            (
+                "1\n\"x\"\n",
+                "line 2, column 3: invalid type: string \"x\", expected i64",
+            ),
             ("1\n2 3\n", "line 2, column 3: trailing characters"),
             ("1\n[", "line 2, column 1: "),
             (&deep, "line 1, column 128: recursion limit exceeded"),
@@ -193,7 +209,10 @@ mod tests {
                 read::<Value>(&path).map(drop)
             };
             let error = folder.stripped(error.unwrap_err());
-            assert!(error.starts_with(&format!("FOLDER/x.jsonl: {expected}")), "{error}");
+            assert!(
+                error.starts_with(&format!("FOLDER/x.jsonl: {expected}")),
+                "{error}"
+            );
         }
         assert!(read::<String>(folder.file("bytes", b"\"\xff\"\n")).is_err());
         let absent = stream::<Value>([folder.path().join("absent")]);

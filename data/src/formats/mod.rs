@@ -54,7 +54,9 @@ impl Input {
     fn open(path: &Path) -> Result<Input> {
         let (file, length) = open(path)?;
         let mut reader = BufReader::with_capacity(1 << 16, file);
-        let beginning = reader.fill_buf().map_err(|error| io_error(error).context(path.display()))?;
+        let beginning = reader
+            .fill_buf()
+            .map_err(|error| io_error(error).context(path.display()))?;
         if !beginning.starts_with(&[0x1f, 0x8b]) {
             return Ok(Input {
                 reader: Box::new(reader),

@@ -59,7 +59,8 @@ impl WebSample {
     /// `Key` if the sample does not have it, `Format` if it is not an integer.
     pub fn integer(&self, extension: &str) -> Result<i64> {
         let text = self.text(extension)?.trim();
-        text.parse().map_err(|_| self.bad(extension, format_args!("not an integer: {text:?}")))
+        text.parse()
+            .map_err(|_| self.bad(extension, format_args!("not an integer: {text:?}")))
     }
 
     /// A field of JSON.
@@ -208,7 +209,11 @@ impl Samples {
             let extension = extension.to_lowercase();
             if sample.fields.contains_key(&extension) {
                 let (shard, offset) = (&self.shard, entry.offset);
-                bail!(Format, "{shard}: offset {offset}: {} is there twice in one sample", entry.name);
+                bail!(
+                    Format,
+                    "{shard}: offset {offset}: {} is there twice in one sample",
+                    entry.name
+                );
             }
             sample.fields.insert(extension, entry.bytes);
         }
@@ -239,13 +244,20 @@ const MOST_NAMES: u64 = 1_000_000;
 pub fn expand(pattern: &str) -> Result<Vec<String>> {
     let mut names = vec![String::new()];
     let mut rest = pattern;
-    let bad = || Error::Value(format!("expand: expected {{FIRST..LAST}} for braces, got {pattern:?}"));
+    let bad = || {
+        Error::Value(format!(
+            "expand: expected {{FIRST..LAST}} for braces, got {pattern:?}"
+        ))
+    };
     while let Some((before, after)) = rest.split_once('{') {
         let (range, after) = after.split_once('}').ok_or_else(bad)?;
         let (first, last) = range.split_once("..").ok_or_else(bad)?;
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         ensure!(digits(first) && digits(last), Value, "{}", bad());
-        let (from, to): (u64, u64) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
+        let (from, to): (u64, u64) = (
+            first.parse().map_err(|_| bad())?,
+            last.parse().map_err(|_| bad())?,
+        );
         let count = to.checked_sub(from).ok_or_else(bad)?.saturating_add(1);
         ensure!(
             count.saturating_mul(names.len() as u64) <= MOST_NAMES,
@@ -254,7 +266,10 @@ pub fn expand(pattern: &str) -> Result<Vec<String>> {
         );
         let width = first.len();
         let ends: Vec<String> = (from..=to).map(|n| format!("{before}{n:0width$}")).collect();
-        names = names.iter().flat_map(|name| ends.iter().map(move |end| format!("{name}{end}"))).collect();
+        names = names
+            .iter()
+            .flat_map(|name| ends.iter().map(move |end| format!("{name}{end}")))
+            .collect();
         rest = after;
     }
     Ok(names.into_iter().map(|name| name + rest).collect())
@@ -291,14 +306,24 @@ mod tests {
         for bytes in [shard.clone(), gzip(&shard)] {
             let dataset = WebDataset::new([folder.file("x.tar", bytes)]);
             let samples = dataset.samples(&Epoch { number: 0, seed: 0 }).unwrap();
-            let [a, b]: [WebSample; 2] = samples.map(Result::unwrap).collect::<Vec<_>>().try_into().unwrap();
+            let [a, b]: [WebSample; 2] = samples
+                .map(Result::unwrap)
+                .collect::<Vec<_>>()
+                .try_into()
+                .unwrap();
             assert_eq!((a.key.as_str(), b.key.as_str()), ("a/1", "b/1"));
-            assert_eq!(a.fields.keys().collect::<Vec<_>>(), ["cls", "jpg", "seg.png", "txt"]);
+            assert_eq!(
+                a.fields.keys().collect::<Vec<_>>(),
+                ["cls", "jpg", "seg.png", "txt"]
+            );
             assert_eq!((a.integer("cls").unwrap(), a.text("txt").unwrap()), (3, "ü"));
             assert_eq!(b.json::<BTreeMap<String, [i64; 2]>>("json").unwrap()["n"], [1, 2]);
             assert_eq!(b.npy("npy").unwrap().to_vec::<f32>().unwrap(), [1.5, 2.0]);
             let errors = [
-                (a.bytes("png").map(drop), r#"a/1: expected a field `png`, got ["cls", "#),
+                (
+                    a.bytes("png").map(drop),
+                    r#"a/1: expected a field `png`, got ["cls", "#,
+                ),
                 (a.text("jpg").map(drop), "a/1.jpg: not UTF-8"),
                 (b.integer("cls").map(drop), "b/1.cls: not an integer: \"x\""),
                 (b.json::<i64>("cls").map(drop), "b/1.cls: expected value"),
@@ -340,7 +365,12 @@ mod tests {
 
         let batches = |workers| {
             let texts = shuffled.clone().shuffle(3).map(|sample| Ok(sample.key));
-            let loader = DataLoader::stream(texts).batch_size(5).seed(3).num_workers(workers).build().unwrap();
+            let loader = DataLoader::stream(texts)
+                .batch_size(5)
+                .seed(3)
+                .num_workers(workers)
+                .build()
+                .unwrap();
             loader.iter().map(Result::unwrap).collect::<Vec<Vec<String>>>()
         };
         assert_eq!(batches(0).concat().len(), 12);
@@ -364,21 +394,36 @@ mod tests {
         }
         let absent = WebDataset::new([folder.path().join("absent.tar")]);
         let first = absent.samples(&Epoch { number: 0, seed: 0 }).unwrap().next();
-        assert!(folder.stripped(first.unwrap().unwrap_err()).starts_with("FOLDER/absent.tar: "));
+        assert!(
+            folder
+                .stripped(first.unwrap().unwrap_err())
+                .starts_with("FOLDER/absent.tar: ")
+        );
     }
 
     #[test]
     fn patterns_of_names() {
         let cases: [(&str, &[&str]); 4] = [
             ("x.tar", &["x.tar"]),
-            ("x-{08..11}.tar", &["x-08.tar", "x-09.tar", "x-10.tar", "x-11.tar"]),
+            (
+                "x-{08..11}.tar",
+                &["x-08.tar", "x-09.tar", "x-10.tar", "x-11.tar"],
+            ),
             ("{0..1}/{5..5}", &["0/5", "1/5"]),
             ("{3..3}", &["3"]),
         ];
         for (pattern, expected) in cases {
             assert_eq!(expand(pattern).unwrap(), expected);
         }
-        for pattern in ["{1..", "{1}", "{a..b}", "{2..1}", "{+1..2}", "{0..1000000}", "{0..18446744073709551615}"] {
+        for pattern in [
+            "{1..",
+            "{1}",
+            "{a..b}",
+            "{2..1}",
+            "{+1..2}",
+            "{0..1000000}",
+            "{0..18446744073709551615}",
+        ] {
             assert!(expand(pattern).is_err(), "{pattern}");
         }
     }

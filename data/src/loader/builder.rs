@@ -152,7 +152,11 @@ impl<K: DatasetKind, C> LoaderBuilder<K, C> {
             "DataLoader: timeout wants num_workers above 0"
         );
         ensure!(self.prefetch > 0, Value, "DataLoader: prefetch must be positive");
-        ensure!(self.batch_size != Some(0), Value, "DataLoader: batch_size must be positive");
+        ensure!(
+            self.batch_size != Some(0),
+            Value,
+            "DataLoader: batch_size must be positive"
+        );
         Ok(DataLoader {
             plan: plan(self.kind, self.collate, self.batch_size, self.drop_last)?,
             options: Options {
@@ -231,7 +235,11 @@ impl<D: Dataset> Indexed<D> {
             None if self.shuffle => Box::new(RandomSampler::new(len)?),
             None => Box::new(SequentialSampler::new(len)),
         };
-        Ok(Box::new(BatchSampler::new(sampler, batch_size.unwrap_or(1), drop_last)?))
+        Ok(Box::new(BatchSampler::new(
+            sampler,
+            batch_size.unwrap_or(1),
+            drop_last,
+        )?))
     }
 }
 

@@ -23,6 +23,24 @@ pub(crate) trait Plan<B>: Send + Sync {
     fn begin(&self, epoch: &Epoch, pass: &mut Pass<'_>, skip: u64) -> Result<Jobs<B>>;
 }
 
+/// What errors call a sample.
+#[derive(Clone, Copy)]
+pub(crate) enum SampleName {
+    /// By its index in the dataset.
+    Index(usize),
+    /// By its position in the epoch's stream.
+    Position(u64),
+}
+
+impl std::fmt::Display for SampleName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SampleName::Index(index) => write!(f, "sample {index}"),
+            SampleName::Position(position) => write!(f, "sample {position} of the stream"),
+        }
+    }
+}
+
 /// A batch yet to be made: what its samples are made of.
 pub(crate) struct Task<W> {
     /// How many samples come before in the epoch.
@@ -36,31 +54,37 @@ impl Epoch {
     pub(crate) fn make<W, Item, C: Collate<Item>>(
         &self,
         task: Task<W>,
-        name: impl Fn(&W, u64) -> String,
+        name: impl Fn(&W, u64) -> SampleName,
         load: impl Fn(W) -> Result<Item>,
         collate: &C,
     ) -> Result<C::Batch> {
         let Task { first, parts } = task;
         let mut samples = Vec::with_capacity(parts.len());
-        let mut names = Vec::new();
+        let mut names = Vec::with_capacity(parts.len());
         for (position, part) in (first..).zip(parts) {
             let name = name(&part, position);
             let seed = mix(self.seed, 2 * position);
-            samples.push(guarded(&name, || random::fork(seed, || load(part)))?);
+            samples.push(guarded(name, || random::fork(seed, || load(part)))?);
             names.push(name);
         }
         let batch = || random::fork(mix(self.seed, 2 * first + 1), || collate.collate(samples));
-        guarded(format_args!("batch of {}", listed(&names)), batch)
+        guarded(format_args!("batch of {}", Listed(&names)), batch)
     }
 }
 
 /// A list of names, cut after a few.
-fn listed(names: &[String]) -> String {
-    const MOST: usize = 8;
-    let some = names[..names.len().min(MOST)].join(", ");
-    match names.len().saturating_sub(MOST) {
-        0 => some,
-        more => format!("{some} and {more} more"),
+struct Listed<'a>(&'a [SampleName]);
+
+impl std::fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const MOST: usize = 8;
+        for (i, name) in self.0.iter().take(MOST).enumerate() {
+            write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(MOST) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 

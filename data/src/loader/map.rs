@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flambeau_tensor::Result;
 
-use super::epoch::{Epoch, Plan, Task};
+use super::epoch::{Epoch, Plan, SampleName, Task};
 use super::pipeline::{Job, Jobs};
 use crate::{Collate, Dataset, Pass, Sampler};
 
@@ -32,7 +32,7 @@ impl<D: Dataset + 'static, C: Collate<D::Item> + 'static> Plan<C::Batch> for Map
             });
         let job = move |task| {
             let (dataset, collate) = (dataset.clone(), collate.clone());
-            let name = |index: &usize, _| format!("sample {index}");
+            let name = |index: &usize, _| SampleName::Index(*index);
             Box::new(move || epoch.make(task, name, |index| dataset.get(index), &*collate)) as Job<C::Batch>
         };
         Ok(Box::new(

@@ -63,7 +63,7 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
 
 /// The next job; what the source panics with becomes a job that fails with it.
 pub(crate) fn next_job<B: 'static>(jobs: &mut Jobs<B>) -> Option<Job<B>> {
-    match guarded("DataLoader: the order or stream of samples", || Ok(jobs.next())) {
+    match guarded("the order or stream of samples", || Ok(jobs.next())) {
         Ok(job) => job,
         Err(error) => Some(Box::new(move || Err(error))),
     }
@@ -317,9 +317,9 @@ mod tests {
         let [Err(error)] = &results(pipeline)[..] else {
             panic!("expected one error")
         };
-        assert!(
-            error.ends_with("stream of samples: panicked: in the source"),
-            "{error}"
+        assert_eq!(
+            error,
+            "DataLoader: the order or stream of samples: panicked: in the source"
         );
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flambeau_tensor::{Error, Result};
 
-use super::epoch::{Epoch, Plan, Task};
+use super::epoch::{Epoch, Plan, SampleName, Task};
 use super::pipeline::{Job, Jobs};
 use crate::{Collate, IterableDataset, Pass, Stream};
 
@@ -40,7 +40,7 @@ impl<D: IterableDataset + 'static, C: Collate<D::Item> + 'static> Plan<C::Batch>
         let (epoch, dataset, collate) = (*epoch, self.dataset.clone(), self.collate.clone());
         let job = move |chunk: Result<Task<D::Raw>>| {
             let (dataset, collate) = (dataset.clone(), collate.clone());
-            let name = |_: &D::Raw, position| format!("sample {position} of the stream");
+            let name = |_: &D::Raw, position| SampleName::Position(position);
             Box::new(move || epoch.make(chunk?, name, |raw| dataset.prepare(raw), &*collate)) as Job<C::Batch>
         };
         Ok(Box::new(chunks.map(job)))
@@ -89,6 +89,6 @@ impl<T> Iterator for Chunks<T> {
 
 impl<T> Chunks<T> {
     fn at(&self, offset: usize, error: Error) -> Error {
-        error.context(format_args!("sample {} of the stream", self.first + offset as u64))
+        error.context(SampleName::Position(self.first + offset as u64))
     }
 }

@@ -9,7 +9,7 @@ mod bucket;
 mod distributed;
 
 use flambeau_tensor::random::{Generator, Sample};
-use flambeau_tensor::{DType, Result, Tensor, ensure};
+use flambeau_tensor::{Result, Tensor, ensure};
 
 pub use bucket::BucketSampler;
 pub use distributed::DistributedSampler;
@@ -265,7 +265,7 @@ impl Sampler for WeightedRandomSampler {
     }
 
     fn draw(&self, pass: &mut Pass<'_>) -> Result<Vec<usize>> {
-        let weights = Tensor::from_slice(&self.weights, self.weights.len())?.to_dtype(DType::F64)?;
+        let weights = Tensor::from_slice(&self.weights, self.weights.len())?;
         let indices = Sample::multinomial(pass.generator, &weights, self.num_samples, self.replacement)?;
         Ok(indices.to_vec::<i64>()?.into_iter().map(|i| i as usize).collect())
     }
