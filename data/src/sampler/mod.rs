@@ -112,7 +112,7 @@ impl Sampler for SequentialSampler {
 /// The indices in random order, or drawn with replacement (`RandomSampler`).
 #[derive(Clone, Debug)]
 pub struct RandomSampler {
-    len: usize,
+    dataset_len: usize,
     replacement: bool,
     num_samples: usize,
 }
@@ -125,7 +125,7 @@ impl RandomSampler {
     pub fn new(len: usize) -> Result<Self> {
         ensure!(len > 0, Value, "RandomSampler: the dataset has no samples");
         Ok(RandomSampler {
-            len,
+            dataset_len: len,
             replacement: false,
             num_samples: len,
         })
@@ -169,16 +169,16 @@ impl Sampler for RandomSampler {
         };
         if self.replacement {
             let mut indices = vec![0i64; self.num_samples];
-            generator.random_range(&mut indices, 0, self.len as i64);
+            generator.random_range(&mut indices, 0, self.dataset_len as i64);
             return Ok(indices.into_iter().map(|i| i as usize).collect());
         }
         let mut indices = Vec::new();
         while indices.len() < self.num_samples {
-            indices.extend(permutation(self.len, generator));
+            indices.extend(permutation(self.dataset_len, generator));
         }
         // PyTorch draws an order for the remainder even if there is none.
-        if self.num_samples % self.len == 0 {
-            permutation(self.len, generator);
+        if self.num_samples.is_multiple_of(self.dataset_len) {
+            permutation(self.dataset_len, generator);
         }
         indices.truncate(self.num_samples);
         Ok(indices)
