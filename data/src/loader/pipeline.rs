@@ -150,13 +150,14 @@ impl<B: Send + 'static> Pipeline<B> {
         let mut board = lock(&self.shared.board);
         loop {
             let number = board.taken;
+            // Later jobs than one that failed may be done; they are not handed out.
+            if board.stopped || board.end.is_some_and(|end| number >= end) {
+                return None;
+            }
             if let Some(result) = board.ready.remove(&number) {
                 board.taken += 1;
                 self.shared.space.notify_one();
                 return Some(result);
-            }
-            if board.stopped || board.end.is_some_and(|end| number >= end) {
-                return None;
             }
             let Some(deadline) = deadline else {
                 board = self
