@@ -70,7 +70,8 @@ pub trait Math: Copy + PartialOrd {
     fn erfc(self) -> Self;
     /// `self^e`; for `f64` that of the C library, not vectorised.
     fn pow(self, e: Self) -> Self;
-    /// `√(self² + other²)` without overflow; that of the C library, not vectorised.
+    /// `√(self² + other²)` without overflow, infinite if one of them is; for `f64` that of the C library, not
+    /// vectorised.
     fn hypot(self, other: Self) -> Self;
     /// The square root, correctly rounded.
     fn sqrt(self) -> Self;
@@ -158,10 +159,6 @@ macro_rules! common {
             $t::atan2(self, x)
         }
         #[inline(always)]
-        fn hypot(self, other: Self) -> Self {
-            $t::hypot(self, other)
-        }
-        #[inline(always)]
         fn copysign(self, sign: Self) -> Self {
             $t::copysign(self, sign)
         }
@@ -206,6 +203,17 @@ impl Math for f32 {
     fn pow(self, e: Self) -> Self {
         logarithm::pow_f32(self, e)
     }
+    /// The squares of `f32` neither overflow nor lose digits in `f64`.
+    #[inline(always)]
+    fn hypot(self, other: Self) -> Self {
+        let (a, b) = (self as f64, other as f64);
+        let root = Math::sqrt(a * a + b * b) as f32;
+        if self.abs() == f32::INFINITY || other.abs() == f32::INFINITY {
+            f32::INFINITY
+        } else {
+            root
+        }
+    }
 }
 
 impl Math for f64 {
@@ -215,6 +223,10 @@ impl Math for f64 {
     #[inline(always)]
     fn pow(self, e: Self) -> Self {
         self.powf(e)
+    }
+    #[inline(always)]
+    fn hypot(self, other: Self) -> Self {
+        f64::hypot(self, other)
     }
 }
 

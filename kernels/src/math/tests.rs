@@ -147,6 +147,41 @@ fn subnormal_results_of_exp_are_within_the_stated_bounds() {
 }
 
 #[test]
+fn hypotenuses_of_single_floats() {
+    let [bound] = stated("hypot");
+    for a in arguments(-30.0, 30.0).step_by(97) {
+        for b in arguments(-1e-3, 1e3).step_by(1009) {
+            let (a, b) = (a as f32, b as f32);
+            let (got, want) = (Math::hypot(a, b), f64::from(a).hypot(f64::from(b)));
+            let error = ulp32(got, want);
+            assert!(error <= bound, "hypot({a}, {b}) = {got} for {want}");
+        }
+    }
+    let special = [
+        0.0,
+        -0.0,
+        1.0,
+        -3.0,
+        3e38,
+        -2e38,
+        1e-40,
+        -1e-45,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+    ];
+    for a in special {
+        for b in special {
+            let (got, want) = (Math::hypot(a, b), a.hypot(b));
+            assert!(
+                got == want || (got.is_nan() && want.is_nan()),
+                "hypot({a}, {b}) = {got} for {want}"
+            );
+        }
+    }
+}
+
+#[test]
 fn powers_of_single_floats() {
     let [bound] = stated("pow");
     let mut worst = 0.0f64;

@@ -107,7 +107,18 @@ impl Tensor {
     /// `Shape` if the last dimension is not 2.
     pub fn complex_abs(&self) -> Result<Tensor> {
         self.check_complex("abs")?;
-        self.real()?.hypot(&self.imag()?)
+        // In the order in which the elements lie: a spectrogram is a transposed view of its frames.
+        let pairs = self.rank() - 1;
+        let strides = self.strides();
+        let mut order: Vec<isize> = (0..pairs as isize).collect();
+        order.sort_by_key(|&dim| std::cmp::Reverse(strides[dim as usize]));
+        let mut back = vec![0; pairs];
+        for (place, &dim) in order.iter().enumerate() {
+            back[dim as usize] = place as isize;
+        }
+        order.push(pairs as isize);
+        let ordered = self.permute(order)?;
+        ordered.real()?.hypot(&ordered.imag()?)?.permute(back)
     }
 
     /// The angles of a complex tensor.
