@@ -173,9 +173,26 @@ pub trait Module: Member {
     /// `Autograd` if `dtype` is not a floating point type and a parameter requires a gradient.
     fn to_dtype(&mut self, dtype: DType) -> Result<()> {
         self.members_mut(&mut Convert {
-            dtype,
+            dtype: Some(dtype),
             done: Vec::new(),
         })
+    }
+
+    /// A copy with parameters and buffers of its own (`copy.deepcopy`); `clone` shares them. Parameters that were shared
+    /// within the module are shared within the copy.
+    ///
+    /// # Errors
+    /// None that a valid module meets.
+    fn deep_clone(&self) -> Result<Self>
+    where
+        Self: Sized + Clone,
+    {
+        let mut copy = self.clone();
+        copy.members_mut(&mut Convert {
+            dtype: None,
+            done: Vec::new(),
+        })?;
+        Ok(copy)
     }
 }
 
@@ -258,7 +275,8 @@ pub(crate) fn walk<'a, M: Module + ?Sized>(module: &'a M, path: &str, f: &mut dy
 
 /// Replaces tensors by converted ones, each once.
 struct Convert {
-    dtype: DType,
+    /// Their new type, if it changes.
+    dtype: Option<DType>,
     /// What was converted, and what became of it. Both are kept alive, so that no other gets their place in memory.
     done: Vec<(Parameter, Parameter)>,
 }
@@ -272,14 +290,14 @@ impl VisitorMut for Convert {
             .map(|(_, new)| new.clone());
         let new = match known {
             Some(new) => new,
-            None => parameter.to_dtype(self.dtype)?,
+            None => parameter.to_dtype(self.dtype.unwrap_or(parameter.dtype()))?,
         };
         self.done.push((std::mem::replace(parameter, new.clone()), new));
         Ok(())
     }
 
     fn buffer(&mut self, _: &str, buffer: &mut Buffer) -> Result<()> {
-        *buffer = buffer.to_dtype(self.dtype)?;
+        *buffer = buffer.to_dtype(self.dtype.unwrap_or(buffer.dtype()))?;
         Ok(())
     }
 

@@ -80,7 +80,7 @@ impl Buffer {
         let tensor = if self.tensor.dtype().is_float() {
             converted(&self.tensor, dtype)?
         } else {
-            self.tensor.clone()
+            self.tensor.detach()
         };
         Ok(Buffer {
             tensor,

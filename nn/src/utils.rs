@@ -1,5 +1,7 @@
 //! What stands between backward and the optimiser's step (`torch.nn.utils`): clipping gradients, parameters as one
-//! vector.
+//! vector; and sequences of different lengths.
+
+pub mod rnn;
 
 use flambeau_tensor::{Result, Tensor, bail, ensure, no_grad};
 

@@ -1,10 +1,12 @@
 //! Modules by torch's classes and constructor arguments, as the registry has functions by torch's names.
 
 mod activation;
+mod attention;
 mod linear;
 mod loss;
 mod norm;
 mod pool;
+mod recurrent;
 mod shape;
 
 use flambeau_nn::{Forward, Module};
@@ -70,6 +72,7 @@ fn unary<M: Forward + 'static>(module: M) -> Result<Box<dyn Instance>> {
 
 const ALL: &[&[Entry]] = &[
     activation::TABLE,
+    attention::TABLE,
     linear::CONVOLUTIONS,
     linear::LAZY,
     linear::TABLE,
@@ -78,6 +81,7 @@ const ALL: &[&[Entry]] = &[
     norm::BATCH,
     norm::TABLE,
     pool::TABLE,
+    recurrent::TABLE,
     shape::PADS,
     shape::TABLE,
 ];

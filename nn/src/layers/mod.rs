@@ -1,6 +1,7 @@
 //! The layers, a file a family.
 
 mod activation;
+mod attention;
 mod conv;
 mod dropout;
 mod embedding;
@@ -8,10 +9,13 @@ mod linear;
 mod loss;
 mod norm;
 mod pool;
+mod rnn;
 mod shape;
 mod text;
+mod transformer;
 
 pub use activation::*;
+pub use attention::*;
 pub use conv::*;
 pub use dropout::*;
 pub use embedding::*;
@@ -19,4 +23,6 @@ pub use linear::*;
 pub use loss::*;
 pub use norm::*;
 pub use pool::*;
+pub use rnn::*;
 pub use shape::*;
+pub use transformer::*;

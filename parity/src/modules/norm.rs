@@ -58,15 +58,7 @@ pub(super) const TABLE: &[Entry] = &[
         let (eps, affine) = (a.float(2, "eps", 1e-5)?, a.bool(3, "affine", true)?);
         unary(GroupNorm::new(sizes[0] as usize, sizes[1] as usize, eps, affine)?)
     }),
-    ("LayerNorm", |a| {
-        let shape = shape(a)?;
-        let options = LayerNormOptions {
-            eps: a.float(1, "eps", 1e-5)?,
-            elementwise_affine: a.bool(2, "elementwise_affine", true)?,
-            bias: a.bool(3, "bias", true)?,
-        };
-        unary(LayerNorm::new(&shape, options)?)
-    }),
+    ("LayerNorm", |a| unary(layer_norm(a)?)),
     ("LocalResponseNorm", |a| {
         let norm = LocalResponseNorm::new(a.required_int(0, "size")? as usize);
         unary(LocalResponseNorm {
@@ -85,3 +77,13 @@ pub(super) const TABLE: &[Entry] = &[
         )?)
     }),
 ];
+
+pub(super) fn layer_norm(a: &mut Args) -> Result<LayerNorm> {
+    let shape = shape(a)?;
+    let options = LayerNormOptions {
+        eps: a.float(1, "eps", 1e-5)?,
+        elementwise_affine: a.bool(2, "elementwise_affine", true)?,
+        bias: a.bool(3, "bias", true)?,
+    };
+    LayerNorm::new(&shape, options)
+}

@@ -290,7 +290,7 @@ fn multi_head_attention(a: &mut Args) -> Result<Output> {
         }
     }
     let average_attn_weights = a.bool(23, "average_attn_weights", true)?;
-    a.bool(24, "is_causal", false)?; // a hint about attn_mask, which is given too
+    let is_causal = a.bool(24, "is_causal", false)?;
     let in_projection = match (&in_weight, &weights) {
         (_, [Some(q), Some(k), Some(v)]) if separate => InProjection::Separate([q, k, v]),
         (Some(packed), _) if !separate => InProjection::Packed(packed),
@@ -312,6 +312,7 @@ fn multi_head_attention(a: &mut Args) -> Result<Output> {
         training,
         key_padding_mask: key_padding_mask.as_ref(),
         attn_mask: attn_mask.as_ref(),
+        is_causal,
         need_weights,
         average_attn_weights,
     };

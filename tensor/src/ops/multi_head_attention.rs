@@ -42,6 +42,8 @@ pub struct MultiHeadAttention<'a> {
     pub key_padding_mask: Option<&'a Tensor>,
     /// Bool (true hides) or added to the scores, `[queries, keys]` or `[batch·heads, queries, keys]`.
     pub attn_mask: Option<&'a Tensor>,
+    /// That `attn_mask` hides from every query the keys after it and no others: the fused attention need not read it then.
+    pub is_causal: bool,
     /// Return the attention weights too.
     pub need_weights: bool,
     /// Average them over the heads.
@@ -212,21 +214,34 @@ pub fn multi_head_attention_forward(
         v = Tensor::cat(&[&v, &zeros], 0)?;
         extra += 1;
     }
-    let mask = options.mask(batch, [queries, keys], extra, q.dtype())?;
+    let drops = options.training && options.dropout_p > 0.0;
+    let fused = !options.need_weights && !drops;
+    let causal = fused && options.is_causal && options.key_padding_mask.is_none();
+    let mask = if causal {
+        None
+    } else {
+        options.mask(batch, [queries, keys], extra, q.dtype())?
+    };
     let [q, k, v] = [&q, &k, &v].map(|x| split_heads(x, heads));
     let (q, k, v) = (q?, k?, v?);
-    let drops = options.training && options.dropout_p > 0.0;
-    let (context, weights) = if options.need_weights || drops {
+    let (context, weights) = if !fused {
         let scale = 1.0 / ((embed / heads) as f64).sqrt();
         let mut scores = q.mul(scale)?.matmul(&k.transpose(-2, -1)?)?;
         if let Some(mask) = &mask {
             scores = scores.add(mask)?;
         }
-        let weights = dropout(&attention_weights(&scores)?, options.dropout_p, options.training)?;
+        // As in PyTorch, a query from which all keys are hidden has weights of NaN where weights are asked for.
+        let weights = if options.need_weights {
+            scores.softmax(-1)?
+        } else {
+            attention_weights(&scores)?
+        };
+        let weights = dropout(&weights, options.dropout_p, options.training)?;
         (weights.matmul(&v)?, Some(weights))
     } else {
         let options = SdpaOptions {
             attn_mask: mask.as_ref(),
+            is_causal: causal,
             ..SdpaOptions::default()
         };
         (scaled_dot_product_attention(&q, &k, &v, &options)?, None)
