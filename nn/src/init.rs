@@ -3,7 +3,7 @@
 //! Random numbers come from the default generator: `flambeau_tensor::random::manual_seed(n)` makes them repeat.
 
 use flambeau_tensor::ops::linalg::qr::QrMode;
-use flambeau_tensor::{Result, Tensor, bail, ensure, no_grad};
+use flambeau_tensor::{DType, Result, Tensor, bail, ensure, no_grad};
 
 /// Which of a weight's fans the variance of a layer's output or of its gradient depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -223,7 +223,8 @@ pub fn orthogonal_(tensor: &Tensor, gain: f64) -> Result<()> {
         let normal = Tensor::zeros((rows, columns), tensor.dtype())?;
         normal.normal_(0.0, 1.0)?;
         let tall = if rows < columns { normal.t()? } else { normal };
-        let (q, r) = tall.qr(QrMode::Reduced)?;
+        // In `float64`: in `float32`, small elements of Q would have few right digits.
+        let (q, r) = tall.to_dtype(DType::F64)?.qr(QrMode::Reduced)?;
         // The signs make the distribution uniform.
         let q = q.mul(&r.diagonal(0, -2, -1)?.sign()?)?;
         let q = if rows < columns { q.t()? } else { q };
@@ -315,4 +316,22 @@ pub fn sparse_(tensor: &Tensor, sparsity: f64, std: f64) -> Result<()> {
     }
     let kept = Tensor::from_vec(kept, (rows, columns))?.to_dtype(tensor.dtype())?;
     no_grad(|| tensor.mul_(&kept).map(|_| ()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orthogonal_columns_are_orthonormal_times_the_gain() {
+        for shape in [[24, 18], [18, 24]] {
+            let w = Tensor::zeros(shape, DType::F32).unwrap();
+            orthogonal_(&w, 2.0).unwrap();
+            let wide = if shape[0] > shape[1] { w.t().unwrap() } else { w };
+            let product = wide.matmul(&wide.t().unwrap()).unwrap();
+            let error = product.sub(&Tensor::eye(18, 18, DType::F32).unwrap().mul(4.0).unwrap()).unwrap();
+            let worst = error.to_vec::<f32>().unwrap().into_iter().fold(0f32, |m, x| m.max(x.abs()));
+            assert!(worst < 4e-6, "{worst}");
+        }
+    }
 }
