@@ -329,8 +329,14 @@ mod tests {
             orthogonal_(&w, 2.0).unwrap();
             let wide = if shape[0] > shape[1] { w.t().unwrap() } else { w };
             let product = wide.matmul(&wide.t().unwrap()).unwrap();
-            let error = product.sub(&Tensor::eye(18, 18, DType::F32).unwrap().mul(4.0).unwrap()).unwrap();
-            let worst = error.to_vec::<f32>().unwrap().into_iter().fold(0f32, |m, x| m.max(x.abs()));
+            let error = product
+                .sub(&Tensor::eye(18, 18, DType::F32).unwrap().mul(4.0).unwrap())
+                .unwrap();
+            let worst = error
+                .to_vec::<f32>()
+                .unwrap()
+                .into_iter()
+                .fold(0f32, |m, x| m.max(x.abs()));
             assert!(worst < 4e-6, "{worst}");
         }
     }

@@ -71,6 +71,10 @@ fn check(case: &Json, tensors: &SafeTensors<'_>) -> Result<Option<String>> {
     if drawn.len() != outs.len() {
         return Ok(Some(format!("{} results, expected {}", drawn.len(), outs.len())));
     }
+    // What is drawn for `orthogonal_` is decomposed: the reference's QR in `float32` is off by up to 2.4e-7 of the whole
+    // matrix (entries up to 1), and its small elements by up to 8e-5 of themselves, against QR of the same draws in
+    // `float64`.
+    let atol = if case["op"] == "orthogonal_" { 1e-6 } else { 0.0 };
     for (got, name) in drawn.iter().zip(outs) {
         let expected = file::tensor(tensors, name)?;
         if let Some(why) = differs(
@@ -78,7 +82,7 @@ fn check(case: &Json, tensors: &SafeTensors<'_>) -> Result<Option<String>> {
             got,
             &expected,
             RTOL,
-            0.0,
+            atol,
         ) {
             return Ok(Some(why));
         }
