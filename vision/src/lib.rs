@@ -1,0 +1,3 @@
+//! Images: models under torchvision's names, with its keys of saved weights and its defaults (`torchvision`).
+
+pub mod models;

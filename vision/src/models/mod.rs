@@ -1,0 +1,1 @@
+//! Models that classify images (`torchvision.models`), a file a family.
