@@ -1,7 +1,7 @@
 //! `Sequential`. A `Vec` of modules takes the place of `ModuleList` and `ParameterList`, a `BTreeMap<String, _>` that of
 //! `ModuleDict` and `ParameterDict`: as fields they have PyTorch's keys.
 
-use flambeau_tensor::{Result, Tensor};
+use flambeau_tensor::{Result, Tensor, bail};
 
 use crate::member::{Member, Visitor, VisitorMut};
 use crate::module::{Forward, Module};
@@ -54,6 +54,29 @@ impl Sequential {
         self.modules.is_empty()
     }
 
+    /// The modules with their names, in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &dyn Forward)> {
+        self.modules
+            .iter()
+            .map(|(name, module)| (name.as_str(), &**module))
+    }
+
+    /// Puts another module in the place of the one at a position, under the same name.
+    ///
+    /// # Errors
+    /// `Index` if there is none.
+    pub fn replace(&mut self, index: usize, module: impl Forward + 'static) -> Result<()> {
+        let len = self.modules.len();
+        let Some((_, place)) = self.modules.get_mut(index) else {
+            bail!(
+                Index,
+                "Sequential: no module at {index} to replace; there are {len}"
+            )
+        };
+        *place = Box::new(module);
+        Ok(())
+    }
+
     /// The module at a position.
     pub fn get(&self, index: usize) -> Option<&dyn Forward> {
         self.modules.get(index).map(|(_, module)| &**module)
@@ -99,5 +122,28 @@ impl Member for Sequential {
 
     fn visit_mut(&mut self, name: &str, visitor: &mut dyn VisitorMut) -> Result<()> {
         visitor.module(name, self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Linear, LinearOptions, ReLU};
+
+    #[test]
+    fn a_module_is_replaced_under_its_name() {
+        let linear = |features| Linear::new(2, features, LinearOptions::default()).unwrap();
+        let mut model = Sequential::new().push(linear(3)).push_named("head", linear(4));
+        model.replace(1, Box::new(ReLU) as Box<dyn Forward>).unwrap();
+        let names: Vec<_> = model.iter().map(|(name, module)| (name, module.name())).collect();
+        assert_eq!(names, [("0", "Linear"), ("head", "ReLU")]);
+        assert_eq!(model.state_entries()[0].0, "0.weight");
+        assert!(
+            model
+                .replace(2, ReLU)
+                .unwrap_err()
+                .to_string()
+                .contains("there are 2")
+        );
     }
 }

@@ -2,8 +2,43 @@
 //!
 //! Random numbers come from the default generator: `flambeau_tensor::random::manual_seed(n)` makes them repeat.
 
+use std::cell::Cell;
+
 use flambeau_tensor::ops::linalg::qr::QrMode;
 use flambeau_tensor::{DType, Result, Tensor, bail, ensure, no_grad};
+
+thread_local! {
+    static SKIPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`, in which the initialisers of this module leave tensors as they are: how to make a model whose weights will
+/// be loaded without drawing random numbers for it first (`torch.nn.utils.skip_init`). Layers hold zeros then, and norms
+/// the identity.
+///
+/// ```
+/// # use flambeau_nn::{Linear, LinearOptions, init};
+/// # fn main() -> flambeau_nn::Result<()> {
+/// let layer = init::skip(|| Linear::new(4, 2, LinearOptions::default()))?;
+/// assert_eq!(layer.weight.to_vec::<f32>()?, [0.0; 8]);
+/// # Ok(())
+/// # }
+/// ```
+pub fn skip<R>(f: impl FnOnce() -> R) -> R {
+    /// Puts back what was set before, also when `f` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SKIPPED.set(self.0)
+        }
+    }
+    let _restore = Restore(SKIPPED.replace(true));
+    f()
+}
+
+/// Changes a tensor by `f`, unrecorded and unless initialisers are skipped.
+fn fill(f: impl FnOnce() -> Result<()>) -> Result<()> {
+    if SKIPPED.get() { Ok(()) } else { no_grad(f) }
+}
 
 /// Which of a weight's fans the variance of a layer's output or of its gradient depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +102,7 @@ fn matrix(op: &str, tensor: &Tensor) -> Result<[usize; 2]> {
 /// # Errors
 /// `Value` unless `a ≤ b`; `DType` unless the tensor holds floating point numbers.
 pub fn uniform_(tensor: &Tensor, a: f64, b: f64) -> Result<()> {
-    no_grad(|| tensor.uniform_(a, b).map(|_| ()))
+    fill(|| tensor.uniform_(a, b).map(|_| ()))
 }
 
 /// Normal numbers.
@@ -75,7 +110,7 @@ pub fn uniform_(tensor: &Tensor, a: f64, b: f64) -> Result<()> {
 /// # Errors
 /// `Value` for a negative `std`; `DType` unless the tensor holds floating point numbers.
 pub fn normal_(tensor: &Tensor, mean: f64, std: f64) -> Result<()> {
-    no_grad(|| tensor.normal_(mean, std).map(|_| ()))
+    fill(|| tensor.normal_(mean, std).map(|_| ()))
 }
 
 /// One number throughout.
@@ -83,7 +118,7 @@ pub fn normal_(tensor: &Tensor, mean: f64, std: f64) -> Result<()> {
 /// # Errors
 /// `DType` if the tensor can't hold it.
 pub fn constant_(tensor: &Tensor, value: f64) -> Result<()> {
-    no_grad(|| tensor.fill_(value).map(|_| ()))
+    fill(|| tensor.fill_(value).map(|_| ()))
 }
 
 /// Ones.
@@ -108,7 +143,7 @@ pub fn zeros_(tensor: &Tensor) -> Result<()> {
 /// `Shape` unless it is a matrix.
 pub fn eye_(tensor: &Tensor) -> Result<()> {
     let [rows, columns] = matrix("eye_", tensor)?;
-    no_grad(|| {
+    fill(|| {
         tensor
             .copy_(&Tensor::eye(rows, columns, tensor.dtype())?)
             .map(|_| ())
@@ -145,7 +180,7 @@ pub fn dirac_(tensor: &Tensor, groups: usize) -> Result<()> {
         }
     }
     let values = Tensor::from_vec(values, shape)?;
-    no_grad(|| tensor.copy_(&values).map(|_| ()))
+    fill(|| tensor.copy_(&values).map(|_| ()))
 }
 
 /// Glorot & Bengio (2010): uniform numbers that keep the variance in both passes, `±gain·√(6/(fan_in + fan_out))`.
@@ -219,7 +254,7 @@ pub fn orthogonal_(tensor: &Tensor, gain: f64) -> Result<()> {
         return Ok(());
     }
     let (rows, columns) = (shape[0], tensor.numel() / shape[0]);
-    no_grad(|| {
+    fill(|| {
         let normal = Tensor::zeros((rows, columns), tensor.dtype())?;
         normal.normal_(0.0, 1.0)?;
         let tall = if rows < columns { normal.t()? } else { normal };
@@ -244,9 +279,9 @@ pub fn trunc_normal_(tensor: &Tensor, mean: f64, std: f64, a: f64, b: f64) -> Re
     );
     let cdf = |x: f64| (1.0 + erf((x - mean) / std / 2f64.sqrt())) / 2.0;
     if cdf(b) - cdf(a) > 0.3 {
-        no_grad(|| reject_normal(tensor, mean, std, a, b))
+        fill(|| reject_normal(tensor, mean, std, a, b))
     } else {
-        no_grad(|| reject_uniform(tensor, mean, std, a, b))
+        fill(|| reject_uniform(tensor, mean, std, a, b))
     }
 }
 
@@ -315,12 +350,30 @@ pub fn sparse_(tensor: &Tensor, sparsity: f64, std: f64) -> Result<()> {
         }
     }
     let kept = Tensor::from_vec(kept, (rows, columns))?.to_dtype(tensor.dtype())?;
-    no_grad(|| tensor.mul_(&kept).map(|_| ()))
+    fill(|| tensor.mul_(&kept).map(|_| ()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn skipped_initialisers_change_nothing_and_draw_nothing() {
+        let draw = || Tensor::rand(3, DType::F32).unwrap().to_vec::<f32>().unwrap();
+        flambeau_tensor::random::manual_seed(0);
+        let expected = draw();
+        flambeau_tensor::random::manual_seed(0);
+        let w = Tensor::zeros((4, 4), DType::F32).unwrap();
+        skip(|| {
+            kaiming_uniform_(&w, FanMode::FanIn, Nonlinearity::Relu).unwrap();
+            trunc_normal_(&w, 0.0, 1.0, -2.0, 2.0).unwrap();
+            orthogonal_(&w, 1.0).unwrap();
+        });
+        assert_eq!(w.to_vec::<f32>().unwrap(), [0.0; 16]);
+        assert_eq!(draw(), expected);
+        ones_(&w).unwrap();
+        assert_eq!(w.to_vec::<f32>().unwrap(), [1.0; 16]);
+    }
 
     #[test]
     fn orthogonal_columns_are_orthonormal_times_the_gain() {

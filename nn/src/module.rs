@@ -100,6 +100,11 @@ pub trait Module: Member {
             .collect()
     }
 
+    /// What [`Module::state_dict`] gives, as the module's own tensors and in PyTorch's order.
+    fn state_entries(&self) -> Vec<(String, &Tensor)> {
+        state::entries(self)
+    }
+
     /// Copies the values of a state dict into the module's tensors, converted to their types. If `strict`, both must
     /// have the same names. Returns the names that differ.
     ///
@@ -204,6 +209,31 @@ pub trait Forward: Module {
     /// # Errors
     /// As the layer says.
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
+}
+
+/// What is in the box, under its own name.
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn extra_repr(&self) -> String {
+        (**self).extra_repr()
+    }
+
+    fn members<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        (**self).members(visitor)
+    }
+
+    fn members_mut(&mut self, visitor: &mut dyn VisitorMut) -> Result<()> {
+        (**self).members_mut(visitor)
+    }
+}
+
+impl<M: Forward + ?Sized> Forward for Box<M> {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        (**self).forward(x)
+    }
 }
 
 /// Something that a walk over a module meets.

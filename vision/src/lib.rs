@@ -1,3 +1,4 @@
 //! Images: models under torchvision's names, with its keys of saved weights and its defaults (`torchvision`).
 
 pub mod models;
+pub mod ops;
