@@ -1,4 +1,5 @@
 //! Images: models under torchvision's names, with its keys of saved weights and its defaults (`torchvision`).
 
+pub mod datasets;
 pub mod models;
 pub mod ops;
