@@ -8,22 +8,28 @@ use crate::member::{Member, Visitor, VisitorMut};
 use crate::module::{Forward, Module};
 
 /// A module whose sizes and element type follow from its first input. Until then it has no parameters: show it an input
-/// before making an optimiser or loading a state dict.
+/// before making an optimiser or loading a state dict. Layers have a function `lazy` beside `new`.
 ///
 /// ```
 /// # use flambeau_nn::{Forward, Lazy, Linear, LinearOptions, Module};
 /// # use flambeau_tensor::{DType, Result, Tensor};
 /// # fn main() -> Result<()> {
-/// let layer = Lazy::new(|x| Linear::new(x.size(-1)?, 10, LinearOptions::default()));
+/// let layer = Linear::lazy(10, LinearOptions::default());
 /// assert!(layer.parameters().is_empty());
 /// layer.forward(&Tensor::zeros((2, 7), DType::F32)?)?;
 /// assert_eq!(layer.named_parameters()[0].1.shape(), [10, 7]);
+///
+/// // Of other modules: how to make one for an input.
+/// let layer = Lazy::new(|x| Linear::new(x.size(0)?, 2, LinearOptions::default()));
+/// # let _: &Lazy<Linear> = &layer;
 /// # Ok(())
 /// # }
 /// ```
 pub struct Lazy<M> {
     module: OnceLock<M>,
     make: Make<M>,
+    /// What is printed until the module is made: a name and settings.
+    described: (&'static str, String),
 }
 
 /// Makes a module for its first input.
@@ -35,7 +41,14 @@ impl<M: Module> Lazy<M> {
         Lazy {
             module: OnceLock::new(),
             make: Box::new(make),
+            described: ("Lazy", String::new()),
         }
+    }
+
+    /// Sets what is printed until the module is made.
+    pub(crate) fn described(mut self, name: &'static str, settings: String) -> Self {
+        self.described = (name, settings);
+        self
     }
 
     /// The module, if it has been made.
@@ -68,11 +81,13 @@ impl<M: Forward> Forward for Lazy<M> {
 
 impl<M: Module> Module for Lazy<M> {
     fn name(&self) -> &str {
-        self.module.get().map_or("Lazy", Module::name)
+        self.module.get().map_or(self.described.0, Module::name)
     }
 
     fn extra_repr(&self) -> String {
-        self.module.get().map(Module::extra_repr).unwrap_or_default()
+        self.module
+            .get()
+            .map_or_else(|| self.described.1.clone(), Module::extra_repr)
     }
 
     fn members<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {

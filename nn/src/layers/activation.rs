@@ -17,7 +17,7 @@ macro_rules! activations {
 
         impl $name {
             fn describe(&self) -> String {
-                let settings: &[String] = &[$( $(format!("{}={}", stringify!($field), $show(self.$field))),* )?];
+                let settings: &[String] = &[$( $(setting(stringify!($field), $show(self.$field))),* )?];
                 settings.join(", ")
             }
         }
@@ -123,9 +123,9 @@ activations! {
     /// `x` above `threshold`, else `value`.
     Threshold {
         /// What `x` must exceed.
-        threshold: f64 = 0.0 => text::float,
+        threshold: f64 = 0.0 => text::number,
         /// What takes its place otherwise.
-        value: f64 = 0.0 => text::float,
+        value: f64 = 0.0 => text::number,
     } => |layer, x| x.threshold(layer.threshold, layer.value);
     /// The first half along a dimension times the sigmoid of the second (Dauphin et al., 2016).
     GLU {
@@ -149,6 +149,15 @@ activations! {
     } => |layer, x| x.softmin(layer.dim);
     /// Softmax over the channels of images `[batch?, channels, height, width]`.
     Softmax2d => |_, x| x.softmax(-3);
+}
+
+/// A setting as PyTorch prints it: that of the two shrinking functions without its name.
+fn setting(name: &str, value: impl std::fmt::Display) -> String {
+    match name {
+        "lambda" => value.to_string(),
+        "tanh" => format!("approximate={value}"),
+        _ => format!("{name}={value}"),
+    }
 }
 
 fn approximate(tanh: bool) -> &'static str {

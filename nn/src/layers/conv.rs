@@ -9,7 +9,7 @@ use flambeau_tensor::{DType, Result, Shape, Tensor, bail, ensure};
 
 use super::linear::{bias, kaiming_uniform_of_layers};
 use super::text;
-use crate::{Forward, Module, Parameter};
+use crate::{Forward, Lazy, Module, Parameter};
 
 /// What stands around the input of a convolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,16 +146,14 @@ fn pad<const D: usize>(x: &Tensor, kernel: &[usize], options: &ConvOptions<D>) -
     x.pad(&padding, mode, 0)
 }
 
-fn describe<const D: usize>(weight: &Tensor, bias: bool, options: &ConvOptions<D>) -> String {
-    let shape = weight.shape();
-    let kernel: [usize; D] = std::array::from_fn(|d| shape[2 + d]);
-    let mut out = format!(
-        "{}, {}, kernel_size={}, stride={}",
-        shape[1] * options.groups,
-        shape[0],
-        text::tuple(kernel),
-        text::tuple(options.stride)
-    );
+/// The settings of a layer from `inputs` to `outputs` channels.
+fn describe<const D: usize>(
+    [inputs, outputs]: [usize; 2],
+    kernel: [usize; D],
+    options: &ConvOptions<D>,
+) -> String {
+    let (kernel, stride) = (text::tuple(kernel), text::tuple(options.stride));
+    let mut out = format!("{inputs}, {outputs}, kernel_size={kernel}, stride={stride}");
     match options.padding {
         Padding::Explicit(padding) if padding != [0; D] => {
             out += &format!(", padding={}", text::tuple(padding))
@@ -164,31 +162,30 @@ fn describe<const D: usize>(weight: &Tensor, bias: bool, options: &ConvOptions<D
         Padding::Valid => out += ", padding=valid",
         Padding::Explicit(_) => {}
     }
-    out += &common(options.dilation, [0; D], options.groups, bias);
+    out += &common(options.dilation, [0; D], options.groups, options.bias);
     if options.padding_mode != PaddingMode::Zeros {
         out += &format!(", padding_mode={}", options.padding_mode.name());
     }
     out
 }
 
+/// As [`describe`].
 fn describe_transposed<const D: usize>(
-    weight: &Tensor,
-    bias: bool,
+    [inputs, outputs]: [usize; 2],
+    kernel: [usize; D],
     options: &ConvTransposeOptions<D>,
 ) -> String {
-    let shape = weight.shape();
-    let kernel: [usize; D] = std::array::from_fn(|d| shape[2 + d]);
-    let mut out = format!(
-        "{}, {}, kernel_size={}, stride={}",
-        shape[0],
-        shape[1] * options.groups,
-        text::tuple(kernel),
-        text::tuple(options.stride)
-    );
+    let (kernel, stride) = (text::tuple(kernel), text::tuple(options.stride));
+    let mut out = format!("{inputs}, {outputs}, kernel_size={kernel}, stride={stride}");
     if options.padding != [0; D] {
         out += &format!(", padding={}", text::tuple(options.padding));
     }
-    out + &common(options.dilation, options.output_padding, options.groups, bias)
+    out + &common(options.dilation, options.output_padding, options.groups, options.bias)
+}
+
+/// The sizes of a weight's kernel.
+fn kernel_of<const D: usize>(weight: &Tensor) -> [usize; D] {
+    std::array::from_fn(|d| weight.shape()[2 + d])
 }
 
 /// The settings that are printed where they differ from the defaults.
@@ -215,7 +212,7 @@ fn common<const D: usize>(
 }
 
 macro_rules! convolutions {
-    ($($d:literal: $conv:ident, $transpose:ident over $over:literal;)*) => { $(
+    ($($d:literal: $conv:ident, $lazy:literal, $transpose:ident, $lazy_transpose:literal over $over:literal;)*) => { $(
         #[doc = concat!("A convolution over ", $over, ".")]
         #[derive(Clone, Debug, Module)]
         #[module(describe)]
@@ -250,8 +247,15 @@ macro_rules! convolutions {
                 &self.options
             }
 
+            /// A layer of as many input channels as its first input has.
+            pub fn lazy(out_channels: usize, kernel_size: [usize; $d], options: ConvOptions<$d>) -> Lazy<Self> {
+                Lazy::new(move |x| $conv::new(x.size(-1 - $d)?, out_channels, kernel_size, options))
+                    .described($lazy, describe([0, out_channels], kernel_size, &options))
+            }
+
             fn describe(&self) -> String {
-                describe(&self.weight, self.bias.is_some(), &self.options)
+                let channels = [self.weight.shape()[1] * self.options.groups, self.weight.shape()[0]];
+                describe(channels, kernel_of(&self.weight), &self.options)
             }
         }
 
@@ -314,8 +318,19 @@ macro_rules! convolutions {
                 conv::conv_transpose::<$d>(x, &self.weight, self.bias.as_deref(), &options)
             }
 
+            /// A layer of as many input channels as its first input has.
+            pub fn lazy(
+                out_channels: usize,
+                kernel_size: [usize; $d],
+                options: ConvTransposeOptions<$d>,
+            ) -> Lazy<Self> {
+                Lazy::new(move |x| $transpose::new(x.size(-1 - $d)?, out_channels, kernel_size, options))
+                    .described($lazy_transpose, describe_transposed([0, out_channels], kernel_size, &options))
+            }
+
             fn describe(&self) -> String {
-                describe_transposed(&self.weight, self.bias.is_some(), &self.options)
+                let channels = [self.weight.shape()[0], self.weight.shape()[1] * self.options.groups];
+                describe_transposed(channels, kernel_of(&self.weight), &self.options)
             }
         }
 
@@ -328,9 +343,9 @@ macro_rules! convolutions {
 }
 
 convolutions! {
-    1: Conv1d, ConvTranspose1d over "sequences, `[batch?, channels, length]`";
-    2: Conv2d, ConvTranspose2d over "images, `[batch?, channels, height, width]`";
-    3: Conv3d, ConvTranspose3d over "volumes, `[batch?, channels, depth, height, width]`";
+    1: Conv1d, "LazyConv1d", ConvTranspose1d, "LazyConvTranspose1d" over "sequences, `[batch?, channels, length]`";
+    2: Conv2d, "LazyConv2d", ConvTranspose2d, "LazyConvTranspose2d" over "images, `[batch?, channels, height, width]`";
+    3: Conv3d, "LazyConv3d", ConvTranspose3d, "LazyConvTranspose3d" over "volumes, `[batch?, channels, depth, height, width]`";
 }
 
 /// The output padding by which a transposed convolution gives an output of this size.

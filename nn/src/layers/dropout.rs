@@ -1,6 +1,7 @@
-//! Dropout: elements or whole channels set to zero at random in training (`torch.nn.Dropout`, `Dropout2d`, …).
+//! Dropout: elements or whole channels set to zero at random in training (`torch.nn.Dropout`, `Dropout2d`, `AlphaDropout`,
+//! …).
 
-use flambeau_tensor::ops::dropout::{dropout, feature_dropout};
+use flambeau_tensor::ops::dropout::{alpha_dropout, dropout, feature_alpha_dropout, feature_dropout};
 use flambeau_tensor::{Result, Tensor, ensure};
 
 use super::text;
@@ -54,4 +55,9 @@ dropouts! {
     Dropout2d => |layer, x, training| feature_dropout(x, layer.p, training, x.rank() > 3);
     /// Whole channels of `[batch?, channels, depth, height, width]` set to zero.
     Dropout3d => |layer, x, training| feature_dropout(x, layer.p, training, x.rank() > 4);
+    /// Elements set to the limit of SELU for `x → -∞` with probability `p` in training, and all scaled and moved so that
+    /// mean and variance stay (Klambauer et al., 2017).
+    AlphaDropout => |layer, x, training| alpha_dropout(x, layer.p, training);
+    /// Whole channels of `[batch, channels, …]` set to the limit of SELU, as [`AlphaDropout`] does elements.
+    FeatureAlphaDropout => |layer, x, training| feature_alpha_dropout(x, layer.p, training);
 }

@@ -5,7 +5,7 @@ use flambeau_tensor::{DType, Result, Tensor};
 
 use super::text;
 use crate::init::{self, FanMode, Nonlinearity};
-use crate::{Forward, Module, Parameter};
+use crate::{Forward, Lazy, Module, Parameter};
 
 /// Options of [`Linear`].
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +51,20 @@ impl Linear {
         })
     }
 
-    fn describe(&self) -> String {
-        let (shape, bias) = (self.weight.shape(), text::bool(self.bias.is_some()));
-        format!("in_features={}, out_features={}, bias={bias}", shape[1], shape[0])
+    /// A layer of as many inputs as the first one has features (`torch.nn.LazyLinear`).
+    pub fn lazy(out_features: usize, options: LinearOptions) -> Lazy<Linear> {
+        let described = describe(0, out_features, options.bias);
+        Lazy::new(move |x| Linear::new(x.size(-1)?, out_features, options)).described("LazyLinear", described)
     }
+
+    fn describe(&self) -> String {
+        describe(self.weight.shape()[1], self.weight.shape()[0], self.bias.is_some())
+    }
+}
+
+fn describe(in_features: usize, out_features: usize, bias: bool) -> String {
+    let bias = text::bool(bias);
+    format!("in_features={in_features}, out_features={out_features}, bias={bias}")
 }
 
 impl Forward for Linear {

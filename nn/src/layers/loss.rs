@@ -2,11 +2,15 @@
 //! The formulas stand with [`flambeau_tensor::ops::loss`].
 
 pub use flambeau_tensor::ops::loss::Reduction;
+use std::sync::Arc;
+
 use flambeau_tensor::ops::loss::{
     self as functions, ClassOptions, CrossEntropyOptions, CtcOptions, TripletOptions,
 };
-use flambeau_tensor::{Result, Tensor};
+use flambeau_tensor::{Result, Tensor, ensure};
 
+use super::linear::{Linear, LinearOptions};
+use super::text;
 use crate::{Buffer, Module};
 
 /// Losses with a reduction and settings of their own, `field: type = default`.
@@ -223,5 +227,164 @@ impl CTCLoss {
             zero_infinity,
         };
         functions::ctc_loss(log_probs, targets, input_lengths, target_lengths, options)
+    }
+}
+
+/// A distance between batches of vectors.
+pub type Distance = Arc<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync>;
+
+/// [`TripletMarginLoss`] with a distance of one's own.
+#[derive(Clone, Module)]
+pub struct TripletMarginWithDistanceLoss {
+    /// The distance; unless given, the 2-norm of differences.
+    #[module(skip)]
+    pub distance_function: Option<Distance>,
+    /// By how much the negative must be further away.
+    pub margin: f64,
+    /// Whether the distance of positive and negative counts if it is the smaller one.
+    pub swap: bool,
+    /// What becomes of the losses of single elements.
+    #[module(skip)]
+    pub reduction: Reduction,
+}
+
+impl Default for TripletMarginWithDistanceLoss {
+    fn default() -> Self {
+        TripletMarginWithDistanceLoss {
+            distance_function: None,
+            margin: 1.0,
+            swap: false,
+            reduction: Reduction::Mean,
+        }
+    }
+}
+
+impl std::fmt::Debug for TripletMarginWithDistanceLoss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.repr())
+    }
+}
+
+impl TripletMarginWithDistanceLoss {
+    /// The loss.
+    ///
+    /// # Errors
+    /// As [`flambeau_tensor::ops::loss::triplet_margin_with_distance_loss`].
+    pub fn forward(&self, anchor: &Tensor, positive: &Tensor, negative: &Tensor) -> Result<Tensor> {
+        let distance = |x: &Tensor, y: &Tensor| match &self.distance_function {
+            Some(distance) => distance(x, y),
+            None => x.pairwise_distance(y, 2.0, 1e-6, false),
+        };
+        functions::triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            &distance,
+            self.margin,
+            self.swap,
+            self.reduction,
+        )
+    }
+}
+
+/// A linear layer and the cross-entropy of the scores that it gives.
+#[derive(Clone, Debug, Module)]
+#[module(describe)]
+pub struct LinearCrossEntropyLoss {
+    /// Factors of the classes.
+    pub weight: Option<Buffer>,
+    /// `[in_features] → [num_classes·out_features…]`.
+    pub linear: Linear,
+    num_classes: usize,
+    #[module(skip)]
+    options: LinearCrossEntropyOptions,
+}
+
+/// Options of [`LinearCrossEntropyLoss`]; the defaults are PyTorch's.
+#[derive(Clone, Debug, Default)]
+pub struct LinearCrossEntropyOptions {
+    /// Sizes of further dimensions of the scores: `[batch, num_classes, out_features…]`.
+    pub out_features: Vec<usize>,
+    /// Whether the linear layer has a bias.
+    pub bias: bool,
+    /// What becomes of the losses of single elements.
+    pub reduction: Reduction,
+    /// Factors of the classes.
+    pub weight: Option<Tensor>,
+    /// Targets that do not count; -100 unless given.
+    pub ignore_index: Option<i64>,
+    /// How much of the target's probability is spread over all classes.
+    pub label_smoothing: f64,
+}
+
+impl LinearCrossEntropyLoss {
+    /// A loss whose linear layer is initialised as [`Linear::new`] does.
+    ///
+    /// # Errors
+    /// `Shape` unless there is a factor for each class; `Value` for a smoothing outside of 0 to 1.
+    pub fn new(in_features: usize, num_classes: usize, options: LinearCrossEntropyOptions) -> Result<Self> {
+        if let Some(weight) = &options.weight {
+            ensure!(
+                weight.shape() == [num_classes],
+                Shape,
+                "LinearCrossEntropyLoss: expected factors of {num_classes} classes, got {:?}",
+                weight.shape()
+            );
+        }
+        ensure!(
+            (0.0..=1.0).contains(&options.label_smoothing),
+            Value,
+            "LinearCrossEntropyLoss: expected a label_smoothing from 0 to 1, got {}",
+            options.label_smoothing
+        );
+        let outputs = options.out_features.iter().product::<usize>() * num_classes;
+        let bias = options.bias;
+        Ok(LinearCrossEntropyLoss {
+            weight: options.weight.clone().map(Buffer::new),
+            linear: Linear::new(in_features, outputs, LinearOptions { bias })?,
+            num_classes,
+            options,
+        })
+    }
+
+    /// The loss of inputs `[batch?, in_features]` and targets: classes `[batch?, out_features…]` or probabilities
+    /// `[batch?, num_classes, out_features…]`.
+    ///
+    /// # Errors
+    /// As [`flambeau_tensor::ops::loss::linear_cross_entropy`].
+    pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
+        let outputs = [&[self.num_classes], &self.options.out_features[..]].concat();
+        let weight = &self.linear.weight;
+        let weight = weight.reshape([&outputs[..], &weight.shape()[1..]].concat())?;
+        let bias = self.linear.bias.as_deref();
+        let bias = bias.map(|bias| bias.reshape(&outputs[..])).transpose()?;
+        let ignore_index = self.options.ignore_index.unwrap_or(-100);
+        let options = CrossEntropyOptions {
+            class: class_options(&self.weight, ignore_index, self.options.reduction),
+            label_smoothing: self.options.label_smoothing,
+        };
+        functions::linear_cross_entropy(input, &weight, target, bias.as_ref(), &options)
+    }
+
+    fn describe(&self) -> String {
+        let LinearCrossEntropyOptions {
+            out_features,
+            bias,
+            reduction,
+            ignore_index,
+            label_smoothing,
+            ..
+        } = &self.options;
+        format!(
+            "in_features={}, num_classes={}, out_features={}, bias={}, reduction={}, ignore_index={}, label_smoothing={}, \
+             options=None",
+            self.linear.weight.shape()[1],
+            self.num_classes,
+            text::list(out_features),
+            text::bool(*bias),
+            format!("{reduction:?}").to_lowercase(),
+            ignore_index.map_or("None".to_string(), |index| index.to_string()),
+            text::float(*label_smoothing)
+        )
     }
 }

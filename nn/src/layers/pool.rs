@@ -10,7 +10,7 @@ use crate::{Forward, Module};
 fn describe_max<const D: usize>(kernel: [usize; D], options: &MaxPoolOptions<D>) -> String {
     let stride = options.stride.unwrap_or(kernel);
     let [kernel, stride, padding, dilation] =
-        [kernel, stride, options.padding, options.dilation].map(text::tuple);
+        [kernel, stride, options.padding, options.dilation].map(text::size);
     let ceil_mode = text::bool(options.ceil_mode);
     format!(
         "kernel_size={kernel}, stride={stride}, padding={padding}, dilation={dilation}, ceil_mode={ceil_mode}"
@@ -19,7 +19,8 @@ fn describe_max<const D: usize>(kernel: [usize; D], options: &MaxPoolOptions<D>)
 
 fn describe_average<const D: usize>(kernel: [usize; D], options: &AvgPoolOptions<D>) -> String {
     let stride = options.stride.unwrap_or(kernel);
-    let [kernel, stride, padding] = [kernel, stride, options.padding].map(text::tuple);
+    let text = if D == 1 { text::tuple } else { text::size };
+    let [kernel, stride, padding] = [kernel, stride, options.padding].map(text);
     format!("kernel_size={kernel}, stride={stride}, padding={padding}")
 }
 
@@ -150,9 +151,9 @@ macro_rules! pools {
             fn describe(&self) -> String {
                 format!(
                     "norm_type={}, kernel_size={}, stride={}, ceil_mode={}",
-                    text::float(self.norm_type),
-                    text::tuple(self.kernel_size),
-                    self.stride.map_or("None".to_string(), text::tuple),
+                    text::number(self.norm_type),
+                    text::size(self.kernel_size),
+                    self.stride.map_or("None".to_string(), text::size),
                     text::bool(self.ceil_mode)
                 )
             }

@@ -28,12 +28,12 @@ macro_rules! lazy_convolutions {
         ($name, |a| {
             let c_out = a.required_int(0, "out_channels")? as usize;
             let (kernel, options) = (sizes::<$d>(a, 1, "kernel_size", None)?, options(a, 2)?);
-            unary(Lazy::new(move |x| $conv::new(channels::<$d>(x)?, c_out, kernel, options)))
+            unary($conv::lazy(c_out, kernel, options))
         }),
         ($transpose_name, |a| {
             let c_out = a.required_int(0, "out_channels")? as usize;
             let (kernel, options) = (sizes::<$d>(a, 1, "kernel_size", None)?, transposed_options(a, 2)?);
-            unary(Lazy::new(move |x| $transpose::new(channels::<$d>(x)?, c_out, kernel, options)))
+            unary($transpose::lazy(c_out, kernel, options))
         }),
     )*] };
 }
@@ -43,11 +43,6 @@ pub(super) const LAZY: &[Entry] = lazy_convolutions! {
     "LazyConv2d" Conv2d, "LazyConvTranspose2d" ConvTranspose2d, 2;
     "LazyConv3d" Conv3d, "LazyConvTranspose3d" ConvTranspose3d, 3;
 };
-
-/// The channels of an input with or without a batch.
-fn channels<const D: usize>(x: &Tensor) -> Result<usize> {
-    x.size(-1 - D as isize)
-}
 
 pub(super) const CONVOLUTIONS: &[Entry] = convolutions! {
     Conv1d, ConvTranspose1d, 1;
@@ -69,6 +64,11 @@ pub(super) const TABLE: &[Entry] = &[
             Bilinear::new(sizes[0] as usize, sizes[1] as usize, out_features, options)?,
             |layer, a| out(layer.forward(&a.tensor(0, "input1")?, &a.tensor(1, "input2")?)?),
         )
+    }),
+    ("LazyLinear", |a| {
+        let out_features = a.required_count(0, "out_features")?;
+        let bias = a.bool(1, "bias", true)?;
+        unary(Linear::lazy(out_features, LinearOptions { bias }))
     }),
     ("Linear", |a| {
         let sizes = [

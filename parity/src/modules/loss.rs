@@ -1,7 +1,8 @@
 //! Losses.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use flambeau_nn::*;
-use flambeau_tensor::ops::loss::triplet_margin_with_distance_loss;
 use flambeau_tensor::{Result, Tensor, bail};
 
 use super::{Entry, Instance, build, of};
@@ -81,6 +82,20 @@ pub(super) const TABLE: &[Entry] = &[
         };
         pair(loss, BCEWithLogitsLoss::forward)
     }),
+    ("AdaptiveLogSoftmaxWithLoss", |a| {
+        let (features, classes) = (
+            a.required_count(0, "in_features")?,
+            a.required_count(1, "n_classes")?,
+        );
+        let cutoffs: Vec<usize> = a.ints(2, "cutoffs")?.into_iter().map(|c| c as usize).collect();
+        let (div_value, head_bias) = (a.float(3, "div_value", 4.0)?, a.bool(4, "head_bias", false)?);
+        let loss = AdaptiveLogSoftmaxWithLoss::new(features, classes, &cutoffs, div_value, head_bias)?;
+        of(loss, |loss, a| {
+            let AdaptiveLogSoftmaxOutput { output, loss } =
+                loss.forward(&a.tensor(0, "input")?, &a.tensor(1, "target")?)?;
+            out([output, loss])
+        })
+    }),
     ("CTCLoss", |a| {
         let loss = CTCLoss {
             blank: a.count(0, "blank", 0)?,
@@ -120,6 +135,27 @@ pub(super) const TABLE: &[Entry] = &[
             reduction: reduction(a, usize::MAX)?,
         };
         triple(loss, ["input", "target", "var"], GaussianNLLLoss::forward)
+    }),
+    ("LinearCrossEntropyLoss", |a| {
+        let (features, classes) = (
+            a.required_count(0, "in_features")?,
+            a.required_count(1, "num_classes")?,
+        );
+        let out_features = a.opt_ints(usize::MAX, "out_features")?.unwrap_or_default();
+        // How the work is cut into chunks does not change the result.
+        a.take(usize::MAX, "options");
+        let options = LinearCrossEntropyOptions {
+            out_features: out_features.into_iter().map(|size| size as usize).collect(),
+            bias: a.bool(usize::MAX, "bias", false)?,
+            reduction: reduction(a, usize::MAX)?,
+            weight: a.opt_tensor(usize::MAX, "weight")?,
+            ignore_index: a.opt_int(usize::MAX, "ignore_index")?,
+            label_smoothing: a.float(usize::MAX, "label_smoothing", 0.0)?,
+        };
+        pair(
+            LinearCrossEntropyLoss::new(features, classes, options)?,
+            LinearCrossEntropyLoss::forward,
+        )
     }),
     ("MarginRankingLoss", |a| {
         let loss = MarginRankingLoss {
@@ -195,36 +231,36 @@ fn lengths(a: &mut Args, position: usize, name: &str) -> Result<Vec<i64>> {
     }
 }
 
-/// The function, as a module would call it: a distance between tensors is code, not a setting.
-fn triplet_with_distance(a: &mut Args) -> Result<Box<dyn Instance>> {
-    let distance = match a.take(usize::MAX, "distance_function") {
-        Some(Arg::Module(args)) => Some(build(*args)?),
-        _ => None,
-    };
-    let (margin, swap) = (
-        a.float(usize::MAX, "margin", 1.0)?,
-        a.bool(usize::MAX, "swap", false)?,
-    );
-    let reduction = reduction(a, usize::MAX)?;
-    of(Identity, move |_, a| {
-        let [anchor, positive, negative] = [
-            a.tensor(0, "anchor")?,
-            a.tensor(1, "positive")?,
-            a.tensor(2, "negative")?,
-        ];
-        let measure = |x: &Tensor, y: &Tensor| match &distance {
-            None => PairwiseDistance::default().forward(x, y),
-            Some(instance) => {
-                let pair = vec![Arg::Tensor(x.clone()), Arg::Tensor(y.clone())];
-                let output = instance.call(&mut Args::new("distance_function", pair, Default::default()))?;
-                match output.values.into_iter().next() {
-                    Some(Arg::Tensor(distance)) => Ok(distance),
-                    other => bail!(Value, "the distance is {other:?}"),
-                }
-            }
-        };
-        out(triplet_margin_with_distance_loss(
-            &anchor, &positive, &negative, &measure, margin, swap, reduction,
-        )?)
+/// A module of two inputs as a distance.
+fn distance(args: Args) -> Distance {
+    let args = Mutex::new(args);
+    Arc::new(move |x, y| {
+        let args = args.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let pair = vec![Arg::Tensor(x.clone()), Arg::Tensor(y.clone())];
+        let output = build(args)?.call(&mut Args::new("distance_function", pair, Default::default()))?;
+        match output.values.into_iter().next() {
+            Some(Arg::Tensor(distance)) => Ok(distance),
+            other => bail!(Value, "the distance is {other:?}"),
+        }
     })
+}
+
+fn triplet_with_distance(a: &mut Args) -> Result<Box<dyn Instance>> {
+    // A module that is a distance has no state, so that one can be made for each call, on whatever thread.
+    let distance = match a.take(usize::MAX, "distance_function") {
+        None | Some(Arg::None) => None,
+        Some(Arg::Module(args)) => Some(distance(*args)),
+        Some(other) => bail!(Unsupported, "{}: distance_function {other:?}", a.op()),
+    };
+    let loss = TripletMarginWithDistanceLoss {
+        distance_function: distance,
+        margin: a.float(usize::MAX, "margin", 1.0)?,
+        swap: a.bool(usize::MAX, "swap", false)?,
+        reduction: reduction(a, usize::MAX)?,
+    };
+    triple(
+        loss,
+        ["anchor", "positive", "negative"],
+        TripletMarginWithDistanceLoss::forward,
+    )
 }

@@ -7,35 +7,36 @@ use super::{Entry, unary};
 use crate::args::Args;
 
 macro_rules! norms {
-    ($($batch:ident, $instance:ident;)*) => { &[$(
-        (stringify!($batch), |a| {
-            let features = a.required_int(0, "num_features")? as usize;
-            unary($batch::new(features, options(a, BatchNormOptions::BATCH)?)?)
+    ($($name:ident, $lazy:literal, $default:ident;)*) => { &[$(
+        (stringify!($name), |a| {
+            let features = a.required_count(0, "num_features")?;
+            unary($name::new(features, options(a, 1, BatchNormOptions::$default)?)?)
         }),
-        (stringify!($instance), |a| {
-            let features = a.required_int(0, "num_features")? as usize;
-            unary($instance::new(features, options(a, BatchNormOptions::INSTANCE)?)?)
-        }),
+        ($lazy, |a| unary($name::lazy(options(a, 0, BatchNormOptions::$default)?))),
     )*] };
 }
 
-fn options(a: &mut Args, default: BatchNormOptions) -> Result<BatchNormOptions> {
-    let momentum = match a.peek(2, "momentum") {
+/// The settings from `eps`, which stands at `first`.
+fn options(a: &mut Args, first: usize, default: BatchNormOptions) -> Result<BatchNormOptions> {
+    let momentum = match a.peek(first + 1, "momentum") {
         None => default.momentum,
-        Some(_) => a.opt_float(2, "momentum")?,
+        Some(_) => a.opt_float(first + 1, "momentum")?,
     };
     Ok(BatchNormOptions {
-        eps: a.float(1, "eps", default.eps)?,
+        eps: a.float(first, "eps", default.eps)?,
         momentum,
-        affine: a.bool(3, "affine", default.affine)?,
-        track_running_stats: a.bool(4, "track_running_stats", default.track_running_stats)?,
+        affine: a.bool(first + 2, "affine", default.affine)?,
+        track_running_stats: a.bool(first + 3, "track_running_stats", default.track_running_stats)?,
     })
 }
 
 pub(super) const BATCH: &[Entry] = norms! {
-    BatchNorm1d, InstanceNorm1d;
-    BatchNorm2d, InstanceNorm2d;
-    BatchNorm3d, InstanceNorm3d;
+    BatchNorm1d, "LazyBatchNorm1d", BATCH;
+    BatchNorm2d, "LazyBatchNorm2d", BATCH;
+    BatchNorm3d, "LazyBatchNorm3d", BATCH;
+    InstanceNorm1d, "LazyInstanceNorm1d", INSTANCE;
+    InstanceNorm2d, "LazyInstanceNorm2d", INSTANCE;
+    InstanceNorm3d, "LazyInstanceNorm3d", INSTANCE;
 };
 
 fn shape(a: &mut Args) -> Result<Vec<usize>> {
@@ -46,10 +47,14 @@ fn shape(a: &mut Args) -> Result<Vec<usize>> {
 }
 
 pub(super) const TABLE: &[Entry] = &[
+    ("AlphaDropout", |a| unary(AlphaDropout::new(a.float(0, "p", 0.5)?)?)),
     ("Dropout", |a| unary(Dropout::new(a.float(0, "p", 0.5)?)?)),
     ("Dropout1d", |a| unary(Dropout1d::new(a.float(0, "p", 0.5)?)?)),
     ("Dropout2d", |a| unary(Dropout2d::new(a.float(0, "p", 0.5)?)?)),
     ("Dropout3d", |a| unary(Dropout3d::new(a.float(0, "p", 0.5)?)?)),
+    ("FeatureAlphaDropout", |a| {
+        unary(FeatureAlphaDropout::new(a.float(0, "p", 0.5)?)?)
+    }),
     ("GroupNorm", |a| {
         let sizes = [
             a.required_int(0, "num_groups")?,

@@ -7,8 +7,8 @@ use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions};
 use flambeau_tensor::{Result, bail};
 
 use super::linear::sizes;
-use super::{Entry, of, unary};
-use crate::args::{Arg, Args};
+use super::{Entry, Instance, of, unary};
+use crate::args::Args;
 use crate::registry::out;
 
 macro_rules! pads {
@@ -171,29 +171,39 @@ pub(super) const TABLE: &[Entry] = &[
         })
     }),
     ("Upsample", upsample),
+    ("UpsamplingBilinear2d", |a| {
+        enlarged(a, UpsamplingBilinear2d::to_size, UpsamplingBilinear2d::by_factor)
+    }),
+    ("UpsamplingNearest2d", |a| {
+        enlarged(a, UpsamplingNearest2d::to_size, UpsamplingNearest2d::by_factor)
+    }),
 ];
 
-fn upsample(a: &mut Args) -> Result<Box<dyn super::Instance>> {
-    let size = a.opt_ints(0, "size")?;
-    let number = |factor: &Arg| match factor {
-        Arg::Int(factor) => Ok(*factor as f64),
-        Arg::Float(factor) => Ok(*factor),
-        other => bail!(Value, "Upsample: scale_factor {other:?}"),
-    };
-    let factors = match a.take(1, "scale_factor") {
-        None | Some(Arg::None) => Vec::new(),
-        Some(Arg::List(factors)) => factors.iter().map(number).collect::<Result<_>>()?,
-        Some(one) => vec![number(&one)?],
-    };
-    let mode = a.opt_str(2, "mode")?;
-    let (mode, spatial) = match mode.as_deref() {
-        None | Some("nearest") => (InterpolateMode::Nearest, None),
-        Some("nearest-exact") => (InterpolateMode::NearestExact, None),
-        Some("linear") => (InterpolateMode::Linear, Some(1)),
-        Some("bilinear") => (InterpolateMode::Bilinear, Some(2)),
-        Some("bicubic") => (InterpolateMode::Bicubic, Some(2)),
-        Some("trilinear") => (InterpolateMode::Trilinear, Some(3)),
-        Some("area") => (InterpolateMode::Area, None),
+/// Up-sampling to a size or by factors, one for all dimensions or one for each.
+fn enlarged<M: Forward + 'static>(
+    a: &mut Args,
+    to_size: impl FnOnce(&[usize]) -> M,
+    by_factor: impl FnOnce(&[f64]) -> M,
+) -> Result<Box<dyn Instance>> {
+    match (a.opt_ints(0, "size")?, a.opt_floats(1, "scale_factor")?) {
+        (Some(size), None) => {
+            let size: Vec<usize> = size.into_iter().map(|size| size as usize).collect();
+            unary(to_size(&size))
+        }
+        (None, Some(factors)) => unary(by_factor(&factors)),
+        _ => bail!(Value, "{}: expected either size or scale_factor", a.op()),
+    }
+}
+
+fn upsample(a: &mut Args) -> Result<Box<dyn Instance>> {
+    let mode = match a.opt_str(2, "mode")?.as_deref() {
+        None | Some("nearest") => InterpolateMode::Nearest,
+        Some("nearest-exact") => InterpolateMode::NearestExact,
+        Some("linear") => InterpolateMode::Linear,
+        Some("bilinear") => InterpolateMode::Bilinear,
+        Some("bicubic") => InterpolateMode::Bicubic,
+        Some("trilinear") => InterpolateMode::Trilinear,
+        Some("area") => InterpolateMode::Area,
         Some(other) => bail!(Value, "Upsample: mode {other}"),
     };
     let options = InterpolateOptions {
@@ -202,22 +212,9 @@ fn upsample(a: &mut Args) -> Result<Box<dyn super::Instance>> {
         recompute_scale_factor: a.bool(4, "recompute_scale_factor", false)?,
         ..InterpolateOptions::default()
     };
-    // One number stands for all spatial dimensions, which only the input tells where the mode does not.
-    let layer = Upsample {
-        size: size.map(|size| size.into_iter().map(|size| size as usize).collect()),
-        scale_factor: factors,
-        options,
-    };
-    of(layer, move |layer, a| {
-        let x = a.tensor(0, "input")?;
-        let n = spatial.unwrap_or(x.rank().saturating_sub(2));
-        let mut layer = layer.clone();
-        if let Some(size) = layer.size.as_mut().filter(|size| size.len() == 1) {
-            *size = vec![size[0]; n];
-        }
-        if layer.scale_factor.len() == 1 {
-            layer.scale_factor = vec![layer.scale_factor[0]; n];
-        }
-        out(layer.forward(&x)?)
-    })
+    enlarged(
+        a,
+        |size| Upsample::to_size(size, options),
+        |factors| Upsample::by_factor(factors, options),
+    )
 }

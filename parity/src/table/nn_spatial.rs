@@ -273,26 +273,12 @@ fn fractional_max_pool2d(a: &mut Args) -> Result<Output> {
 /// The size or scale factors at positions 1 and 2.
 fn resample(a: &mut Args, options: &InterpolateOptions) -> Result<Output> {
     let x = a.tensor(0, "input")?;
-    let (size, factors) = (a.opt_ints(1, "size")?, a.opt_floats(2, "scale_factor")?);
-    let rank = x.rank().saturating_sub(2);
-    match (size, factors) {
+    match (a.opt_ints(1, "size")?, a.opt_floats(2, "scale_factor")?) {
         (Some(size), None) => {
             let size = counts("size", &size)?;
-            let size = if size.len() == 1 {
-                vec![size[0]; rank]
-            } else {
-                size
-            };
             out(interpolate(&x, InterpolateSize::Size(&size), options)?)
         }
-        (None, Some(factors)) => {
-            let factors = if factors.len() == 1 {
-                vec![factors[0]; rank]
-            } else {
-                factors
-            };
-            out(interpolate(&x, InterpolateSize::ScaleFactor(&factors), options)?)
-        }
+        (None, Some(factors)) => out(interpolate(&x, InterpolateSize::ScaleFactor(&factors), options)?),
         _ => bail!(Value, "interpolate: expected either size or scale_factor"),
     }
 }

@@ -45,12 +45,12 @@ impl std::fmt::Display for InterpolateMode {
     }
 }
 
-/// The size of the result.
+/// The size of the result: a number for each spatial dimension, or one for all of them.
 #[derive(Clone, Copy, Debug)]
 pub enum InterpolateSize<'a> {
-    /// For each spatial dimension.
+    /// Output cells.
     Size(&'a [usize]),
-    /// Output cells per input cell, for each spatial dimension.
+    /// Output cells per input cell.
     ScaleFactor(&'a [f64]),
 }
 
@@ -104,23 +104,25 @@ pub fn interpolate(x: &Tensor, size: InterpolateSize<'_>, options: &InterpolateO
         "interpolate: antialias is for bilinear and bicubic modes, not {mode}"
     );
     let input = &shape[2..];
-    let (output, mut scales): (Vec<usize>, Vec<Option<f64>>) = match size {
-        InterpolateSize::Size(sizes) => (sizes.to_vec(), vec![None; sizes.len()]),
-        InterpolateSize::ScaleFactor(factors) => (
-            // Conversion cuts off, and takes what is no number or negative to 0.
-            input
-                .iter()
-                .zip(factors)
-                .map(|(&n, &f)| (n as f64 * f) as usize)
-                .collect(),
-            factors.iter().copied().map(Some).collect(),
-        ),
+    let given = match size {
+        InterpolateSize::Size(sizes) => sizes.len(),
+        InterpolateSize::ScaleFactor(factors) => factors.len(),
     };
     ensure!(
-        output.len() == rank && scales.len() == rank,
+        given == rank || given == 1,
         Shape,
-        "interpolate: expected {rank} sizes or scale factors for {shape:?}, got {size:?}"
+        "interpolate: expected {rank} sizes or scale factors for {shape:?}, or one, got {size:?}"
     );
+    let place = |d: usize| if given == 1 { 0 } else { d };
+    let (output, mut scales): (Vec<usize>, Vec<Option<f64>>) = match size {
+        InterpolateSize::Size(sizes) => ((0..rank).map(|d| sizes[place(d)]).collect(), vec![None; rank]),
+        InterpolateSize::ScaleFactor(factors) => {
+            let factor = |d: usize| factors[place(d)];
+            // Conversion cuts off, and takes what is no number or negative to 0.
+            let sizes = (0..rank).map(|d| (input[d] as f64 * factor(d)) as usize);
+            (sizes.collect(), (0..rank).map(|d| Some(factor(d))).collect())
+        }
+    };
     ensure!(
         input.iter().chain(&output).chain([&shape[1]]).all(|&n| n > 0),
         Shape,
@@ -218,6 +220,14 @@ mod tests {
         )
         .unwrap();
         assert_eq!(y.to_vec::<f32>().unwrap(), [1.0, 1.0, 3.0, 3.0]);
+        let image = x.reshape((1, 1, 1, 2)).unwrap();
+        let y = interpolate(
+            &image,
+            InterpolateSize::ScaleFactor(&[2.0]),
+            &InterpolateOptions::default(),
+        )
+        .unwrap();
+        assert_eq!(y.shape(), [1, 1, 2, 4]);
         assert!(interpolate(&x, InterpolateSize::Size(&[3, 3]), &linear).is_err());
         assert!(interpolate(&x, InterpolateSize::ScaleFactor(&[f64::NAN]), &linear).is_err());
     }
