@@ -5,6 +5,7 @@ use flambeau_tensor::{Result, Tensor, bail};
 
 use crate::member::{Member, Visitor, VisitorMut};
 use crate::module::{Forward, Module};
+use crate::observed;
 
 /// Modules one after the other (`torch.nn.Sequential`), named `0`, `1`, … or by names of their own.
 ///
@@ -90,6 +91,7 @@ impl std::fmt::Debug for Sequential {
 }
 
 impl Forward for Sequential {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.modules
             .iter()

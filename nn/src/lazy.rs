@@ -6,6 +6,7 @@ use flambeau_tensor::{Result, Tensor};
 
 use crate::member::{Member, Visitor, VisitorMut};
 use crate::module::{Forward, Module};
+use crate::observed;
 
 /// A module whose sizes and element type follow from its first input. Until then it has no parameters: show it an input
 /// before making an optimiser or loading a state dict. Layers have a function `lazy` beside `new`.
@@ -74,6 +75,7 @@ impl<M: Module> Lazy<M> {
 }
 
 impl<M: Forward> Forward for Lazy<M> {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.materialize(x)?.forward(x)
     }

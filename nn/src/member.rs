@@ -3,7 +3,7 @@
 //! A module shows its members one by one to a visitor; everything else (parameters by name, state dicts, training
 //! mode, printing) is a visitor. `#[derive(Module)]` writes the walk over the fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use flambeau_tensor::{DType, Result};
 
@@ -33,6 +33,26 @@ pub trait Visitor<'a> {
     fn module(&mut self, name: &str, module: &'a dyn Module);
     /// Where the module keeps whether it is being trained.
     fn mode(&mut self, mode: &'a Mode);
+
+    /// What is shown until [`Visitor::leave`] stands together under `name`, with which its names begin. This matters
+    /// for printing alone.
+    fn enter(&mut self, name: &str, group: Group<'_>) {
+        let _ = (name, group);
+    }
+
+    /// The end of the group.
+    fn leave(&mut self) {}
+}
+
+/// Members that are printed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group<'a> {
+    /// By number: `ModuleList` or `ParameterList`.
+    List,
+    /// By key: `ModuleDict` or `ParameterDict`.
+    Dict,
+    /// As a module of this name with these settings.
+    Module(&'a str, &'a str),
 }
 
 /// Whom a module shows its members to for a change.
@@ -83,41 +103,71 @@ impl<M: Member> Member for Option<M> {
 /// Members called `name.0`, `name.1`, …, as in `ModuleList` and `ParameterList`.
 impl<M: Member> Member for Vec<M> {
     fn visit<'a>(&'a self, name: &str, visitor: &mut dyn Visitor<'a>) {
-        for (i, member) in self.iter().enumerate() {
-            member.visit(&format!("{name}.{i}"), visitor)
-        }
+        visit_list(self, name, visitor)
     }
 
     fn visit_mut(&mut self, name: &str, visitor: &mut dyn VisitorMut) -> Result<()> {
-        let mut members = self.iter_mut().enumerate();
-        members.try_for_each(|(i, member)| member.visit_mut(&format!("{name}.{i}"), visitor))
+        visit_list_mut(self, name, visitor)
     }
 }
 
 /// As a vector's.
 impl<M: Member, const N: usize> Member for [M; N] {
     fn visit<'a>(&'a self, name: &str, visitor: &mut dyn Visitor<'a>) {
-        for (i, member) in self.iter().enumerate() {
-            member.visit(&format!("{name}.{i}"), visitor)
-        }
+        visit_list(self, name, visitor)
     }
 
     fn visit_mut(&mut self, name: &str, visitor: &mut dyn VisitorMut) -> Result<()> {
-        let mut members = self.iter_mut().enumerate();
-        members.try_for_each(|(i, member)| member.visit_mut(&format!("{name}.{i}"), visitor))
+        visit_list_mut(self, name, visitor)
     }
+}
+
+fn visit_list<'a, M: Member>(members: &'a [M], name: &str, visitor: &mut dyn Visitor<'a>) {
+    visitor.enter(name, Group::List);
+    for (i, member) in members.iter().enumerate() {
+        member.visit(&format!("{name}.{i}"), visitor)
+    }
+    visitor.leave()
+}
+
+fn visit_list_mut<M: Member>(members: &mut [M], name: &str, visitor: &mut dyn VisitorMut) -> Result<()> {
+    let mut members = members.iter_mut().enumerate();
+    members.try_for_each(|(i, member)| member.visit_mut(&format!("{name}.{i}"), visitor))
 }
 
 /// Members called `name.key`, as in `ModuleDict` and `ParameterDict`.
 impl<M: Member> Member for BTreeMap<String, M> {
     fn visit<'a>(&'a self, name: &str, visitor: &mut dyn Visitor<'a>) {
+        visitor.enter(name, Group::Dict);
         for (key, member) in self {
             member.visit(&format!("{name}.{key}"), visitor)
         }
+        visitor.leave()
     }
 
     fn visit_mut(&mut self, name: &str, visitor: &mut dyn VisitorMut) -> Result<()> {
         self.iter_mut()
+            .try_for_each(|(key, member)| member.visit_mut(&format!("{name}.{key}"), visitor))
+    }
+}
+
+/// As an ordered map's: in the order of the keys, so that nothing depends on how they are hashed.
+impl<M: Member> Member for HashMap<String, M> {
+    fn visit<'a>(&'a self, name: &str, visitor: &mut dyn Visitor<'a>) {
+        let mut members: Vec<_> = self.iter().collect();
+        members.sort_by_key(|(key, _)| *key);
+        visitor.enter(name, Group::Dict);
+        for (key, member) in members {
+            member.visit(&format!("{name}.{key}"), visitor)
+        }
+        visitor.leave()
+    }
+
+    fn visit_mut(&mut self, name: &str, visitor: &mut dyn VisitorMut) -> Result<()> {
+        let mut members: Vec<_> = self.iter_mut().collect();
+        members.sort_by_key(|(key, _)| *key);
+        members
+            .into_iter()
             .try_for_each(|(key, member)| member.visit_mut(&format!("{name}.{key}"), visitor))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flambeau_tensor::{DType, Result, Tensor};
+use flambeau_tensor::{DType, Error, Result, Tensor, ensure};
 
 use crate::member::{Member, Visitor, VisitorMut};
 use crate::parameter::{Buffer, Mode, Parameter};
@@ -30,6 +30,13 @@ pub trait Module: Member {
     /// # Errors
     /// Those of the visitor.
     fn members_mut(&mut self, visitor: &mut dyn VisitorMut) -> Result<()>;
+
+    /// Multiplications of a call that are followed by an addition, for summaries: those of matrix products and
+    /// convolutions of the module itself.
+    fn multiply_adds(&self, inputs: &[Tensor], outputs: &[Tensor]) -> u64 {
+        let _ = (inputs, outputs);
+        0
+    }
 
     /// All parameters by name, a module's own before those of the modules in it. One that stands in several places is
     /// given once, under its first name.
@@ -84,6 +91,59 @@ pub trait Module: Member {
     /// The modules directly in this one.
     fn named_children(&self) -> Vec<(String, &dyn Module)> {
         own(self).modules
+    }
+
+    /// The parameter of this full name.
+    ///
+    /// # Errors
+    /// `Key` if there is none.
+    fn get_parameter(&self, name: &str) -> Result<&Parameter> {
+        let mut found = None;
+        walk(self, "", &mut |full, entry| {
+            if let Entry::Parameter(parameter) = entry
+                && full == name
+            {
+                found = Some(parameter);
+            }
+        });
+        found.ok_or_else(|| Error::Key(format!("get_parameter: {} has no parameter {name}", self.name())))
+    }
+
+    /// The module of this full name; `""` is the module itself.
+    ///
+    /// # Errors
+    /// `Key` if there is none.
+    fn get_submodule(&self, name: &str) -> Result<&dyn Module> {
+        let modules = self.named_modules();
+        let found = modules.into_iter().find(|(full, _)| full == name);
+        found
+            .map(|(_, module)| module)
+            .ok_or_else(|| Error::Key(format!("get_submodule: {} has no module {name}", self.name())))
+    }
+
+    /// Calls `f` with every module in this one, each after those in it, and then with this one: to initialise
+    /// parameters.
+    ///
+    /// ```
+    /// # use flambeau_nn::{Linear, LinearOptions, Module, ReLU, Sequential, init};
+    /// # fn main() -> flambeau_nn::Result<()> {
+    /// let model = Sequential::new().push(Linear::new(3, 2, LinearOptions::default())?).push(ReLU);
+    /// model.apply(&mut |module| match module.name() {
+    ///     "Linear" => init::ones_(module.get_parameter("weight")?),
+    ///     _ => Ok(()),
+    /// })?;
+    /// assert_eq!(model.get_parameter("0.weight")?.to_vec::<f32>()?, [1.0; 6]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `f`.
+    fn apply(&self, f: &mut dyn FnMut(&dyn Module) -> Result<()>) -> Result<()> {
+        let mut root = Own::default();
+        self.visit("", &mut root);
+        let mut modules = root.modules.into_iter();
+        modules.try_for_each(|(_, module)| children_first(module, f))
     }
 
     /// The module as PyTorch prints it.
@@ -162,6 +222,23 @@ pub trait Module: Member {
             .try_for_each(|(_, parameter)| parameter.requires_grad(required).map(|_| ()))
     }
 
+    /// Stops the training of parameters by name: of a parameter's own, or of a module, which stands for all in it.
+    /// Returns how many parameters were named.
+    ///
+    /// # Errors
+    /// `Key` for a name that nothing has; nothing is changed then.
+    fn freeze(&self, names: &[&str]) -> Result<usize> {
+        set_trained(self, names, false)
+    }
+
+    /// Undoes [`Module::freeze`].
+    ///
+    /// # Errors
+    /// As [`Module::freeze`].
+    fn unfreeze(&self, names: &[&str]) -> Result<usize> {
+        set_trained(self, names, true)
+    }
+
     /// How many numbers are learnt: the elements of the parameters, or of those that require a gradient.
     fn num_parameters(&self, trainable_only: bool) -> usize {
         let parameters = self.named_parameters();
@@ -221,6 +298,10 @@ impl<M: Module + ?Sized> Module for Box<M> {
         (**self).extra_repr()
     }
 
+    fn multiply_adds(&self, inputs: &[Tensor], outputs: &[Tensor]) -> u64 {
+        (**self).multiply_adds(inputs, outputs)
+    }
+
     fn members<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
         (**self).members(visitor)
     }
@@ -234,6 +315,41 @@ impl<M: Forward + ?Sized> Forward for Box<M> {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         (**self).forward(x)
     }
+}
+
+fn children_first(module: &dyn Module, f: &mut dyn FnMut(&dyn Module) -> Result<()>) -> Result<()> {
+    let mut children = own(module).modules.into_iter();
+    children.try_for_each(|(_, child)| children_first(child, f))?;
+    f(module)
+}
+
+/// Whether `name` is that of `whole` or of something in it; everything is in `""`.
+pub(crate) fn is_in(name: &str, whole: &str) -> bool {
+    whole.is_empty()
+        || name
+            .strip_prefix(whole)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn set_trained<M: Module + ?Sized>(module: &M, names: &[&str], trained: bool) -> Result<usize> {
+    let parameters = module.named_parameters();
+    for wanted in names {
+        ensure!(
+            parameters.iter().any(|(name, _)| is_in(name, wanted)),
+            Key,
+            "{}: {} has no parameters called {wanted} or in a module called so",
+            if trained { "unfreeze" } else { "freeze" },
+            module.name()
+        );
+    }
+    let mut count = 0;
+    for (name, parameter) in parameters {
+        if names.iter().any(|wanted| is_in(&name, wanted)) {
+            parameter.requires_grad(trained)?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// Something that a walk over a module meets.

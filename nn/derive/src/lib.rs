@@ -14,7 +14,12 @@
 //!
 //! Every field must be a `Member`, so nothing that holds parameters is left out by oversight: what isn't one does not
 //! compile until it is skipped. `#[module(rename = "0")]` gives a field another name in the keys;
-//! `#[module(describe)]` on the struct prints the module with its inherent method `describe(&self) -> String`.
+//! `#[module(describe)]` on the struct prints the module with its inherent method `describe(&self) -> String`, and
+//! `#[module(cost)]` counts its multiplications by `cost(&self, &[Tensor], &[Tensor]) -> u64`.
+//!
+//! `#[observed]` on a method shows its calls to hooks and summaries.
+
+mod observed;
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -27,6 +32,19 @@ pub fn derive_module(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
     expand(input).unwrap_or_else(Error::into_compile_error).into()
 }
 
+/// Shows the calls of a method of a module to hooks and summaries: on `forward`, with `self` and any number of tensors by
+/// reference.
+#[proc_macro_attribute]
+pub fn observed(
+    arguments: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    let method = syn::parse_macro_input!(item as syn::ImplItemFn);
+    observed::expand(arguments.into(), method)
+        .unwrap_or_else(Error::into_compile_error)
+        .into()
+}
+
 fn expand(mut input: DeriveInput) -> Result<TokenStream> {
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(
@@ -35,10 +53,22 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
         ));
     };
     let members = members(&data.fields)?;
-    let describe = describes(&input)?.then(|| {
+    let Methods { describe, cost } = methods(&input)?;
+    let describe = describe.then(|| {
         quote! {
             fn extra_repr(&self) -> ::std::string::String {
                 self.describe()
+            }
+        }
+    });
+    let cost = cost.then(|| {
+        quote! {
+            fn multiply_adds(
+                &self,
+                inputs: &[::flambeau_nn::Tensor],
+                outputs: &[::flambeau_nn::Tensor],
+            ) -> u64 {
+                self.cost(inputs, outputs)
             }
         }
     });
@@ -62,6 +92,7 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
                 #text
             }
             #describe
+            #cost
             fn members<'members>(&'members self, visitor: &mut dyn ::flambeau_nn::Visitor<'members>) {
                 let _ = &visitor;
                 #( ::flambeau_nn::Member::visit(&self.#fields, #keys, visitor); )*
@@ -128,21 +159,30 @@ fn key(field: &Field, own: String) -> Result<Option<String>> {
     Ok(name)
 }
 
-/// Whether the struct says how it is printed.
-fn describes(input: &DeriveInput) -> Result<bool> {
-    let mut describes = false;
+/// What the struct has inherent methods for.
+#[derive(Default)]
+struct Methods {
+    describe: bool,
+    cost: bool,
+}
+
+fn methods(input: &DeriveInput) -> Result<Methods> {
+    let mut methods = Methods::default();
     for attribute in input
         .attrs
         .iter()
         .filter(|attribute| attribute.path().is_ident("module"))
     {
         attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("describe") {
-                return Err(meta.error("expected `describe`"));
+            if meta.path.is_ident("describe") {
+                methods.describe = true;
+            } else if meta.path.is_ident("cost") {
+                methods.cost = true;
+            } else {
+                return Err(meta.error("expected `describe` or `cost`"));
             }
-            describes = true;
             Ok(())
         })?;
     }
-    Ok(describes)
+    Ok(methods)
 }

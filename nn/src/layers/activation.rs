@@ -4,7 +4,7 @@
 use flambeau_tensor::{DType, Result, Tensor};
 
 use super::text;
-use crate::{Forward, Mode, Module, Parameter};
+use crate::{Forward, Mode, Module, Parameter, observed};
 
 /// Modules without parameters that call one method of the tensor; `field: type = default => how it prints` are settings.
 macro_rules! activations {
@@ -23,6 +23,7 @@ macro_rules! activations {
         }
 
         impl Forward for $name {
+            #[observed]
             fn forward(&self, $x: &Tensor) -> Result<Tensor> {
                 let $layer = self;
                 $body
@@ -193,6 +194,7 @@ impl PReLU {
 }
 
 impl Forward for PReLU {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.prelu(&self.weight)
     }
@@ -235,6 +237,7 @@ impl Default for RReLU {
 }
 
 impl Forward for RReLU {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if self.mode.is_training() {
             x.rrelu_training(self.lower, self.upper)

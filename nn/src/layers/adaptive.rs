@@ -6,7 +6,7 @@
 use flambeau_tensor::{DType, Result, Tensor, bail, ensure};
 
 use super::linear::{Linear, LinearOptions};
-use crate::{Forward, Module, Sequential};
+use crate::{Forward, Module, Sequential, observed};
 
 /// Log-probabilities of classes in clusters, and the loss of the right ones.
 #[derive(Debug, Module)]
@@ -87,9 +87,9 @@ impl AdaptiveLogSoftmaxWithLoss {
     ///
     /// # Errors
     /// `Shape` unless sizes fit; `DType` unless targets are integers; `Index` if one is no class.
+    #[observed]
     pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<AdaptiveLogSoftmaxOutput> {
         let op = "AdaptiveLogSoftmaxWithLoss";
-        let batched = target.rank() == 1;
         ensure!(
             target.rank() <= 1 && input.rank() == target.rank() + 1,
             Shape,
@@ -103,12 +103,16 @@ impl AdaptiveLogSoftmaxWithLoss {
             "{op}: expected targets of integers, got {}",
             target.dtype()
         );
-        if !batched {
-            let AdaptiveLogSoftmaxOutput { output, loss } =
-                self.forward(&input.unsqueeze(0)?, &target.unsqueeze(0)?)?;
-            let output = output.squeeze_dim(0)?;
-            return Ok(AdaptiveLogSoftmaxOutput { output, loss });
-        }
+        let (batched, single) = (target.rank() == 1, input.unsqueeze(0)?);
+        let output = self.log_prob_of(if batched { input } else { &single }, target)?;
+        let loss = output.mean()?.neg()?;
+        let output = if batched { output } else { output.squeeze_dim(0)? };
+        Ok(AdaptiveLogSoftmaxOutput { output, loss })
+    }
+
+    /// The log-probabilities `[batch]` of targets.
+    fn log_prob_of(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
+        let op = "AdaptiveLogSoftmaxWithLoss";
         let targets = target.to_dtype(DType::I64)?.to_vec::<i64>()?;
         ensure!(
             input.shape()[0] == targets.len(),
@@ -151,8 +155,7 @@ impl AdaptiveLogSoftmaxWithLoss {
             let local = chosen(&tail.forward(&input.index_select(0, &rows)?)?, classes)?;
             output = output.index_add(0, &rows, &local)?;
         }
-        let loss = output.mean()?.neg()?;
-        Ok(AdaptiveLogSoftmaxOutput { output, loss })
+        Ok(output)
     }
 
     /// The log-probabilities of all classes.

@@ -7,7 +7,7 @@ use flambeau_tensor::ops::multi_head_attention::{
 use flambeau_tensor::{DType, Result, Tensor, bail, ensure};
 
 use super::linear::{Linear, LinearOptions};
-use crate::{Mode, Module, Parameter, init};
+use crate::{Mode, Module, Parameter, init, observed};
 
 /// Options of [`MultiheadAttention`]; the defaults are PyTorch's.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +76,7 @@ impl Default for AttentionOptions<'_> {
 /// The weights of the three projections of its inputs are one parameter, `in_proj_weight`, or three if keys or values
 /// have features of another number than queries.
 #[derive(Clone, Debug, Module)]
+#[module(cost)]
 pub struct MultiheadAttention {
     /// `[3·embed, embed]`: of queries, keys and values, one after the other.
     pub in_proj_weight: Option<Parameter>,
@@ -188,6 +189,7 @@ impl MultiheadAttention {
     ///
     /// # Errors
     /// `Shape` if shapes do not fit; `DType` if types differ; `Value` for `is_causal` without a mask.
+    #[observed]
     pub fn forward(
         &self,
         query: &Tensor,
@@ -236,6 +238,18 @@ impl MultiheadAttention {
             out
         };
         Ok((out, weights))
+    }
+
+    /// The four projections, and the products of queries with keys and of weights with values.
+    fn cost(&self, inputs: &[Tensor], _: &[Tensor]) -> u64 {
+        let ([query, key, value], embed) = (inputs, self.embed_dim) else {
+            return 0;
+        };
+        let queries = query.numel() / embed;
+        let length = usize::from(key.rank() == 3 && self.options.batch_first);
+        let keys = key.shape().get(length).copied().unwrap_or(0);
+        let projections = (2 * query.numel() + key.numel() + value.numel()) * embed;
+        (projections + 2 * queries * keys * embed) as u64
     }
 
     fn in_projection(&self) -> Result<InProjection<'_>> {

@@ -8,7 +8,7 @@ use flambeau_tensor::{DType, Result, Tensor, ensure, no_grad};
 
 use super::norm::affine;
 use super::text;
-use crate::{Buffer, Forward, Lazy, Member, Mode, Module, Parameter, Visitor, VisitorMut};
+use crate::{Buffer, Forward, Lazy, Member, Mode, Module, Parameter, Visitor, VisitorMut, observed};
 
 /// Options of batch and instance norms.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,11 @@ impl ChannelNorm {
     fn batch_norm(&self, op: &str, x: &Tensor, ranks: &[usize]) -> Result<Tensor> {
         check(op, x, self.num_features, ranks)?;
         let mut momentum = self.options.momentum.unwrap_or(0.0);
-        if let Some(batches) = self.num_batches_tracked.as_deref().filter(|_| self.mode.is_training()) {
+        if let Some(batches) = self
+            .num_batches_tracked
+            .as_deref()
+            .filter(|_| self.mode.is_training())
+        {
             no_grad(|| batches.add_(1).map(|_| ()))?;
             if self.options.momentum.is_none() {
                 momentum = 1.0 / batches.item_f64()?;
@@ -137,7 +141,11 @@ impl ChannelNorm {
             x.shape().get(1).copied().unwrap_or(self.num_features)
         };
         check(op, x, features, &[with_batch])?;
-        instance_norm(x, self.uses_input(), &self.call(self.options.momentum.unwrap_or(0.0)))
+        instance_norm(
+            x,
+            self.uses_input(),
+            &self.call(self.options.momentum.unwrap_or(0.0)),
+        )
     }
 }
 
@@ -234,6 +242,7 @@ macro_rules! norms {
         }
 
         impl Forward for $name {
+            #[observed]
             fn forward(&self, $x: &Tensor) -> Result<Tensor> {
                 let $norm = &self.norm;
                 $body

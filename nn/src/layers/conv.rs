@@ -7,9 +7,9 @@ use flambeau_tensor::ops::conv::{self, Padding};
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{DType, Result, Shape, Tensor, bail, ensure};
 
-use super::linear::{bias, kaiming_uniform_of_layers};
+use super::linear::{bias, elements, kaiming_uniform_of_layers};
 use super::text;
-use crate::{Forward, Lazy, Module, Parameter};
+use crate::{Forward, Lazy, Module, Parameter, observed};
 
 /// What stands around the input of a convolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,7 +180,17 @@ fn describe_transposed<const D: usize>(
     if options.padding != [0; D] {
         out += &format!(", padding={}", text::tuple(options.padding));
     }
-    out + &common(options.dilation, options.output_padding, options.groups, options.bias)
+    out + &common(
+        options.dilation,
+        options.output_padding,
+        options.groups,
+        options.bias,
+    )
+}
+
+/// How many numbers of a weight belong to one channel of its first dimension.
+fn taps(weight: &Tensor) -> u64 {
+    weight.shape()[1..].iter().product::<usize>() as u64
 }
 
 /// The sizes of a weight's kernel.
@@ -215,7 +225,7 @@ macro_rules! convolutions {
     ($($d:literal: $conv:ident, $lazy:literal, $transpose:ident, $lazy_transpose:literal over $over:literal;)*) => { $(
         #[doc = concat!("A convolution over ", $over, ".")]
         #[derive(Clone, Debug, Module)]
-        #[module(describe)]
+        #[module(describe, cost)]
         pub struct $conv {
             /// `[out_channels, in_channels/groups, kernel…]`.
             pub weight: Parameter,
@@ -253,6 +263,10 @@ macro_rules! convolutions {
                     .described($lazy, describe([0, out_channels], kernel_size, &options))
             }
 
+            fn cost(&self, _: &[Tensor], outputs: &[Tensor]) -> u64 {
+                elements(outputs) * taps(&self.weight)
+            }
+
             fn describe(&self) -> String {
                 let channels = [self.weight.shape()[1] * self.options.groups, self.weight.shape()[0]];
                 describe(channels, kernel_of(&self.weight), &self.options)
@@ -260,6 +274,7 @@ macro_rules! convolutions {
         }
 
         impl Forward for $conv {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 let x = pad(x, &self.weight.shape()[2..], &self.options)?;
                 let padding = match self.options.padding_mode {
@@ -274,7 +289,7 @@ macro_rules! convolutions {
 
         #[doc = concat!("A transposed convolution over ", $over, ": the gradient of [`", stringify!($conv), "`].")]
         #[derive(Clone, Debug, Module)]
-        #[module(describe)]
+        #[module(describe, cost)]
         pub struct $transpose {
             /// `[in_channels, out_channels/groups, kernel…]`.
             pub weight: Parameter,
@@ -305,6 +320,7 @@ macro_rules! convolutions {
             ///
             /// # Errors
             /// `Value` for an impossible size; else as [`Forward::forward`].
+            #[observed]
             pub fn forward_with_size(&self, x: &Tensor, output_size: [usize; $d]) -> Result<Tensor> {
                 let mut options = self.options;
                 options.output_padding = output_padding(
@@ -328,6 +344,10 @@ macro_rules! convolutions {
                     .described($lazy_transpose, describe_transposed([0, out_channels], kernel_size, &options))
             }
 
+            fn cost(&self, inputs: &[Tensor], _: &[Tensor]) -> u64 {
+                elements(inputs) * taps(&self.weight)
+            }
+
             fn describe(&self) -> String {
                 let channels = [self.weight.shape()[0], self.weight.shape()[1] * self.options.groups];
                 describe_transposed(channels, kernel_of(&self.weight), &self.options)
@@ -335,6 +355,7 @@ macro_rules! convolutions {
         }
 
         impl Forward for $transpose {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 self.run(x, &self.options)
             }

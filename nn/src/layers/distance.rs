@@ -2,7 +2,7 @@
 
 use flambeau_tensor::{Result, Tensor};
 
-use crate::Module;
+use crate::{Module, observed};
 
 /// The cosine of the angle between vectors along a dimension.
 #[derive(Clone, Copy, Debug, Module)]
@@ -24,6 +24,7 @@ impl CosineSimilarity {
     ///
     /// # Errors
     /// `Broadcast` if shapes do not fit.
+    #[observed]
     pub fn forward(&self, x1: &Tensor, x2: &Tensor) -> Result<Tensor> {
         x1.cosine_similarity(x2, self.dim, self.eps)
     }
@@ -55,6 +56,7 @@ impl PairwiseDistance {
     ///
     /// # Errors
     /// `Broadcast` if shapes do not fit.
+    #[observed]
     pub fn forward(&self, x1: &Tensor, x2: &Tensor) -> Result<Tensor> {
         x1.pairwise_distance(x2, self.p, self.eps, self.keepdim)
     }

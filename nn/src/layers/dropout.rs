@@ -5,7 +5,7 @@ use flambeau_tensor::ops::dropout::{alpha_dropout, dropout, feature_alpha_dropou
 use flambeau_tensor::{Result, Tensor, ensure};
 
 use super::text;
-use crate::{Forward, Mode, Module};
+use crate::{Forward, Mode, Module, observed};
 
 macro_rules! dropouts {
     ($($(#[$doc:meta])* $name:ident => |$layer:ident, $x:ident, $training:ident| $body:expr;)*) => { $(
@@ -38,6 +38,7 @@ macro_rules! dropouts {
         }
 
         impl Forward for $name {
+            #[observed]
             fn forward(&self, $x: &Tensor) -> Result<Tensor> {
                 let ($layer, $training) = (self, self.mode.is_training());
                 $body

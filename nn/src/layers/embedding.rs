@@ -6,7 +6,7 @@ use flambeau_tensor::ops::embedding::{
 use flambeau_tensor::{DType, Result, Tensor, ensure, no_grad};
 
 use super::text;
-use crate::{Forward, Module, Parameter, init};
+use crate::{Forward, Module, Parameter, init, observed};
 
 /// A table of normal numbers, with zeros in the padding row.
 fn table(op: &str, rows: usize, dim: usize, padding_idx: Option<isize>) -> Result<Parameter> {
@@ -66,6 +66,7 @@ impl Embedding {
 }
 
 impl Forward for Embedding {
+    #[observed]
     fn forward(&self, indices: &Tensor) -> Result<Tensor> {
         embedding(indices, &self.weight, &self.options)
     }
@@ -135,6 +136,7 @@ impl EmbeddingBag {
     ///
     /// # Errors
     /// `Shape` if indices, offsets and weights don't fit; `Index` if an index is outside.
+    #[observed]
     pub fn forward(
         &self,
         indices: &Tensor,

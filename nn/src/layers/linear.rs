@@ -5,7 +5,7 @@ use flambeau_tensor::{DType, Result, Tensor};
 
 use super::text;
 use crate::init::{self, FanMode, Nonlinearity};
-use crate::{Forward, Lazy, Module, Parameter};
+use crate::{Forward, Lazy, Module, Parameter, observed};
 
 /// Options of [`Linear`].
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ impl Default for LinearOptions {
 /// # Shapes
 /// `[…, in_features] → […, out_features]`; weight `[out_features, in_features]`, bias `[out_features]`.
 #[derive(Clone, Debug, Module)]
-#[module(describe)]
+#[module(describe, cost)]
 pub struct Linear {
     /// `[out_features, in_features]`.
     pub weight: Parameter,
@@ -57,8 +57,16 @@ impl Linear {
         Lazy::new(move |x| Linear::new(x.size(-1)?, out_features, options)).described("LazyLinear", described)
     }
 
+    fn cost(&self, _: &[Tensor], outputs: &[Tensor]) -> u64 {
+        elements(outputs) * self.weight.shape()[1] as u64
+    }
+
     fn describe(&self) -> String {
-        describe(self.weight.shape()[1], self.weight.shape()[0], self.bias.is_some())
+        describe(
+            self.weight.shape()[1],
+            self.weight.shape()[0],
+            self.bias.is_some(),
+        )
     }
 }
 
@@ -68,6 +76,7 @@ fn describe(in_features: usize, out_features: usize, bias: bool) -> String {
 }
 
 impl Forward for Linear {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         linear(x, &self.weight, self.bias.as_deref())
     }
@@ -93,7 +102,7 @@ pub(crate) fn bias(len: usize, fan_in: usize) -> Result<Parameter> {
 /// # Shapes
 /// `[…, in1_features], […, in2_features] → […, out_features]`; weight `[out_features, in1_features, in2_features]`.
 #[derive(Clone, Debug, Module)]
-#[module(describe)]
+#[module(describe, cost)]
 pub struct Bilinear {
     /// `[out_features, in1_features, in2_features]`.
     pub weight: Parameter,
@@ -131,8 +140,14 @@ impl Bilinear {
     ///
     /// # Errors
     /// `Shape` if sizes do not fit.
+    #[observed]
     pub fn forward(&self, x1: &Tensor, x2: &Tensor) -> Result<Tensor> {
         bilinear(x1, x2, &self.weight, self.bias.as_deref())
+    }
+
+    fn cost(&self, _: &[Tensor], outputs: &[Tensor]) -> u64 {
+        let shape = self.weight.shape();
+        elements(outputs) * (shape[1] * shape[2]) as u64
     }
 
     fn describe(&self) -> String {
@@ -144,11 +159,23 @@ impl Bilinear {
     }
 }
 
+/// The elements of the first of a call's tensors.
+pub(super) fn elements(tensors: &[Tensor]) -> u64 {
+    tensors.first().map_or(0, |tensor| tensor.numel() as u64)
+}
+
+/// The rows of the first of a call's tensors: its elements without the last dimension.
+pub(super) fn rows(tensors: &[Tensor]) -> u64 {
+    let last = tensors.first().and_then(|tensor| tensor.shape().last());
+    elements(tensors) / last.map_or(1, |&last| last.max(1) as u64)
+}
+
 /// The input itself.
 #[derive(Clone, Copy, Debug, Default, Module)]
 pub struct Identity;
 
 impl Forward for Identity {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.clone())
     }

@@ -9,9 +9,9 @@ use flambeau_tensor::ops::loss::{
 };
 use flambeau_tensor::{Result, Tensor, ensure};
 
-use super::linear::{Linear, LinearOptions};
+use super::linear::{Linear, LinearOptions, rows};
 use super::text;
-use crate::{Buffer, Module};
+use crate::{Buffer, Module, observed};
 
 /// Losses with a reduction and settings of their own, `field: type = default`.
 macro_rules! losses {
@@ -40,6 +40,7 @@ macro_rules! losses {
             ///
             /// # Errors
             /// As the function of [`flambeau_tensor::ops::loss`].
+            #[observed]
             pub fn forward(&self, $($input: &Tensor),*) -> Result<Tensor> {
                 let $loss = self;
                 $body
@@ -209,6 +210,7 @@ impl CTCLoss {
     ///
     /// # Errors
     /// As [`flambeau_tensor::ops::loss::ctc_loss`].
+    #[observed]
     pub fn forward(
         &self,
         log_probs: &Tensor,
@@ -270,6 +272,7 @@ impl TripletMarginWithDistanceLoss {
     ///
     /// # Errors
     /// As [`flambeau_tensor::ops::loss::triplet_margin_with_distance_loss`].
+    #[observed]
     pub fn forward(&self, anchor: &Tensor, positive: &Tensor, negative: &Tensor) -> Result<Tensor> {
         let distance = |x: &Tensor, y: &Tensor| match &self.distance_function {
             Some(distance) => distance(x, y),
@@ -289,7 +292,7 @@ impl TripletMarginWithDistanceLoss {
 
 /// A linear layer and the cross-entropy of the scores that it gives.
 #[derive(Clone, Debug, Module)]
-#[module(describe)]
+#[module(describe, cost)]
 pub struct LinearCrossEntropyLoss {
     /// Factors of the classes.
     pub weight: Option<Buffer>,
@@ -352,6 +355,7 @@ impl LinearCrossEntropyLoss {
     ///
     /// # Errors
     /// As [`flambeau_tensor::ops::loss::linear_cross_entropy`].
+    #[observed]
     pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
         let outputs = [&[self.num_classes], &self.options.out_features[..]].concat();
         let weight = &self.linear.weight;
@@ -364,6 +368,10 @@ impl LinearCrossEntropyLoss {
             label_smoothing: self.options.label_smoothing,
         };
         functions::linear_cross_entropy(input, &weight, target, bias.as_ref(), &options)
+    }
+
+    fn cost(&self, inputs: &[Tensor], _: &[Tensor]) -> u64 {
+        rows(inputs) * self.linear.weight.numel() as u64
     }
 
     fn describe(&self) -> String {

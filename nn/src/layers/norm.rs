@@ -6,7 +6,7 @@ use flambeau_tensor::ops::normalize::local_response_norm;
 use flambeau_tensor::{DType, Result, Tensor, ensure};
 
 use super::text;
-use crate::{Forward, Module, Parameter};
+use crate::{Forward, Module, Parameter, observed};
 
 /// A factor of ones and a summand of zeros, if they are wanted.
 pub(super) fn affine(shape: &[usize], weight: bool, bias: bool) -> Result<[Option<Parameter>; 2]> {
@@ -61,6 +61,7 @@ impl GroupNorm {
 }
 
 impl Forward for GroupNorm {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         group_norm(
             x,
@@ -137,6 +138,7 @@ impl LayerNorm {
 }
 
 impl Forward for LayerNorm {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         layer_norm(
             x,
@@ -185,6 +187,7 @@ impl RMSNorm {
 }
 
 impl Forward for RMSNorm {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         rms_norm(x, &self.normalized_shape, self.weight.as_deref(), self.eps)
     }
@@ -222,6 +225,7 @@ impl LocalResponseNorm {
 }
 
 impl Forward for LocalResponseNorm {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         local_response_norm(x, self.size, self.alpha, self.beta, self.k)
     }

@@ -4,7 +4,7 @@ use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{Result, Tensor};
 
 use super::text;
-use crate::{Forward, Module};
+use crate::{Forward, Module, observed};
 
 macro_rules! pads {
     ($($d:literal: $constant:ident, $zero:ident, $reflection:ident, $replication:ident, $circular:ident;)*) => { $(
@@ -26,6 +26,7 @@ macro_rules! pads {
         }
 
         impl Forward for $constant {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 x.pad(&self.padding, PadMode::Constant, self.value)
             }
@@ -53,6 +54,7 @@ macro_rules! pads {
         }
 
         impl Forward for $name {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 x.pad(&self.padding, $mode, 0)
             }

@@ -5,7 +5,7 @@ use flambeau_tensor::ops::pool::{self, AvgPoolOptions, MaxPoolOptions};
 use flambeau_tensor::{Result, Tensor};
 
 use super::text;
-use crate::{Forward, Module};
+use crate::{Forward, Module, observed};
 
 fn describe_max<const D: usize>(kernel: [usize; D], options: &MaxPoolOptions<D>) -> String {
     let stride = options.stride.unwrap_or(kernel);
@@ -51,6 +51,7 @@ macro_rules! pools {
             ///
             /// # Errors
             /// As [`flambeau_tensor::ops::pool::max_pool_with_indices`].
+            #[observed]
             pub fn forward_with_indices(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
                 pool::max_pool_with_indices(x, self.kernel_size, &self.options)
             }
@@ -61,6 +62,7 @@ macro_rules! pools {
         }
 
         impl Forward for $max {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 pool::max_pool(x, self.kernel_size, &self.options)
             }
@@ -88,6 +90,7 @@ macro_rules! pools {
             ///
             /// # Errors
             /// `Shape` or `Index` if the indices do not fit.
+            #[observed]
             pub fn forward(&self, x: &Tensor, indices: &Tensor, size: Option<[usize; $d]>) -> Result<Tensor> {
                 let size = match size {
                     Some(size) => size,
@@ -124,6 +127,7 @@ macro_rules! pools {
         }
 
         impl Forward for $average {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 pool::avg_pool(x, self.kernel_size, &self.options)
             }
@@ -160,6 +164,7 @@ macro_rules! pools {
         }
 
         impl Forward for $lp {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 pool::lp_pool(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
             }
@@ -183,6 +188,7 @@ macro_rules! pools {
             ///
             /// # Errors
             /// `Shape` if the input has other than so many dimensions.
+            #[observed]
             pub fn forward_with_indices(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
                 pool::adaptive_max_pool_with_indices(x, self.output_size)
             }
@@ -218,6 +224,7 @@ macro_rules! pools {
         }
 
         impl Forward for $adaptive_average {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 pool::adaptive_avg_pool(x, self.output_size)
             }

@@ -21,8 +21,9 @@ pub use cell::{GRUCell, LSTMCell, RNNCell};
 use stack::Stack;
 pub use weights::RnnWeights;
 
-use crate::Module;
+use super::linear::rows;
 use crate::utils::rnn::PackedSequence;
+use crate::{Module, observed};
 
 /// The function of [`RNN`](crate::RNN) and [`RNNCell`](crate::RNNCell).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +79,7 @@ macro_rules! layers {
         /// out. Parameters are called `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, …, with `_reverse`
         /// appended for the second direction, and begin uniform in `±1/√hidden_size`.
         #[derive(Clone, Debug, Module)]
-        #[module(describe)]
+        #[module(describe, cost)]
         pub struct $name {
             stack: Stack,
         }
@@ -92,6 +93,10 @@ macro_rules! layers {
             /// The settings.
             pub fn options(&self) -> &RnnOptions {
                 &self.stack.options
+            }
+
+            fn cost(&self, _: &[Tensor], outputs: &[Tensor]) -> u64 {
+                rows(outputs) * self.stack.multiplications()
             }
 
             fn describe(&self) -> String {
@@ -125,6 +130,7 @@ macro_rules! forward_with_one_state {
             ///
             /// # Errors
             /// `Shape` if shapes do not fit; `DType` if types differ.
+            #[observed]
             pub fn forward(&self, x: &Tensor, h0: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
                 let out = self.stack.forward(x, h0, None)?;
                 Ok((out.output, out.h_n))
@@ -134,6 +140,7 @@ macro_rules! forward_with_one_state {
             ///
             /// # Errors
             /// As [`Self::forward`].
+            #[observed]
             pub fn forward_packed(
                 &self,
                 x: &PackedSequence,
@@ -217,6 +224,7 @@ impl LSTM {
     ///
     /// # Errors
     /// `Shape` if shapes do not fit; `DType` if types differ.
+    #[observed]
     pub fn forward(
         &self,
         x: &Tensor,
@@ -230,6 +238,7 @@ impl LSTM {
     ///
     /// # Errors
     /// As [`LSTM::forward`].
+    #[observed]
     pub fn forward_packed(
         &self,
         x: &PackedSequence,

@@ -6,7 +6,7 @@ use flambeau_tensor::ops::fold::{
 use flambeau_tensor::{Result, Tensor};
 
 use super::text;
-use crate::{Forward, Module};
+use crate::{Forward, Module, observed};
 
 /// Several dimensions made one.
 #[derive(Clone, Copy, Debug, Module)]
@@ -34,6 +34,7 @@ impl Flatten {
 }
 
 impl Forward for Flatten {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.flatten(self.start_dim, self.end_dim)
     }
@@ -58,6 +59,7 @@ impl Unflatten {
 }
 
 impl Forward for Unflatten {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.unflatten(self.dim, &self.unflattened_size[..])
     }
@@ -81,6 +83,7 @@ macro_rules! shuffles {
         }
 
         impl Forward for $name {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 $function(x, self.$field)
             }
@@ -125,6 +128,7 @@ impl Unfold {
 }
 
 impl Forward for Unfold {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         unfold(x, self.kernel_size, &self.options)
     }
@@ -158,11 +162,15 @@ pub struct Fold {
 impl Fold {
     fn describe(&self) -> String {
         let output = text::size(self.output_size);
-        format!("output_size={output}, {}", describe_blocks(self.kernel_size, &self.options))
+        format!(
+            "output_size={output}, {}",
+            describe_blocks(self.kernel_size, &self.options)
+        )
     }
 }
 
 impl Forward for Fold {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         fold(x, self.output_size, self.kernel_size, &self.options)
     }

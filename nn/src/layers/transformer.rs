@@ -11,7 +11,7 @@ use super::attention::{AttentionOptions, MultiheadAttention, MultiheadAttentionO
 use super::dropout::Dropout;
 use super::linear::{Linear, LinearOptions};
 use super::norm::{LayerNorm, LayerNormOptions};
-use crate::{Forward, Module, init};
+use crate::{Forward, Module, init, observed};
 
 /// Options of the Transformer's layers; the defaults are PyTorch's.
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +190,7 @@ impl TransformerEncoderLayer {
     ///
     /// # Errors
     /// `Shape` if shapes do not fit; `DType` if types differ; `Value` if a mask is said to be causal that is not given.
+    #[observed]
     pub fn forward_with_masks(&self, src: &Tensor, masks: AttentionMasks<'_>) -> Result<Tensor> {
         let attend = |x: &Tensor| self.dropout1.forward(&masks.attend(&self.self_attn, x, x)?);
         let feed = |x: &Tensor| {
@@ -284,6 +285,7 @@ impl TransformerDecoderLayer {
     ///
     /// # Errors
     /// As [`TransformerEncoderLayer::forward_with_masks`].
+    #[observed]
     pub fn forward(
         &self,
         tgt: &Tensor,
@@ -339,6 +341,7 @@ impl TransformerEncoder {
     ///
     /// # Errors
     /// As [`TransformerEncoderLayer::forward_with_masks`].
+    #[observed]
     pub fn forward_with_masks(&self, src: &Tensor, masks: AttentionMasks<'_>) -> Result<Tensor> {
         let batch_first = self.layers.first().is_some_and(|layer| layer.options.batch_first);
         let masks = masks.detected(length(src, batch_first))?;
@@ -379,6 +382,7 @@ impl TransformerDecoder {
     ///
     /// # Errors
     /// As [`TransformerEncoderLayer::forward_with_masks`].
+    #[observed]
     pub fn forward(
         &self,
         tgt: &Tensor,
@@ -477,6 +481,7 @@ impl Transformer {
     ///
     /// # Errors
     /// As [`TransformerEncoderLayer::forward_with_masks`].
+    #[observed]
     pub fn forward(&self, src: &Tensor, tgt: &Tensor, masks: &TransformerMasks<'_>) -> Result<Tensor> {
         let features = Some(&self.d_model);
         let batch = |x: &Tensor| x.shape().get(usize::from(!self.batch_first)).copied();

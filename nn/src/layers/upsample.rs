@@ -1,12 +1,10 @@
 //! Up-sampling (`torch.nn.Upsample`, `UpsamplingNearest2d`, `UpsamplingBilinear2d`).
 
-use flambeau_tensor::ops::interpolate::{
-    InterpolateMode, InterpolateOptions, InterpolateSize, interpolate,
-};
+use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions, InterpolateSize, interpolate};
 use flambeau_tensor::{Result, Tensor};
 
 use super::text;
-use crate::{Forward, Module};
+use crate::{Forward, Module, observed};
 
 /// The input enlarged, to a size or by factors: one for each spatial dimension, or one for all.
 #[derive(Clone, Debug, Module)]
@@ -47,7 +45,11 @@ impl Upsample {
             Some(size) if size.len() == 1 => format!("size={}", size[0]),
             Some(size) => format!("size={}", text::list(size)),
             None => {
-                let factors: Vec<String> = self.scale_factor.iter().map(|&factor| text::float(factor)).collect();
+                let factors: Vec<String> = self
+                    .scale_factor
+                    .iter()
+                    .map(|&factor| text::float(factor))
+                    .collect();
                 match &factors[..] {
                     [one] => format!("scale_factor={one}"),
                     all => format!("scale_factor=({})", all.join(", ")),
@@ -59,6 +61,7 @@ impl Upsample {
 }
 
 impl Forward for Upsample {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let size = match &self.size {
             Some(size) => InterpolateSize::Size(size),
@@ -103,6 +106,7 @@ macro_rules! images {
         }
 
         impl Forward for $name {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 self.upsample.forward(x)
             }

@@ -47,7 +47,9 @@ fn shape(a: &mut Args) -> Result<Vec<usize>> {
 }
 
 pub(super) const TABLE: &[Entry] = &[
-    ("AlphaDropout", |a| unary(AlphaDropout::new(a.float(0, "p", 0.5)?)?)),
+    ("AlphaDropout", |a| {
+        unary(AlphaDropout::new(a.float(0, "p", 0.5)?)?)
+    }),
     ("Dropout", |a| unary(Dropout::new(a.float(0, "p", 0.5)?)?)),
     ("Dropout1d", |a| unary(Dropout1d::new(a.float(0, "p", 0.5)?)?)),
     ("Dropout2d", |a| unary(Dropout2d::new(a.float(0, "p", 0.5)?)?)),

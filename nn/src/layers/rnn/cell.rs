@@ -5,7 +5,8 @@ use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, rnn_layer};
 use flambeau_tensor::{Result, Tensor, ensure};
 
 use super::{RnnNonlinearity, RnnWeights, both};
-use crate::Module;
+use crate::layers::linear::rows;
+use crate::{Module, observed};
 
 /// Parameters uniform in `±1/√hidden`.
 fn weights(op: &str, kind: RnnKind, input: usize, hidden: usize, bias: bool) -> Result<RnnWeights> {
@@ -102,7 +103,7 @@ fn describe(weights: &RnnWeights) -> String {
 
 /// One step of an [`RNN`](crate::RNN).
 #[derive(Clone, Debug, Module)]
-#[module(describe)]
+#[module(describe, cost)]
 pub struct RNNCell {
     /// `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`.
     pub weights: RnnWeights,
@@ -134,8 +135,13 @@ impl RNNCell {
     ///
     /// # Errors
     /// `Shape` if shapes do not fit; `DType` if types differ.
+    #[observed]
     pub fn forward(&self, x: &Tensor, h: Option<&Tensor>) -> Result<Tensor> {
         Ok(step("RNNCell", self.nonlinearity.kind(), &self.weights, x, h, None)?.h_n)
+    }
+
+    fn cost(&self, _: &[Tensor], outputs: &[Tensor]) -> u64 {
+        rows(outputs) * self.weights.multiplications()
     }
 
     fn describe(&self) -> String {
@@ -148,7 +154,7 @@ impl RNNCell {
 
 /// One step of an [`LSTM`](crate::LSTM).
 #[derive(Clone, Debug, Module)]
-#[module(describe)]
+#[module(describe, cost)]
 pub struct LSTMCell {
     /// `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`.
     pub weights: RnnWeights,
@@ -172,10 +178,15 @@ impl LSTMCell {
     ///
     /// # Errors
     /// `Shape` if shapes do not fit; `DType` if types differ.
+    #[observed]
     pub fn forward(&self, x: &Tensor, state: Option<(&Tensor, &Tensor)>) -> Result<(Tensor, Tensor)> {
         let (h, c) = (state.map(|s| s.0), state.map(|s| s.1));
         let out = step("LSTMCell", RnnKind::Lstm, &self.weights, x, h, c)?;
         both("LSTMCell", out.h_n, out.c_n)
+    }
+
+    fn cost(&self, _: &[Tensor], outputs: &[Tensor]) -> u64 {
+        rows(outputs) * self.weights.multiplications()
     }
 
     fn describe(&self) -> String {
@@ -185,7 +196,7 @@ impl LSTMCell {
 
 /// One step of a [`GRU`](crate::GRU).
 #[derive(Clone, Debug, Module)]
-#[module(describe)]
+#[module(describe, cost)]
 pub struct GRUCell {
     /// `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`.
     pub weights: RnnWeights,
@@ -209,8 +220,13 @@ impl GRUCell {
     ///
     /// # Errors
     /// `Shape` if shapes do not fit; `DType` if types differ.
+    #[observed]
     pub fn forward(&self, x: &Tensor, h: Option<&Tensor>) -> Result<Tensor> {
         Ok(step("GRUCell", RnnKind::Gru, &self.weights, x, h, None)?.h_n)
+    }
+
+    fn cost(&self, _: &[Tensor], outputs: &[Tensor]) -> u64 {
+        rows(outputs) * self.weights.multiplications()
     }
 
     fn describe(&self) -> String {

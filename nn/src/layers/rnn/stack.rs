@@ -99,6 +99,11 @@ impl Stack {
         self.weights.get(layer * self.directions() + direction)
     }
 
+    /// Of one step of one sequence, through all layers.
+    pub(super) fn multiplications(&self) -> u64 {
+        self.weights.iter().map(RnnWeights::multiplications).sum()
+    }
+
     pub(super) fn describe(&self) -> String {
         let RnnOptions {
             num_layers,

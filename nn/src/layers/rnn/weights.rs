@@ -45,6 +45,20 @@ impl RnnWeights {
         })
     }
 
+    /// Of one step.
+    pub(super) fn multiplications(&self) -> u64 {
+        let matrices = [
+            Some(&self.weight_ih),
+            Some(&self.weight_hh),
+            self.weight_hr.as_ref(),
+        ];
+        matrices
+            .into_iter()
+            .flatten()
+            .map(|matrix| matrix.numel() as u64)
+            .sum()
+    }
+
     /// As the tensor's operations take them.
     pub(super) fn parameters(&self) -> RnnParameters<'_> {
         RnnParameters {
