@@ -180,6 +180,10 @@ impl Session {
                 candidates[(*turn - 1) % candidates.len()].clone()
             }
         };
+        if open.len() > 1 && open.last().is_some_and(|(last, _)| *last == name) {
+            // What shows another module's members as its own hands the call on to it: that is no second call.
+            return None;
+        }
         open.push((name.clone(), HashMap::new()));
         Some(Call {
             name,

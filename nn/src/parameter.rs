@@ -20,6 +20,11 @@ impl Parameter {
         Ok(Parameter(tensor.requires_grad(true)?))
     }
 
+    /// A tensor that is computed from others and stands in the place of a parameter: no leaf.
+    pub(crate) fn computed(tensor: Tensor) -> Parameter {
+        Parameter(tensor)
+    }
+
     /// The tensor.
     pub fn tensor(&self) -> &Tensor {
         &self.0

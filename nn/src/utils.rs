@@ -1,24 +1,29 @@
-//! What stands between backward and the optimiser's step (`torch.nn.utils`): clipping gradients, parameters as one
-//! vector; and sequences of different lengths.
+//! What `torch.nn.utils` has: clipping gradients, parameters as one vector, sequences of different lengths, parameters
+//! that are computed from others ([`parametrize`], [`prune`]), layers and norms made one ([`fusion`]).
 
+pub mod fusion;
+pub mod parametrizations;
+pub mod parametrize;
+pub mod prune;
 pub mod rnn;
 
 use flambeau_tensor::{Result, Tensor, bail, ensure, no_grad};
 
-/// The norm of all gradients together, as if they were one vector (`get_total_norm`); `norm_type` may be infinite.
-/// Tensors without a gradient don't count.
+pub use crate::init::skip as skip_init;
+
+/// The norm of all tensors together, as if they were one vector; `norm_type` may be infinite. Of gradients, it is what
+/// [`clip_grads_with_norm_`] takes.
 ///
 /// # Errors
-/// `Value` if the norm is NaN or infinite and `error_if_nonfinite`; `DType` if the gradients are of different types.
-pub fn total_norm(parameters: &[Tensor], norm_type: f64, error_if_nonfinite: bool) -> Result<Tensor> {
+/// `Value` if the norm is NaN or infinite and `error_if_nonfinite`; `DType` if the tensors are not of floating point types.
+pub fn get_total_norm(tensors: &[Tensor], norm_type: f64, error_if_nonfinite: bool) -> Result<Tensor> {
     no_grad(|| {
-        let grads: Vec<Tensor> = parameters.iter().filter_map(Tensor::grad).collect();
-        let Some(first) = grads.first() else {
+        let Some(first) = tensors.first() else {
             return Tensor::new(0.0f32);
         };
-        let mut norms = Vec::with_capacity(grads.len());
-        for grad in &grads {
-            let norm = grad.reshape(-1)?.vector_norm(norm_type, 0, true)?;
+        let mut norms = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            let norm = tensor.reshape(-1)?.vector_norm(norm_type, 0, true)?;
             norms.push(norm.to_dtype(first.dtype())?);
         }
         let total = Tensor::cat(&norms, 0)?.vector_norm(norm_type, 0, false)?;
@@ -26,7 +31,7 @@ pub fn total_norm(parameters: &[Tensor], norm_type: f64, error_if_nonfinite: boo
         ensure!(
             value.is_finite() || !error_if_nonfinite,
             Value,
-            "clip_grad_norm_: the gradients' norm of order {norm_type} is {value}, so they cannot be clipped"
+            "get_total_norm: the norm of order {norm_type} is {value}, so gradients cannot be clipped by it"
         );
         Ok(total)
     })
@@ -36,21 +41,35 @@ pub fn total_norm(parameters: &[Tensor], norm_type: f64, error_if_nonfinite: boo
 /// Returns the norm before.
 ///
 /// # Errors
-/// As [`total_norm`].
+/// As [`get_total_norm`].
 pub fn clip_grad_norm_(
     parameters: &[Tensor],
     max_norm: f64,
     norm_type: f64,
     error_if_nonfinite: bool,
 ) -> Result<Tensor> {
-    let total = total_norm(parameters, norm_type, error_if_nonfinite)?;
+    let grads: Vec<Tensor> = parameters.iter().filter_map(Tensor::grad).collect();
+    let total = get_total_norm(&grads, norm_type, error_if_nonfinite)?;
+    clip_grads_with_norm_(parameters, max_norm, &total)?;
+    Ok(total)
+}
+
+/// Scales all gradients down, in place, by what makes `total_norm`, a number, at most `max_norm`.
+///
+/// # Errors
+/// `Broadcast` if the norm is more than one number.
+pub fn clip_grads_with_norm_(parameters: &[Tensor], max_norm: f64, total_norm: &Tensor) -> Result<()> {
     no_grad(|| {
         // As PyTorch, multiply by at most one instead of asking: then nothing depends on a branch.
-        let factor = total.add(1e-6)?.reciprocal()?.mul(max_norm)?.clamp_max(1.0)?;
+        let factor = total_norm
+            .add(1e-6)?
+            .reciprocal()?
+            .mul(max_norm)?
+            .clamp_max(1.0)?;
         for grad in parameters.iter().filter_map(Tensor::grad) {
             grad.mul_(&factor.to_dtype(grad.dtype())?)?;
         }
-        Ok(total.clone())
+        Ok(())
     })
 }
 
@@ -150,8 +169,9 @@ mod tests {
             "{clipped:?}"
         );
         let all = parameters();
+        let of_grads: Vec<Tensor> = all.iter().filter_map(Tensor::grad).collect();
         assert_eq!(
-            total_norm(&all, f64::INFINITY, true)
+            get_total_norm(&of_grads, f64::INFINITY, true)
                 .unwrap()
                 .item::<f32>()
                 .unwrap(),

@@ -15,7 +15,8 @@
 //! Every field must be a `Member`, so nothing that holds parameters is left out by oversight: what isn't one does not
 //! compile until it is skipped. `#[module(rename = "0")]` gives a field another name in the keys;
 //! `#[module(describe)]` on the struct prints the module with its inherent method `describe(&self) -> String`, and
-//! `#[module(cost)]` counts its multiplications by `cost(&self, &[Tensor], &[Tensor]) -> u64`.
+//! `#[module(cost)]` counts its multiplications by `cost(&self, &[Tensor], &[Tensor]) -> u64`; `#[module(name = "Block")]`
+//! prints it under another name.
 //!
 //! `#[observed]` on a method shows its calls to hooks and summaries.
 
@@ -53,7 +54,11 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
         ));
     };
     let members = members(&data.fields)?;
-    let Methods { describe, cost } = methods(&input)?;
+    let Options {
+        describe,
+        cost,
+        name: printed,
+    } = options(&input)?;
     let describe = describe.then(|| {
         quote! {
             fn extra_repr(&self) -> ::std::string::String {
@@ -84,7 +89,7 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
     }
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     let name = &input.ident;
-    let text = name.to_string();
+    let text = printed.unwrap_or_else(|| name.to_string());
     let (keys, fields): (Vec<_>, Vec<_>) = members.into_iter().unzip();
     Ok(quote! {
         impl #impl_generics ::flambeau_nn::Module for #name #type_generics #where_clause {
@@ -159,15 +164,16 @@ fn key(field: &Field, own: String) -> Result<Option<String>> {
     Ok(name)
 }
 
-/// What the struct has inherent methods for.
+/// What the struct's attributes say.
 #[derive(Default)]
-struct Methods {
+struct Options {
     describe: bool,
     cost: bool,
+    name: Option<String>,
 }
 
-fn methods(input: &DeriveInput) -> Result<Methods> {
-    let mut methods = Methods::default();
+fn options(input: &DeriveInput) -> Result<Options> {
+    let mut options = Options::default();
     for attribute in input
         .attrs
         .iter()
@@ -175,14 +181,16 @@ fn methods(input: &DeriveInput) -> Result<Methods> {
     {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("describe") {
-                methods.describe = true;
+                options.describe = true;
             } else if meta.path.is_ident("cost") {
-                methods.cost = true;
+                options.cost = true;
+            } else if meta.path.is_ident("name") {
+                options.name = Some(meta.value()?.parse::<LitStr>()?.value());
             } else {
-                return Err(meta.error("expected `describe` or `cost`"));
+                return Err(meta.error("expected `describe`, `cost` or `name = \"…\"`"));
             }
             Ok(())
         })?;
     }
-    Ok(methods)
+    Ok(options)
 }

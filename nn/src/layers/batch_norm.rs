@@ -93,6 +93,11 @@ impl ChannelNorm {
         self.num_features
     }
 
+    /// Whether the norm is being trained.
+    pub fn is_training(&self) -> bool {
+        self.mode.is_training()
+    }
+
     fn running(&self) -> Option<RunningStats<'_>> {
         let running = self.running_mean.as_deref().zip(self.running_var.as_deref());
         running.map(|(mean, var)| RunningStats { mean, var })

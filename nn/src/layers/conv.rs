@@ -263,6 +263,12 @@ macro_rules! convolutions {
                     .described($lazy, describe([0, out_channels], kernel_size, &options))
             }
 
+            /// The same layer with other parameters.
+            pub(crate) fn with_parameters(&self, weight: Parameter, bias: Parameter) -> Self {
+                let options = ConvOptions { bias: true, ..self.options };
+                $conv { weight, bias: Some(bias), options }
+            }
+
             fn cost(&self, _: &[Tensor], outputs: &[Tensor]) -> u64 {
                 elements(outputs) * taps(&self.weight)
             }
@@ -342,6 +348,17 @@ macro_rules! convolutions {
             ) -> Lazy<Self> {
                 Lazy::new(move |x| $transpose::new(x.size(-1 - $d)?, out_channels, kernel_size, options))
                     .described($lazy_transpose, describe_transposed([0, out_channels], kernel_size, &options))
+            }
+
+            /// The settings.
+            pub fn options(&self) -> &ConvTransposeOptions<$d> {
+                &self.options
+            }
+
+            /// The same layer with other parameters.
+            pub(crate) fn with_parameters(&self, weight: Parameter, bias: Parameter) -> Self {
+                let options = ConvTransposeOptions { bias: true, ..self.options };
+                $transpose { weight, bias: Some(bias), options }
             }
 
             fn cost(&self, inputs: &[Tensor], _: &[Tensor]) -> u64 {
