@@ -43,6 +43,7 @@
 // The derive macro names this crate by its name, and this crate uses the macro.
 extern crate self as flambeau_nn;
 
+mod candle;
 mod containers;
 pub mod functional;
 mod hooks;
@@ -58,6 +59,7 @@ mod state;
 mod summary;
 pub mod utils;
 
+pub use candle::CandleModule;
 pub use containers::Sequential;
 pub use flambeau_nn_derive::{Module, observed};
 pub use flambeau_tensor::{Error, Result, Tensor};
@@ -70,3 +72,8 @@ pub use observe::{Outputs, observe};
 pub use parameter::{Buffer, Mode, Parameter};
 pub use state::{LoadReport, StateDict};
 pub use summary::{Summary, SummaryRow, summarize, summary};
+
+/// The page of the book whose program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/candle.md")]
+struct ModulesWrittenForCandle;

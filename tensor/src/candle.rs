@@ -1,6 +1,8 @@
 //! The door to candle: exchange of tensors, and operations run by candle, which are counted.
 //!
-//! This is the only module that names candle.
+//! This is the only module that names candle. `core` is the crate itself, in the version that tensors are exchanged with.
+
+pub use candle_core as core;
 
 use candle_core as candle;
 use flambeau_kernels::mem::Buf;

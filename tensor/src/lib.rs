@@ -22,7 +22,7 @@
 //! the caller's line.
 
 mod buffer;
-mod candle;
+pub mod candle;
 mod dtype;
 mod error;
 mod grad_mode;

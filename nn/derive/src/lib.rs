@@ -22,8 +22,8 @@
 
 mod observed;
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
 use syn::{Data, DeriveInput, Error, Field, Fields, Index, LitStr, Member, Result, parse_quote};
 
 /// Implements `Module` and `Member` for a struct; see the crate's documentation.
@@ -85,12 +85,20 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
         .collect();
     let clause = input.generics.make_where_clause();
     for ty in types {
-        clause.predicates.push(parse_quote!(#ty: ::flambeau_nn::Member));
+        // A parameter that only skipped fields have need be no member.
+        clause
+            .predicates
+            .push(if members.iter().any(|(.., of)| names(of, &ty)) {
+                parse_quote!(#ty: ::flambeau_nn::Member)
+            } else {
+                parse_quote!(#ty: ::std::marker::Send + ::std::marker::Sync)
+            });
     }
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     let name = &input.ident;
     let text = printed.unwrap_or_else(|| name.to_string());
-    let (keys, fields): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+    let keys: Vec<_> = members.iter().map(|(key, ..)| key).collect();
+    let fields: Vec<_> = members.iter().map(|(_, field, _)| field).collect();
     Ok(quote! {
         impl #impl_generics ::flambeau_nn::Module for #name #type_generics #where_clause {
             fn name(&self) -> &str {
@@ -123,8 +131,17 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// Names and places of the fields that are members.
-fn members(fields: &Fields) -> Result<Vec<(String, Member)>> {
+/// Whether an identifier stands among these tokens.
+fn names(tokens: &TokenStream, ident: &Ident) -> bool {
+    tokens.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(own) => own == *ident,
+        TokenTree::Group(group) => names(&group.stream(), ident),
+        _ => false,
+    })
+}
+
+/// Names, places and types of the fields that are members.
+fn members(fields: &Fields) -> Result<Vec<(String, Member, TokenStream)>> {
     let mut members = Vec::new();
     for (i, field) in fields.iter().enumerate() {
         let place = match &field.ident {
@@ -136,7 +153,7 @@ fn members(fields: &Fields) -> Result<Vec<(String, Member)>> {
             None => i.to_string(),
         };
         if let Some(name) = key(field, own)? {
-            members.push((name, place));
+            members.push((name, place, field.ty.to_token_stream()));
         }
     }
     Ok(members)
