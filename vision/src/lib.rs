@@ -1,5 +1,8 @@
 //! Images: models under torchvision's names, with its keys of saved weights and its defaults (`torchvision`).
 
 pub mod datasets;
+pub mod io;
 pub mod models;
 pub mod ops;
+pub mod transforms;
+pub mod utils;

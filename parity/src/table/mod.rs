@@ -17,6 +17,8 @@ mod reduction;
 mod shape;
 mod sorting;
 mod special;
+mod vision;
+mod vision_ops;
 
 /// All tables.
 pub(crate) const ALL: &[&[Entry]] = &[
@@ -42,4 +44,6 @@ pub(crate) const ALL: &[&[Entry]] = &[
     special::POLYNOMIALS,
     special::TABLE,
     special::UNARY,
+    vision::TABLE,
+    vision_ops::TABLE,
 ];
