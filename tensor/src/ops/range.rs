@@ -177,7 +177,13 @@ fn series(
     } else {
         (start.to_i64() as f64, end.to_i64() as f64)
     };
-    let step = (b - a) / steps.saturating_sub(1) as f64;
+    // As PyTorch does: ends and step have the precision of the result, and each number is rounded once.
+    let rounded = |x: f64| match dtype {
+        DType::F32 => f64::from(x as f32),
+        _ => x,
+    };
+    let (a, b) = (rounded(a), rounded(b));
+    let step = rounded(rounded(b - a) / steps.saturating_sub(1) as f64);
     let point = |i: usize| match i {
         0 => a,
         i if i < steps / 2 => a + step * i as f64,
@@ -218,6 +224,12 @@ mod tests {
             [2.0]
         );
         assert_eq!(Tensor::linspace(0, 1, 0, None).unwrap().shape(), [0]);
+        // The numbers of torch.linspace(0, 0.9, 10)[7:].
+        let x = Tensor::linspace(0.0, 0.9, 10, None)
+            .unwrap()
+            .to_vec::<f32>()
+            .unwrap();
+        assert_eq!(x[7..], [0.7, 0.79999995, 0.9]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn roi_align(
     let taps = with_real!(features.dtype(), T => {
         sampled::<T>(op, features, regions, output_size, options, Channels::Same)?
     });
-    read(op, features, taps)
+    read(op, features, taps, None)
 }
 
 /// The means of points sampled in the bins of each region, each bin in channels of its own.
@@ -73,7 +73,7 @@ pub fn ps_roi_align(
     let taps = with_real!(features.dtype(), T => {
         sampled::<T>(op, features, regions, output_size, &options, Channels::PositionSensitive)?
     });
-    read(op, features, taps)
+    read(op, features, taps, None)
 }
 
 /// An error unless the channels can be shared out to the bins.

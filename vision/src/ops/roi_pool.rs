@@ -85,6 +85,9 @@ fn largest<T: Real>(
 
 /// The mean of each bin of each region, each bin in channels of its own; 0 in an empty one.
 ///
+/// As in torchvision, the last row and column of the features belong to no bin, but its gradient counts them in: it is
+/// that of the values only for regions that do not reach so far.
+///
 /// # Shapes
 /// features `[images, channels·bins, height, width]`, regions `[regions, 5]` (image, x, y, x, y) →
 /// `[regions, channels, output_size[0], output_size[1]]`.
@@ -99,17 +102,21 @@ pub fn ps_roi_pool(
 ) -> Result<Tensor> {
     let op = "ps_roi_pool";
     check_position_sensitive(op, features, output_size)?;
-    let taps =
-        with_real!(features.dtype(), T => means::<T>(op, features, regions, output_size, spatial_scale)?);
-    read(op, features, taps)
+    let (taps, gradient) = with_real!(features.dtype(), T => {
+        let means = |lost| means::<T>(op, features, regions, output_size, spatial_scale, lost);
+        (means(1)?, means(0)?)
+    });
+    read(op, features, taps, Some(gradient))
 }
 
+/// The cells of each bin but for the `lost` last rows and columns.
 fn means<T: Real>(
     op: &str,
     features: &Tensor,
     regions: &Tensor,
     bins: [usize; 2],
     scale: f64,
+    lost: usize,
 ) -> Result<Taps> {
     let (input, regions) = rois::<T>(op, features, regions)?;
     let [_, _, height, width] = input;
@@ -119,10 +126,9 @@ fn means<T: Real>(
         let size = |low: f64, high: f64, bins: usize| T::of((high - low).max(1.0)) / T::of(bins as f64);
         let (bin_height, bin_width) = (size(top, bottom, bins[0]), size(left, right, bins[1]));
         for row in 0..bins[0] {
-            // The last row and column of cells belong to no bin, as in torchvision.
-            let ys = bin_cells(row, bin_height, top, height.saturating_sub(1));
+            let ys = bin_cells(row, bin_height, top, height.saturating_sub(lost));
             for column in 0..bins[1] {
-                let xs = bin_cells(column, bin_width, left, width.saturating_sub(1));
+                let xs = bin_cells(column, bin_width, left, width.saturating_sub(lost));
                 let weight = 1.0 / (ys.len() * xs.len()).max(1) as f64;
                 for y in ys.clone() {
                     cells.extend(xs.clone().map(|x| ((y * width + x) as u32, weight)));
@@ -162,9 +168,10 @@ mod tests {
     fn gradients_of_both_orders() {
         let features = Tensor::rand((1, 4, 5, 6), DType::F64).unwrap();
         let regions = Tensor::new([[0.0f64, 0.3, 0.4, 4.2, 3.9], [0.0, 1.0, -2.0, 9.0, 3.0]]).unwrap();
+        let inner = Tensor::new([[0.0f64, 0.3, 0.4, 4.2, 3.9]]).unwrap();
         let pools = |x: &[Tensor]| {
             let largest = roi_pool(&x[0], &regions, [2, 2], 1.0)?;
-            let means = ps_roi_pool(&x[0], &regions, [2, 2], 1.0)?;
+            let means = ps_roi_pool(&x[0], &inner, [2, 2], 1.0)?;
             Ok(vec![largest.square()?, means.square()?])
         };
         let inputs = [features.requires_grad(true).unwrap()];

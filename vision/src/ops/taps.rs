@@ -172,6 +172,8 @@ struct TapsFunction {
     name: &'static str,
     taps: Arc<Taps>,
     transposed: bool,
+    /// The map whose transpose gives the gradient, if it is another one.
+    gradient: Option<Arc<Taps>>,
 }
 
 impl TapsFunction {
@@ -214,8 +216,9 @@ impl Function for TapsFunction {
     fn backward(&self, _: &[Tensor], _: &[Tensor], grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
         let back = Arc::new(TapsFunction {
             name: self.name,
-            taps: self.taps.clone(),
+            taps: self.gradient.as_ref().unwrap_or(&self.taps).clone(),
             transposed: !self.transposed,
+            gradient: None,
         });
         let mut result = Vec::with_capacity(grads.len());
         for grad in grads {
@@ -228,12 +231,13 @@ impl Function for TapsFunction {
     }
 }
 
-/// The map of `taps` applied to `x` and recorded under `name`.
-pub(super) fn read(name: &'static str, x: &Tensor, taps: Taps) -> Result<Tensor> {
+/// The map of `taps` applied to `x` and recorded under `name`. Its gradient is its transpose's, or that of `gradient`.
+pub(super) fn read(name: &'static str, x: &Tensor, taps: Taps, gradient: Option<Taps>) -> Result<Tensor> {
     let function = TapsFunction {
         name,
         taps: Arc::new(taps),
         transposed: false,
+        gradient: gradient.map(Arc::new),
     };
     match apply(Arc::new(function), &[x])?.pop() {
         Some(output) => Ok(output),

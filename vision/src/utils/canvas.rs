@@ -84,7 +84,8 @@ impl Canvas {
         });
     }
 
-    /// The outline of a rectangle, `width` pixels inwards.
+    /// The outline of a rectangle, `width` pixels inwards; like Pillow's, it reaches outwards where the rectangle is
+    /// narrower than two lines.
     pub(super) fn outline(&mut self, area: Rectangle, color: Color, width: i64) {
         let Rectangle {
             left,
@@ -92,20 +93,21 @@ impl Canvas {
             right,
             bottom,
         } = area;
-        let side = |left, top, right, bottom| Rectangle {
+        let side = |left: i64, top: i64, right: i64, bottom: i64| Rectangle {
             left,
-            top,
+            top: top.min(bottom),
             right,
-            bottom,
+            bottom: bottom.max(top),
         };
+        let (upper, lower) = (top + width, bottom - width + 1);
         let sides = [
-            side(left, top, right, top + width - 1),
-            side(left, bottom - width + 1, right, bottom),
-            side(left, top, left + width - 1, bottom),
-            side(right - width + 1, top, right, bottom),
+            side(left, top, right, upper - 1),
+            side(left, lower, right, bottom),
+            side(left, upper, left + width - 1, lower),
+            side(right - width + 1, upper, right, lower),
         ];
-        for side in sides {
-            self.each(side, |_, _, pixel| *pixel = color.0);
+        for side in sides.iter().filter(|_| width > 0) {
+            self.each(*side, |_, _, pixel| *pixel = color.0);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use flambeau_tensor::{Result, Tensor, ensure};
 
-use super::warp::{centred, grid_dtype, lattice, sample_at};
+use super::warp::{centred, grid_dtype, plane, quotients, sample_at};
 use super::{InterpolationMode, as_picture, clamp_bounding_boxes, convert_bounding_box_format, dimensions};
 use crate::transforms::{BoundingBoxFormat, BoundingBoxes, Geometry, KeyPoints};
 
@@ -110,12 +110,10 @@ impl Affine {
             false => (height, width),
         };
         let dtype = grid_dtype(image);
-        let points = lattice(&centred(columns, dtype)?, &centred(rows, dtype)?)?;
-        let theta = Tensor::from_slice(&matrix, (2, 3))?.to_dtype(dtype)?;
-        let size = Tensor::new(middle)?.to_dtype(dtype)?;
-        let theta = theta.transpose(0, 1)?.div(&size)?;
-        let grid = points.reshape([rows * columns, 3])?.matmul(&theta)?;
-        let grid = grid.reshape([1, rows, columns, 2])?;
+        let (x, y) = (centred(columns, dtype)?, centred(rows, dtype)?);
+        let row = |m: &[f64], half: f64| plane(&x, &y, quotients([m[0], m[1], m[2]], half, dtype));
+        let grid = [row(&matrix[..3], middle[0])?, row(&matrix[3..], middle[1])?];
+        let grid = Tensor::stack(&grid, -1)?.unsqueeze(0)?;
         sample_at(op, image, &grid, self.interpolation, self.fill.as_deref())
     }
 

@@ -1,16 +1,18 @@
 //! Colours and levels (`adjust_brightness`, `rgb_to_grayscale`, `solarize`, …).
 //!
-//! Integers are computed with in `float32` and cut off at the limits of their type.
+//! Integers are computed with in `float32` and cut off at the limits of their type; bytes go through [`levels`].
 
 use flambeau_tensor::{DType, Result, Tensor, ensure};
 
-use super::{dimensions, grey_or_rgb, max_value, to_dtype};
+use super::{dimensions, grey_or_rgb, levels, max_value, to_dtype};
 
 /// The grey value of each pixel, `0.2989·red + 0.587·green + 0.114·blue`, as floats. Keeps the dimension of channels.
 fn luma(image: &Tensor) -> Result<Tensor> {
     let channel = |c: isize| image.narrow(-3, c, 1);
-    let sum = channel(0)?.mul(0.2989)?.add(&channel(1)?.mul(0.587)?)?;
-    sum.add(&channel(2)?.mul(0.114)?)
+    let sum = channel(0)?.mul(0.2989)?;
+    sum.add_scaled_(&channel(1)?, 0.587)?;
+    sum.add_scaled_(&channel(2)?, 0.114)?;
+    Ok(sum)
 }
 
 /// The picture without colours.
@@ -29,6 +31,7 @@ pub fn rgb_to_grayscale(image: &Tensor, output_channels: usize) -> Result<Tensor
     );
     let grey = match grey_or_rgb(op, image)? {
         1 => image.clone(),
+        _ if image.dtype() == DType::U8 => levels::grayscale(op, image)?,
         _ => luma(image)?.to_dtype(image.dtype())?,
     };
     repeated(grey, output_channels)
@@ -58,7 +61,8 @@ pub fn grayscale_to_rgb(image: &Tensor) -> Result<Tensor> {
 
 /// `ratio·image + (1 - ratio)·other`, within the limits of the picture's type.
 fn blend(image: &Tensor, other: &Tensor, ratio: f64) -> Result<Tensor> {
-    let mixed = image.mul(ratio)?.add(&other.mul(1.0 - ratio)?)?;
+    let mixed = image.mul(ratio)?;
+    mixed.add_scaled_(other, 1.0 - ratio)?;
     limited(&mixed, image.dtype())
 }
 
@@ -86,6 +90,9 @@ pub(super) fn check_factor(op: &str, factor: f64) -> Result<()> {
 pub fn adjust_brightness(image: &Tensor, factor: f64) -> Result<Tensor> {
     check_factor("adjust_brightness", factor)?;
     grey_or_rgb("adjust_brightness", image)?;
+    if image.dtype() == DType::U8 {
+        return levels::brightness(image, factor);
+    }
     limited(&image.mul(factor)?, image.dtype())
 }
 
@@ -97,6 +104,7 @@ pub fn adjust_saturation(image: &Tensor, factor: f64) -> Result<Tensor> {
     check_factor("adjust_saturation", factor)?;
     match grey_or_rgb("adjust_saturation", image)? {
         1 => Ok(image.clone()),
+        _ if image.dtype() == DType::U8 => levels::saturation(image, factor),
         _ => blend(image, &grey_levels(image)?, factor),
     }
 }
@@ -118,6 +126,7 @@ fn grey_levels(image: &Tensor) -> Result<Tensor> {
 pub fn adjust_contrast(image: &Tensor, factor: f64) -> Result<Tensor> {
     check_factor("adjust_contrast", factor)?;
     let grey = match grey_or_rgb("adjust_contrast", image)? {
+        _ if image.dtype() == DType::U8 => return levels::contrast(image, factor),
         1 => image.to_dtype(image.dtype().to_float())?,
         _ => grey_levels(image)?,
     };

@@ -15,6 +15,7 @@ mod erase;
 mod flip;
 mod histogram;
 mod hue;
+mod levels;
 mod pad;
 mod perspective;
 mod resize;

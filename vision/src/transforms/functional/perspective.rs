@@ -3,7 +3,7 @@
 use flambeau_tensor::{DType, Result, Tensor, ensure};
 
 use super::affine::surrounding;
-use super::warp::{grid_dtype, lattice, sample_at};
+use super::warp::{grid_dtype, plane, quotients, sample_at};
 use super::{InterpolationMode, as_picture, dimensions};
 use crate::transforms::{BoundingBoxes, Geometry, KeyPoints};
 
@@ -50,17 +50,13 @@ pub fn perspective(image: &Tensor, map: &Perspective) -> Result<Tensor> {
     let dtype = grid_dtype(image);
     let [a, b, c, d, e, f, g, h] = map.coefficients;
     let centres = |n: usize| Tensor::linspace(0.5, n as f64 - 0.5, n, dtype);
-    let points = lattice(&centres(width)?, &centres(height)?)?.reshape([height * width, 3])?;
-    let size = Tensor::new([width as f64 * 0.5, height as f64 * 0.5])?.to_dtype(dtype)?;
-    let numerator = Tensor::new([[a, d], [b, e], [c, f]])?
-        .to_dtype(dtype)?
-        .div(&size)?;
-    let denominator = Tensor::new([[g], [h], [1.0]])?.to_dtype(dtype)?;
-    let grid = points
-        .matmul(&numerator)?
-        .div(&points.matmul(&denominator)?)?
-        .sub(1.0)?;
-    let grid = grid.reshape([1, height, width, 2])?;
+    let (x, y) = (centres(width)?, centres(height)?);
+    let divisor = plane(&x, &y, quotients([g, h, 1.0], 1.0, dtype))?;
+    let along = |m: [f64; 3], size: usize| {
+        let numerator = plane(&x, &y, quotients(m, size as f64 * 0.5, dtype))?;
+        numerator.div(&divisor)?.sub(1.0)
+    };
+    let grid = Tensor::stack(&[along([a, b, c], width)?, along([d, e, f], height)?], -1)?.unsqueeze(0)?;
     sample_at(
         "perspective",
         image,

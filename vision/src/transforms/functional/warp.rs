@@ -16,13 +16,21 @@ pub(super) fn centred(n: usize, dtype: DType) -> Result<Tensor> {
     Tensor::linspace(-end, end, n, DType::F32)?.to_dtype(dtype)
 }
 
-/// `[1, height, width, 3]`: `(x, y, 1)` for every point of the lattice that two rows of coordinates span.
-pub(super) fn lattice(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+/// `m[0]·x + m[1]·y + m[2]` at every point of the lattice that two rows of coordinates span, `[height, width]`, summed in
+/// this order as torchvision does: another rounding would choose other pixels where two are equally near.
+pub(super) fn plane(x: &Tensor, y: &Tensor, m: [f64; 3]) -> Result<Tensor> {
     let (width, height) = (x.numel(), y.numel());
-    let x = x.reshape([1, width])?.expand([height, width])?;
-    let y = y.reshape([height, 1])?.expand([height, width])?;
-    let one = x.ones_like()?;
-    Tensor::stack(&[x, y, one], -1)?.unsqueeze(0)
+    let along_x = x.mul(m[0])?.reshape([1, width])?;
+    let along_y = y.mul(m[1])?.reshape([height, 1])?;
+    along_x.add(&along_y)?.add(m[2])
+}
+
+/// The numbers over `divisor`, in the precision of `dtype`.
+pub(super) fn quotients(m: [f64; 3], divisor: f64, dtype: DType) -> [f64; 3] {
+    m.map(|x| match dtype {
+        DType::F64 => x / divisor,
+        _ => f64::from(x as f32 / divisor as f32),
+    })
 }
 
 /// The picture's values at the points of `grid`, whose coordinates run from -1 to 1 over it. Outside of it lies `fill`,
