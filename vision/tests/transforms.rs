@@ -1,5 +1,7 @@
 //! Random transforms give what torchvision gives for the same seed (`tests/golden/transforms.py`).
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use flambeau_tensor::io::safetensors;
