@@ -21,7 +21,12 @@
 //! error names the file and the key.
 
 mod checkpoint;
+pub mod gguf;
+mod pickle;
+pub mod pt;
+mod sharded;
 mod value;
 
-pub use checkpoint::{Checkpoint, Format, load};
+pub use checkpoint::{Checkpoint, Format, load, save};
+pub use sharded::save_sharded;
 pub use value::{Dict, Key, StateDict, Value};

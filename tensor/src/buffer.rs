@@ -144,6 +144,11 @@ impl Buffer {
         }
     }
 
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        crate::with_stored!(self.stored_dtype(), T => T::slice(self).map_or(0, <[T]>::len))
+    }
+
     /// The elements as `T`.
     ///
     /// # Errors

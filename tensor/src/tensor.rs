@@ -157,6 +157,20 @@ impl Tensor {
         self.state().value.offset
     }
 
+    /// All elements of the tensor's memory in their order, as a tensor of one dimension without history
+    /// (`tensor.untyped_storage()`). Shares memory.
+    pub fn storage(&self) -> Tensor {
+        let value = self.value();
+        let shape = Shape::new(&[value.buffer.len()]);
+        let strides = shape.contiguous_strides();
+        Tensor::from_value(value.with_layout(shape, strides, 0))
+    }
+
+    /// A number that identifies the tensor's memory as long as it lives: views of each other have the same.
+    pub fn storage_id(&self) -> usize {
+        Arc::as_ptr(&self.state().value.buffer) as usize
+    }
+
     /// Whether the elements lie one after the other in row-major order.
     pub fn is_contiguous(&self) -> bool {
         self.state().value.is_contiguous()

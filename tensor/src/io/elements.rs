@@ -1,4 +1,4 @@
-//! Elements from bytes and to bytes, a block at a time.
+//! Elements from bytes and to bytes, a block at a time: what readers and writers of formats are made with.
 
 use std::io::{Read, Write};
 
@@ -8,16 +8,47 @@ use half::{bf16, f16};
 use super::io_error;
 use crate::buffer::Stored;
 use crate::value::Value;
-use crate::{DType, Result, Shape, ensure, with_stored};
+use crate::{DType, Result, Shape, Tensor, ensure, with_stored};
 
 /// Bytes that are converted at once.
 const BLOCK: usize = 1 << 16;
 
 /// The order of the bytes of one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Endian {
+pub enum Endian {
+    /// The low byte first.
     Little,
+    /// The high byte first.
     Big,
+}
+
+/// Reads a tensor's elements in row-major order from a source that has `available` bytes more.
+///
+/// # Errors
+/// `Format` if the elements take more than `available` bytes, which is found out before memory is asked for, or if the
+/// source ends early all the same; `Io` if it can't be read.
+pub fn read_tensor(
+    reader: &mut dyn Read,
+    dtype: DType,
+    shape: &[usize],
+    endian: Endian,
+    available: u64,
+) -> Result<Tensor> {
+    checked_bytes(shape, dtype, available)?;
+    Ok(Tensor::from_value(read(
+        reader,
+        dtype,
+        Shape::new(shape),
+        endian,
+    )?))
+}
+
+/// Writes a tensor's elements in row-major order, low bytes first.
+///
+/// # Errors
+/// `Io` if they can't be written.
+pub fn write_tensor(writer: &mut dyn Write, tensor: &Tensor) -> Result<()> {
+    write(writer, &tensor.value())
 }
 
 /// An element type that has a representation in bytes.

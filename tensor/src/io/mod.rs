@@ -5,7 +5,7 @@
 //! that names the file and the key. Files are written to a temporary file in the same folder, synced and renamed, so
 //! that a crash leaves the old file or the new one.
 
-mod elements;
+pub mod elements;
 pub mod npy;
 mod npy_header;
 pub mod npz;
@@ -20,16 +20,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::{Error, Result, Tensor, bail, ensure};
 
 /// Opens a regular file; also gives its length.
-fn open(path: &Path) -> Result<(File, u64)> {
+///
+/// # Errors
+/// `Io` with the path if it can't be opened, or is a folder, a device or a pipe.
+pub fn open(path: &Path) -> Result<(File, u64)> {
     let place = path.display();
+    // Asked before opening, which would wait for the other end of a pipe.
+    let metadata = std::fs::metadata(path).map_err(|error| io_error(error).context(&place))?;
+    ensure!(metadata.is_file(), Io, "{place}: not a regular file");
     let file = File::open(path).map_err(|error| io_error(error).context(&place))?;
     let metadata = file.metadata().map_err(|error| io_error(error).context(&place))?;
-    ensure!(metadata.is_file(), Io, "{place}: not a regular file");
     Ok((file, metadata.len()))
 }
 
-/// An error of reading or writing. Data that ends early or can't be unpacked is a fault of the file.
-fn io_error(error: std::io::Error) -> Error {
+/// An error of reading or writing. Data that ends early or can't be unpacked is a fault of the file: `Format`; anything
+/// else is `Io`.
+pub fn io_error(error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::UnexpectedEof => Error::Format("the data end early".to_string()),
         ErrorKind::InvalidData => Error::Format(error.to_string()),
