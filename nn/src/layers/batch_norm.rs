@@ -17,8 +17,10 @@ pub struct BatchNormOptions {
     pub eps: f64,
     /// How much of the running statistics a batch replaces; `None` for plain averages over all batches so far.
     pub momentum: Option<f64>,
-    /// Whether a factor and a summand per channel are learnt.
+    /// Whether a factor per channel is learnt, and a summand too unless `bias` is false.
     pub affine: bool,
+    /// Whether a summand per channel is learnt.
+    pub bias: bool,
     /// Whether running statistics are kept, which evaluation uses.
     pub track_running_stats: bool,
 }
@@ -29,6 +31,7 @@ impl BatchNormOptions {
         eps: 1e-5,
         momentum: Some(0.1),
         affine: true,
+        bias: true,
         track_running_stats: true,
     };
     /// PyTorch's defaults for instance norms.
@@ -66,7 +69,7 @@ pub struct ChannelNorm {
 
 impl ChannelNorm {
     fn new(num_features: usize, options: BatchNormOptions) -> Result<Self> {
-        let [weight, bias] = affine(&[num_features], options.affine, options.affine)?;
+        let [weight, bias] = affine(&[num_features], options.affine, options.affine && options.bias)?;
         let buffer = |tensor: Result<Tensor>| match options.track_running_stats {
             true => tensor.map(|tensor| Some(Buffer::new(tensor))),
             false => Ok(None),
@@ -171,13 +174,11 @@ fn check(op: &str, x: &Tensor, features: usize, ranks: &[usize]) -> Result<()> {
 
 fn describe(features: usize, options: &BatchNormOptions) -> String {
     let momentum = options.momentum.map_or("None".to_string(), text::float);
-    let (affine, tracked) = (
-        text::bool(options.affine),
-        text::bool(options.track_running_stats),
-    );
+    let bias = options.affine && options.bias;
+    let [affine, bias, tracked] = [options.affine, bias, options.track_running_stats].map(text::bool);
+    let eps = text::float(options.eps);
     format!(
-        "{features}, eps={}, momentum={momentum}, affine={affine}, track_running_stats={tracked}",
-        text::float(options.eps)
+        "{features}, eps={eps}, momentum={momentum}, affine={affine}, bias={bias}, track_running_stats={tracked}"
     )
 }
 
@@ -221,7 +222,7 @@ macro_rules! norms {
                 Ok($name { norm: ChannelNorm::new(num_features, options)? })
             }
 
-            /// A norm of as many channels as its first input has.
+            /// A norm of as many channels as its first input has; [`BatchNormOptions::BATCH`] has PyTorch's defaults.
             pub fn lazy(options: BatchNormOptions) -> Lazy<Self> {
                 Lazy::new(move |x| $name::new(x.size($dim)?, options))
                     .described($lazy_name, describe(0, &options))

@@ -70,7 +70,16 @@ losses! {
     KLDivLoss {
         /// Whether targets are logarithms too.
         log_target: bool = false,
-    } (input, target) => |l| functions::kl_div(input, target, l.log_target, l.reduction);
+        /// Whether the sum divided by the size of the batch, which the divergence is, takes the place of `reduction`
+        /// (`reduction="batchmean"`).
+        batch_mean: bool = false,
+    } (input, target) => |l| {
+        if l.batch_mean {
+            let sum = functions::kl_div(input, target, l.log_target, Reduction::Sum)?;
+            return sum.div(input.size(0)? as f64);
+        }
+        functions::kl_div(input, target, l.log_target, l.reduction)
+    };
     /// `exp(x) - y·x` for logarithms `x` of rates.
     PoissonNLLLoss {
         /// Whether inputs are logarithms of rates.

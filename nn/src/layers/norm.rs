@@ -30,33 +30,52 @@ pub struct GroupNorm {
     eps: f64,
 }
 
+/// Options of [`GroupNorm`]; the defaults are PyTorch's.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupNormOptions {
+    /// Added to variances.
+    pub eps: f64,
+    /// Whether a factor per channel is learnt, and a summand too unless `bias` is false.
+    pub affine: bool,
+    /// Whether a summand per channel is learnt.
+    pub bias: bool,
+}
+
+impl Default for GroupNormOptions {
+    fn default() -> Self {
+        GroupNormOptions {
+            eps: 1e-5,
+            affine: true,
+            bias: true,
+        }
+    }
+}
+
 impl GroupNorm {
-    /// A norm of `num_channels` channels in groups; PyTorch's defaults are an `eps` of 1e-5 and `affine`.
+    /// A norm of `num_channels` channels in groups.
     ///
     /// # Errors
     /// `Value` unless the groups divide the channels.
-    pub fn new(num_groups: usize, num_channels: usize, eps: f64, affine_: bool) -> Result<Self> {
+    pub fn new(num_groups: usize, num_channels: usize, options: GroupNormOptions) -> Result<Self> {
         ensure!(
             num_groups > 0 && num_channels.is_multiple_of(num_groups),
             Value,
             "GroupNorm: {num_groups} groups must divide {num_channels} channels"
         );
-        let [weight, bias] = affine(&[num_channels], affine_, affine_)?;
+        let [weight, bias] = affine(&[num_channels], options.affine, options.affine && options.bias)?;
         Ok(GroupNorm {
             weight,
             bias,
             num_groups,
             num_channels,
-            eps,
+            eps: options.eps,
         })
     }
 
     fn describe(&self) -> String {
-        let (eps, affine) = (text::float(self.eps), text::bool(self.weight.is_some()));
-        format!(
-            "{}, {}, eps={eps}, affine={affine}",
-            self.num_groups, self.num_channels
-        )
+        let (groups, channels, eps) = (self.num_groups, self.num_channels, text::float(self.eps));
+        let [affine, bias] = [self.weight.is_some(), self.bias.is_some()].map(text::bool);
+        format!("{groups}, {channels}, eps={eps}, affine={affine}, bias={bias}")
     }
 }
 
@@ -124,16 +143,9 @@ impl LayerNorm {
     }
 
     fn describe(&self) -> String {
-        let (eps, affine) = (text::float(self.eps), text::bool(self.weight.is_some()));
-        let bias = if self.weight.is_some() {
-            format!(", bias={}", text::bool(self.bias.is_some()))
-        } else {
-            String::new()
-        };
-        format!(
-            "{}, eps={eps}, elementwise_affine={affine}{bias}",
-            text::list(&self.normalized_shape)
-        )
+        let (shape, eps) = (text::list(&self.normalized_shape), text::float(self.eps));
+        let [affine, bias] = [self.weight.is_some(), self.bias.is_some()].map(text::bool);
+        format!("{shape}, eps={eps}, elementwise_affine={affine}, bias={bias}")
     }
 }
 

@@ -30,8 +30,6 @@ pub(super) const PAIRS: &[Entry] = pairs! {
     HuberLoss, delta: 1 float 1.0; reduction 0
     SmoothL1Loss, beta: 3 float 1.0; reduction 2
     SoftMarginLoss; reduction 2
-    KLDivLoss, log_target: 3 bool false; reduction 2
-    PoissonNLLLoss, log_input: 0 bool true, full: 1 bool false, eps: 3 float 1e-8; reduction 5
     HingeEmbeddingLoss, margin: 0 float 1.0; reduction 3
     MultiLabelMarginLoss; reduction 2
 };
@@ -45,18 +43,37 @@ fn pair<M: Module + 'static>(
     })
 }
 
-/// `reduction`, with the names that PyTorch keeps for old programs.
+/// `reduction` at a position; before it stand `size_average` and `reduce`, by which old programs say the same.
 fn reduction(a: &mut Args, position: usize) -> Result<Reduction> {
-    for old in ["size_average", "reduce"] {
-        a.take(usize::MAX, old);
-    }
-    match a.opt_str(position, "reduction")? {
-        None => Ok(Reduction::Mean),
+    let before = |n: usize| match position {
+        usize::MAX => usize::MAX,
+        _ => position.checked_sub(n).unwrap_or(usize::MAX),
+    };
+    reduction_at(a, [before(2), before(1), position])
+}
+
+/// `size_average`, `reduce` and `reduction` at three positions.
+fn reduction_at(a: &mut Args, [size_average, reduce, reduction]: [usize; 3]) -> Result<Reduction> {
+    let given = match a.opt_str(reduction, "reduction")? {
+        None => Reduction::Mean,
         Some(name) => match Reduction::from_name(&name) {
-            Some(reduction) => Ok(reduction),
+            Some(reduction) => reduction,
             None => bail!(Value, "{}: reduction {name}", a.op()),
         },
-    }
+    };
+    let mut old = |position, name| match a.take(position, name) {
+        None | Some(Arg::None) => Ok(None),
+        Some(Arg::Bool(value)) => Ok(Some(value)),
+        other => bail!(Value, "{}: {name} {other:?}", a.op()),
+    };
+    Ok(
+        match (old(size_average, "size_average")?, old(reduce, "reduce")?) {
+            (None, None) => given,
+            (_, Some(false)) => Reduction::None,
+            (Some(false), _) => Reduction::Sum,
+            _ => Reduction::Mean,
+        },
+    )
 }
 
 fn weight(a: &mut Args, position: usize, name: &str) -> Result<Option<Buffer>> {
@@ -123,7 +140,7 @@ pub(super) const TABLE: &[Entry] = &[
         let loss = CrossEntropyLoss {
             weight: weight(a, 0, "weight")?,
             ignore_index: a.int(2, "ignore_index", -100)?,
-            reduction: reduction(a, 4)?,
+            reduction: reduction_at(a, [1, 3, 4])?,
             label_smoothing: a.float(5, "label_smoothing", 0.0)?,
         };
         pair(loss, CrossEntropyLoss::forward)
@@ -157,6 +174,18 @@ pub(super) const TABLE: &[Entry] = &[
             LinearCrossEntropyLoss::forward,
         )
     }),
+    ("KLDivLoss", |a| {
+        let batch_mean = matches!(a.peek(2, "reduction"), Some(Arg::Str(name)) if name == "batchmean");
+        if batch_mean {
+            a.take(2, "reduction");
+        }
+        let loss = KLDivLoss {
+            log_target: a.bool(3, "log_target", false)?,
+            batch_mean,
+            reduction: reduction(a, 2)?,
+        };
+        pair(loss, KLDivLoss::forward)
+    }),
     ("MarginRankingLoss", |a| {
         let loss = MarginRankingLoss {
             margin: a.float(0, "margin", 0.0)?,
@@ -184,9 +213,18 @@ pub(super) const TABLE: &[Entry] = &[
         let loss = NLLLoss {
             weight: weight(a, 0, "weight")?,
             ignore_index: a.int(2, "ignore_index", -100)?,
-            reduction: reduction(a, 4)?,
+            reduction: reduction_at(a, [1, 3, 4])?,
         };
         pair(loss, NLLLoss::forward)
+    }),
+    ("PoissonNLLLoss", |a| {
+        let loss = PoissonNLLLoss {
+            log_input: a.bool(0, "log_input", true)?,
+            full: a.bool(1, "full", false)?,
+            eps: a.float(3, "eps", 1e-8)?,
+            reduction: reduction_at(a, [2, 4, 5])?,
+        };
+        pair(loss, PoissonNLLLoss::forward)
     }),
     ("TripletMarginLoss", |a| {
         let loss = TripletMarginLoss {

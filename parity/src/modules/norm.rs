@@ -7,12 +7,12 @@ use super::{Entry, unary};
 use crate::args::Args;
 
 macro_rules! norms {
-    ($($name:ident, $lazy:literal, $default:ident;)*) => { &[$(
+    ($($name:ident, $default:ident, $lazy:literal, $lazy_default:ident;)*) => { &[$(
         (stringify!($name), |a| {
             let features = a.required_count(0, "num_features")?;
             unary($name::new(features, options(a, 1, BatchNormOptions::$default)?)?)
         }),
-        ($lazy, |a| unary($name::lazy(options(a, 0, BatchNormOptions::$default)?))),
+        ($lazy, |a| unary($name::lazy(options(a, 0, BatchNormOptions::$lazy_default)?))),
     )*] };
 }
 
@@ -26,17 +26,18 @@ fn options(a: &mut Args, first: usize, default: BatchNormOptions) -> Result<Batc
         eps: a.float(first, "eps", default.eps)?,
         momentum,
         affine: a.bool(first + 2, "affine", default.affine)?,
+        bias: a.bool(usize::MAX, "bias", true)?,
         track_running_stats: a.bool(first + 3, "track_running_stats", default.track_running_stats)?,
     })
 }
 
 pub(super) const BATCH: &[Entry] = norms! {
-    BatchNorm1d, "LazyBatchNorm1d", BATCH;
-    BatchNorm2d, "LazyBatchNorm2d", BATCH;
-    BatchNorm3d, "LazyBatchNorm3d", BATCH;
-    InstanceNorm1d, "LazyInstanceNorm1d", INSTANCE;
-    InstanceNorm2d, "LazyInstanceNorm2d", INSTANCE;
-    InstanceNorm3d, "LazyInstanceNorm3d", INSTANCE;
+    BatchNorm1d, BATCH, "LazyBatchNorm1d", BATCH;
+    BatchNorm2d, BATCH, "LazyBatchNorm2d", BATCH;
+    BatchNorm3d, BATCH, "LazyBatchNorm3d", BATCH;
+    InstanceNorm1d, INSTANCE, "LazyInstanceNorm1d", BATCH;
+    InstanceNorm2d, INSTANCE, "LazyInstanceNorm2d", BATCH;
+    InstanceNorm3d, INSTANCE, "LazyInstanceNorm3d", BATCH;
 };
 
 fn shape(a: &mut Args) -> Result<Vec<usize>> {
@@ -62,8 +63,12 @@ pub(super) const TABLE: &[Entry] = &[
             a.required_int(0, "num_groups")?,
             a.required_int(1, "num_channels")?,
         ];
-        let (eps, affine) = (a.float(2, "eps", 1e-5)?, a.bool(3, "affine", true)?);
-        unary(GroupNorm::new(sizes[0] as usize, sizes[1] as usize, eps, affine)?)
+        let options = GroupNormOptions {
+            eps: a.float(2, "eps", 1e-5)?,
+            affine: a.bool(3, "affine", true)?,
+            bias: a.bool(usize::MAX, "bias", true)?,
+        };
+        unary(GroupNorm::new(sizes[0] as usize, sizes[1] as usize, options)?)
     }),
     ("LayerNorm", |a| unary(layer_norm(a)?)),
     ("LocalResponseNorm", |a| {
