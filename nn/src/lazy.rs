@@ -65,7 +65,9 @@ impl<M: Module> Lazy<M> {
         if let Some(module) = self.module.get() {
             return Ok(module);
         }
-        let mut module = (self.make)(x)?;
+        let (name, shape) = (self.described.0, x.shape());
+        let mut module =
+            (self.make)(x).map_err(|error| error.context(format!("{name} for an input {shape:?}")))?;
         if x.dtype().is_float() {
             module.to_dtype(x.dtype())?;
         }

@@ -59,5 +59,6 @@ impl PairwiseDistance {
     #[observed]
     pub fn forward(&self, x1: &Tensor, x2: &Tensor) -> Result<Tensor> {
         x1.pairwise_distance(x2, self.p, self.eps, self.keepdim)
+            .map_err(|error| error.context("PairwiseDistance"))
     }
 }

@@ -9,9 +9,10 @@ use flambeau_tensor::ops::loss::{
 };
 use flambeau_tensor::{Result, Tensor, ensure};
 
+use super::distance::PairwiseDistance;
 use super::linear::{Linear, LinearOptions, rows};
 use super::text;
-use crate::{Buffer, Module, observed};
+use crate::{Buffer, Member, Module, Visitor, VisitorMut, observed};
 
 /// Losses with a reduction and settings of their own, `field: type = default`.
 macro_rules! losses {
@@ -244,12 +245,36 @@ impl CTCLoss {
 /// A distance between batches of vectors.
 pub type Distance = Arc<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync>;
 
+/// The distance of a [`TripletMarginWithDistanceLoss`].
+#[derive(Clone)]
+pub enum DistanceFunction {
+    /// A norm of differences.
+    Pairwise(PairwiseDistance),
+    /// Another one.
+    Function(Distance),
+}
+
+/// A norm is a module within the loss.
+impl Member for DistanceFunction {
+    fn visit<'a>(&'a self, name: &str, visitor: &mut dyn Visitor<'a>) {
+        if let DistanceFunction::Pairwise(distance) = self {
+            distance.visit(name, visitor)
+        }
+    }
+
+    fn visit_mut(&mut self, name: &str, visitor: &mut dyn VisitorMut) -> Result<()> {
+        match self {
+            DistanceFunction::Pairwise(distance) => distance.visit_mut(name, visitor),
+            DistanceFunction::Function(_) => Ok(()),
+        }
+    }
+}
+
 /// [`TripletMarginLoss`] with a distance of one's own.
 #[derive(Clone, Module)]
 pub struct TripletMarginWithDistanceLoss {
-    /// The distance; unless given, the 2-norm of differences.
-    #[module(skip)]
-    pub distance_function: Option<Distance>,
+    /// The distance.
+    pub distance_function: DistanceFunction,
     /// By how much the negative must be further away.
     pub margin: f64,
     /// Whether the distance of positive and negative counts if it is the smaller one.
@@ -262,7 +287,7 @@ pub struct TripletMarginWithDistanceLoss {
 impl Default for TripletMarginWithDistanceLoss {
     fn default() -> Self {
         TripletMarginWithDistanceLoss {
-            distance_function: None,
+            distance_function: DistanceFunction::Pairwise(PairwiseDistance::default()),
             margin: 1.0,
             swap: false,
             reduction: Reduction::Mean,
@@ -284,8 +309,8 @@ impl TripletMarginWithDistanceLoss {
     #[observed]
     pub fn forward(&self, anchor: &Tensor, positive: &Tensor, negative: &Tensor) -> Result<Tensor> {
         let distance = |x: &Tensor, y: &Tensor| match &self.distance_function {
-            Some(distance) => distance(x, y),
-            None => x.pairwise_distance(y, 2.0, 1e-6, false),
+            DistanceFunction::Pairwise(distance) => distance.forward(x, y),
+            DistanceFunction::Function(distance) => distance(x, y),
         };
         functions::triplet_margin_with_distance_loss(
             anchor,

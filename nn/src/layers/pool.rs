@@ -26,7 +26,10 @@ fn describe_average<const D: usize>(kernel: [usize; D], options: &AvgPoolOptions
 
 fn describe_adaptive<const D: usize>(output_size: [Option<usize>; D]) -> String {
     let sizes = output_size.map(|size| size.map_or("None".to_string(), |size| size.to_string()));
-    format!("output_size=({})", sizes.join(", "))
+    match &sizes[..] {
+        [one] => format!("output_size={one}"),
+        all => format!("output_size=({})", all.join(", ")),
+    }
 }
 
 macro_rules! pools {

@@ -286,8 +286,8 @@ fn distance(args: Args) -> Distance {
 fn triplet_with_distance(a: &mut Args) -> Result<Box<dyn Instance>> {
     // A module that is a distance has no state, so that one can be made for each call, on whatever thread.
     let distance = match a.take(usize::MAX, "distance_function") {
-        None | Some(Arg::None) => None,
-        Some(Arg::Module(args)) => Some(distance(*args)),
+        None | Some(Arg::None) => DistanceFunction::Pairwise(PairwiseDistance::default()),
+        Some(Arg::Module(args)) => DistanceFunction::Function(distance(*args)),
         Some(other) => bail!(Unsupported, "{}: distance_function {other:?}", a.op()),
     };
     let loss = TripletMarginWithDistanceLoss {

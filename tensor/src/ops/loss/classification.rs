@@ -30,7 +30,7 @@ pub fn binary_cross_entropy(
     ensure!(
         input.shape() == target.shape(),
         Shape,
-        "binary_cross_entropy: input {:?} and target {:?}",
+        "binary_cross_entropy: expected an input and a target of one shape, got {:?} and {:?}",
         input.shape(),
         target.shape()
     );
@@ -75,7 +75,7 @@ pub fn binary_cross_entropy_with_logits(
     ensure!(
         input.shape() == target.shape(),
         Shape,
-        "binary_cross_entropy_with_logits: input {:?} and target {:?}",
+        "binary_cross_entropy_with_logits: expected an input and a target of one shape, got {:?} and {:?}",
         input.shape(),
         target.shape()
     );

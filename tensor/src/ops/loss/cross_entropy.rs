@@ -64,10 +64,10 @@ pub fn cross_entropy(input: &Tensor, target: &Tensor, options: &CrossEntropyOpti
     ensure!(
         target.shape() == &places[..] && target.dtype().is_integer(),
         Shape,
-        "cross_entropy: targets {:?} of {} for scores {:?}",
+        "cross_entropy: expected class indices {places:?}, or probabilities like the scores {:?}, got targets {:?} of {}",
+        input.shape(),
         target.shape(),
-        target.dtype(),
-        input.shape()
+        target.dtype()
     );
     if input.dtype().is_half() {
         return of_classes(&input.to_dtype(DType::F32)?, target, options, sizes, places)?
@@ -255,7 +255,7 @@ pub fn linear_cross_entropy(
     ensure!(
         features == given && !outputs.is_empty(),
         Shape,
-        "linear_cross_entropy: input {shape:?} and weight {weight:?}"
+        "linear_cross_entropy: input {shape:?} and weight {weight:?}: expected […, features] and [classes, …, features]"
     );
     let flat = linear_weight.reshape((outputs.iter().product::<usize>(), features))?;
     let mut scores = input.matmul(&flat.t()?)?;

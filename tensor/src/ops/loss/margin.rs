@@ -31,7 +31,8 @@ pub fn cosine_embedding_loss(
     ensure!(
         rank <= 1 && input1.rank() == rank + 1 && input2.rank() == rank + 1,
         Shape,
-        "cosine_embedding_loss: inputs {:?} and {:?} for targets {:?}",
+        "cosine_embedding_loss: expected inputs [batch, features] for targets [batch], or both without a batch, got {:?}, \
+         {:?} and {:?}",
         input1.shape(),
         input2.shape(),
         target.shape()
@@ -177,7 +178,7 @@ pub fn multi_margin_loss(
     ensure!(
         input.rank() <= 2 && target.rank() <= 1,
         Shape,
-        "multi_margin_loss: input {:?} for targets {:?}",
+        "multi_margin_loss: expected an input [batch, classes] for targets [batch], or both without a batch, got {:?} and {:?}",
         input.shape(),
         target.shape()
     );
@@ -227,7 +228,7 @@ pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduct
     ensure!(
         input.shape() == target.shape() && input.rank() <= 2,
         Shape,
-        "multilabel_margin_loss: input {:?} and target {:?}",
+        "multilabel_margin_loss: expected an input and a target [batch, classes] or [classes] of one shape, got {:?} and {:?}",
         input.shape(),
         target.shape()
     );
