@@ -3,7 +3,8 @@
 //! Weights are `[out_channels, in_channels/groups, kernel…]`, and `[in_channels, out_channels/groups, kernel…]` of
 //! transposed ones; what is computed stands with [`flambeau_tensor::ops::conv`].
 
-use flambeau_tensor::ops::conv::{self, Padding};
+use flambeau_tensor::ops::conv;
+pub use flambeau_tensor::ops::conv::Padding;
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{DType, Result, Shape, Tensor, bail, ensure};
 

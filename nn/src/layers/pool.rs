@@ -1,7 +1,8 @@
 //! Pooling (`torch.nn.MaxPool2d`, `AvgPool2d`, `AdaptiveAvgPool2d`, …): windows of each channel reduced to their maximum,
 //! mean or norm. Options and formulas stand with [`flambeau_tensor::ops::pool`].
 
-use flambeau_tensor::ops::pool::{self, AvgPoolOptions, MaxPoolOptions};
+use flambeau_tensor::ops::pool;
+pub use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions};
 use flambeau_tensor::{Result, Tensor};
 
 use super::text;
