@@ -271,7 +271,8 @@ impl NAdam {
         let momentum =
             |step: u64| self.betas.0 * (1.0 - 0.5 * 0.96f64.powf(step as f64 * self.momentum_decay));
         let (mu, mu_next) = (momentum(step), momentum(step + 1));
-        *mu_product *= mu;
+        // PyTorch keeps the product in float32.
+        *mu_product = f64::from(*mu_product as f32 * mu as f32);
         NAdamUpdate {
             moments: moments!(self, decoupled: self.decoupled_weight_decay),
             correction2: T::from_f64(corrections(self.betas, step).1),

@@ -83,11 +83,13 @@ impl Fused<1> for ASGDOptions {
             maximize: self.maximize,
         };
         let step = state.count_step()?;
-        let eta = state.number("eta")?.unwrap_or(self.lr);
+        // PyTorch keeps both in float32.
+        let single = |x: f64| f64::from(x as f32);
+        let eta = state.number("eta")?.unwrap_or(single(self.lr));
         let mu = state.number("mu")?.unwrap_or(1.0);
         let (next_eta, next_mu) = kernel.next(step);
-        state.set_number("eta", next_eta);
-        state.set_number("mu", next_mu);
+        state.set_number("eta", single(next_eta));
+        state.set_number("mu", single(next_mu));
         Ok(kernel.update(eta, mu))
     }
 }
