@@ -511,3 +511,31 @@ fn norms_of_all_gradients_together() {
         1e-6,
     );
 }
+
+#[test]
+fn computed_parameters_do_not_hide_a_model_from_hooks_and_summaries() {
+    let x = Tensor::ones((3, 4), DType::F32).unwrap();
+    let calls = |model: &dyn Module, forward: &dyn Fn() -> Result<Tensor>| {
+        let summary = summarize(model, forward).unwrap();
+        (
+            summary.rows[0].calls,
+            summary.rows[0].class.clone(),
+            summary.parameters(),
+        )
+    };
+    let mut layer = Parametrized::new(linear(4, 2));
+    weight_norm(&mut layer, "weight", Some(0)).unwrap();
+    let expected = (1, "ParametrizedLinear".to_string(), 8 + 2 + 2);
+    assert_eq!(calls(&layer, &|| layer.forward(&x)), expected);
+    let mut model = Parametrized::new(Sequential::new().push(linear(4, 3)).push(linear(3, 2)));
+    prune::l1_unstructured(&mut model, "0.weight", Amount::Fraction(0.5), None).unwrap();
+    let expected = (1, "Sequential".to_string(), 15 + 8);
+    assert_eq!(calls(&model, &|| model.forward(&x)), expected);
+    // The whole and what has plain parameters can be hooked.
+    let hooks = Hooks::new()
+        .forward("1", |_, _, outputs| Ok(Some(vec![outputs[0].mul(2)?])))
+        .forward("", |_, _, outputs| Ok(Some(vec![outputs[0].add(1)?])));
+    let plain = model.forward(&x).unwrap();
+    let hooked = hooks.run(&model, || model.forward(&x)).unwrap();
+    assert_close("hooked", &hooked, &plain.mul(2).unwrap().add(1).unwrap(), 1e-6);
+}
