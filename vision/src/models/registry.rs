@@ -22,7 +22,25 @@ pub struct Entry {
 }
 
 /// The families, in the order in which they are listed.
-const FAMILIES: &[&[Entry]] = &[super::resnet::MODELS, super::resnet_cifar::MODELS];
+const FAMILIES: &[&[Entry]] = &[
+    super::alexnet::MODELS,
+    super::vgg::MODELS,
+    super::squeezenet::MODELS,
+    super::googlenet::MODELS,
+    super::inception::MODELS,
+    super::resnet::MODELS,
+    super::resnet_cifar::MODELS,
+    super::densenet::MODELS,
+    super::mobilenetv2::MODELS,
+    super::mobilenetv3::MODELS,
+    super::shufflenetv2::MODELS,
+    super::mnasnet::MODELS,
+    super::efficientnet::MODELS,
+    super::efficientnet_lite::MODELS,
+    super::regnet::MODELS,
+    super::vision_transformer::MODELS,
+    super::convnext::MODELS,
+];
 
 /// All models.
 pub fn list() -> impl Iterator<Item = &'static Entry> {

@@ -4,12 +4,12 @@
 //! The reference is torchvision (BSD-3-Clause), keys and initial weights included. As there, a bottleneck's stride is that
 //! of its 3×3 convolution ("v1.5"), not of its first one as in the paper.
 
-use flambeau_nn::functional::{MaxPoolOptions, Padding};
-use flambeau_nn::init::{FanMode, Nonlinearity, constant_, kaiming_normal_};
+use flambeau_nn::functional::Padding;
+use flambeau_nn::init::constant_;
 use flambeau_nn::{Conv2d, ConvOptions, Forward, Linear, MaxPool2d, Module, ReLU, Sequential};
 use flambeau_tensor::{Result, Tensor, ensure};
 
-use super::blocks::{Kind, conv, initialise, linear, pooled, stage};
+use super::blocks::{Biases, Kind, conv, initialise, kaiming_fan_out, linear, max_pool, pooled, stage};
 use super::weights::{IMAGENET1K, acc, hub};
 use super::{Classifier, Options, Preset, Tap, Weights};
 use crate::ops::{Norm2d, NormLayer};
@@ -276,7 +276,7 @@ impl ResNet {
             conv1,
             bn1,
             relu: ReLU,
-            maxpool: maxpool(),
+            maxpool: max_pool(3, 2, 1, false),
             layer1: growth.stage(config, 0)?,
             layer2: growth.stage(config, 1)?,
             layer3: growth.stage(config, 2)?,
@@ -286,7 +286,7 @@ impl ResNet {
                 .transpose()?,
             num_features,
         };
-        initialise(&model, kaiming, false)?;
+        initialise(&model, kaiming, Biases::Kept)?;
         if config.zero_init_residual {
             let last = match config.block {
                 ResNetBlock::Basic => "bn2.weight",
@@ -302,20 +302,10 @@ impl ResNet {
     }
 }
 
-/// The pool after the first convolution.
-fn maxpool() -> MaxPool2d {
-    let options = MaxPoolOptions {
-        stride: Some([2; 2]),
-        padding: [1; 2],
-        ..MaxPoolOptions::default()
-    };
-    MaxPool2d::new([3; 2], options)
-}
-
 /// Convolutions keep the variance in the backward pass; linear layers stay as PyTorch makes them.
-pub(super) fn kaiming(kind: Kind, weight: &Tensor) -> Result<()> {
+pub(super) fn kaiming(kind: Kind, _: &str, weight: &Tensor) -> Result<()> {
     match kind {
-        Kind::Conv => kaiming_normal_(weight, FanMode::FanOut, Nonlinearity::Relu),
+        Kind::Conv => kaiming_fan_out(weight),
         Kind::Linear => Ok(()),
     }
 }
@@ -421,7 +411,7 @@ models! {
     /// ResNeXt-50 with 32 groups of 4 channels.
     resnext50_32x4d(options) -> ResNet { ResNet::new(&ResNetConfig::bottleneck([3, 4, 6, 3], 32, 4), options) }
     parameters 25_028_904, gflops 4.23,
-    weights ResNeXt5032X4DWeights, default IMAGENET1K_V2 {
+    weights ResNeXt50_32X4DWeights, default IMAGENET1K_V2 {
         IMAGENET1K_V1 = Weights {
             file: "resnext50_32x4d-7cdf4587.pth", hub: hub("timm/resnext50_32x4d.tv_in1k"),
             megabytes: 95.789, accuracy: acc(77.618, 93.698), ..IMAGENET1K
@@ -435,7 +425,7 @@ models! {
     /// ResNeXt-101 with 32 groups of 8 channels.
     resnext101_32x8d(options) -> ResNet { ResNet::new(&ResNetConfig::bottleneck([3, 4, 23, 3], 32, 8), options) }
     parameters 88_791_336, gflops 16.414,
-    weights ResNeXt10132X8DWeights, default IMAGENET1K_V2 {
+    weights ResNeXt101_32X8DWeights, default IMAGENET1K_V2 {
         IMAGENET1K_V1 = Weights {
             file: "resnext101_32x8d-8ba56ff5.pth", hub: hub("timm/resnext101_32x8d.tv_in1k"),
             megabytes: 339.586, accuracy: acc(79.312, 94.526), ..IMAGENET1K
@@ -449,7 +439,7 @@ models! {
     /// ResNeXt-101 with 64 groups of 4 channels.
     resnext101_64x4d(options) -> ResNet { ResNet::new(&ResNetConfig::bottleneck([3, 4, 23, 3], 64, 4), options) }
     parameters 83_455_272, gflops 15.46,
-    weights ResNeXt10164X4DWeights, default IMAGENET1K_V1 {
+    weights ResNeXt101_64X4DWeights, default IMAGENET1K_V1 {
         IMAGENET1K_V1 = Weights {
             file: "resnext101_64x4d-173b62eb.pth", hub: hub("timm/resnext101_64x4d.tv_in1k"),
             megabytes: 319.318, accuracy: acc(83.246, 96.454), preset: Preset::imagenet(232, 224),
@@ -459,7 +449,7 @@ models! {
     /// Wide ResNet-50 with twice the channels in the bottlenecks.
     wide_resnet50_2(options) -> ResNet { ResNet::new(&ResNetConfig::bottleneck([3, 4, 6, 3], 1, 128), options) }
     parameters 68_883_240, gflops 11.398,
-    weights WideResNet502Weights, default IMAGENET1K_V2 {
+    weights WideResNet50_2Weights, default IMAGENET1K_V2 {
         IMAGENET1K_V1 = Weights {
             file: "wide_resnet50_2-95faca4d.pth", hub: hub("timm/wide_resnet50_2.tv_in1k"),
             megabytes: 131.82, accuracy: acc(78.468, 94.086), ..IMAGENET1K
@@ -473,7 +463,7 @@ models! {
     /// Wide ResNet-101 with twice the channels in the bottlenecks.
     wide_resnet101_2(options) -> ResNet { ResNet::new(&ResNetConfig::bottleneck([3, 4, 23, 3], 1, 128), options) }
     parameters 126_886_696, gflops 22.753,
-    weights WideResNet1012Weights, default IMAGENET1K_V2 {
+    weights WideResNet101_2Weights, default IMAGENET1K_V2 {
         IMAGENET1K_V1 = Weights {
             file: "wide_resnet101_2-32ee1156.pth", hub: hub("timm/wide_resnet101_2.tv_in1k"),
             megabytes: 242.896, accuracy: acc(78.848, 94.284), ..IMAGENET1K

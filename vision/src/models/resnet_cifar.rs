@@ -9,7 +9,7 @@ use flambeau_tensor::ops::getitem::step;
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{Result, Tensor};
 
-use super::blocks::{conv, initialise, linear, pooled, stage};
+use super::blocks::{Biases, conv, initialise, linear, pooled, stage};
 use super::resnet::{BasicBlock, kaiming};
 use super::{Classifier, Options, Tap};
 use crate::ops::{Norm2d, NormLayer};
@@ -73,7 +73,7 @@ impl CifarResNet {
             layer3: stage(32, 64)?,
             fc: linear(64, options.num_classes)?,
         };
-        initialise(&model, kaiming, false)?;
+        initialise(&model, kaiming, Biases::Kept)?;
         Ok(model)
     }
 }
