@@ -7,6 +7,7 @@ mod case;
 mod compare;
 mod expression;
 mod file;
+mod models;
 mod modules;
 mod optim;
 mod promo;
@@ -19,6 +20,7 @@ use std::path::Path;
 use flambeau_tensor::Result;
 
 pub use case::Call;
+pub use models::state_dict_list;
 pub use report::{Failure, GroupReport, Options, run};
 
 /// The calls of the cases in a file of the group `ops`, those left out whose arguments have no form here.

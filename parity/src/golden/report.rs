@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::case::{Case, Outcome};
 use super::file::CaseFile;
-use super::{optim, promo, random, sched};
+use super::{models, optim, promo, random, sched};
 use crate::{modules, registry};
 
 /// What to run.
@@ -107,6 +107,15 @@ pub fn run(directories: &[PathBuf], options: &Options) -> Result<BTreeMap<String
                 let report = report.entry(group).or_default();
                 run_named(&path, &stem, report, sched::knows, sched::check)?;
             }
+            "models" => {
+                let report = report.entry(group).or_default();
+                run_named(&path, &stem, report, models::knows, models::check_outputs)?;
+            }
+            "train_steps" => {
+                let report = report.entry(group).or_default();
+                run_named(&path, &stem, report, models::knows, models::check_train_step)?;
+            }
+            "state_dicts" => run_state_dict(&path, &stem, report.entry(group).or_default())?,
             "random" => random::run(&path, &stem, report.entry(group).or_default())?,
             _ => {}
         }
@@ -173,6 +182,18 @@ fn run_named(
     Ok(())
 }
 
+/// Runs a list of a model's keys.
+fn run_state_dict(path: &Path, stem: &str, report: &mut GroupReport) -> Result<()> {
+    if !models::knows(stem) {
+        report.unknown.push(stem.to_string());
+        return Ok(());
+    }
+    report.known += 1;
+    let list = std::fs::read_to_string(path).map_err(|e| Error::Io(format!("{}: {e}", path.display())))?;
+    report.count(stem, 0, Outcome::of(|| models::check_state_dict(stem, &list)));
+    Ok(())
+}
+
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let io = |error: std::io::Error| Error::Io(format!("{}: {error}", directory.display()));
     for entry in std::fs::read_dir(directory).map_err(io)? {
@@ -181,7 +202,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
             collect(&path, files)?;
         } else if path
             .extension()
-            .is_some_and(|e| e == "safetensors" || e == "json")
+            .is_some_and(|e| e == "safetensors" || e == "json" || e == "txt")
         {
             files.push(path);
         }

@@ -78,8 +78,9 @@ pub(super) fn initialise(
         for (name, parameter) in module.named_parameters() {
             match name.as_str() {
                 "weight" => weight(kind, &path, parameter)?,
-                _ if biases == Biases::Zero => init::zeros_(parameter)?,
-                _ => {}
+                _ if biases == Biases::Kept => {}
+                _ if biases == Biases::ZeroIfLinear && kind == Kind::Conv => {}
+                _ => init::zeros_(parameter)?,
             }
         }
     }
@@ -93,6 +94,8 @@ pub(super) enum Biases {
     Kept,
     /// They become zero.
     Zero,
+    /// Those of linear layers become zero.
+    ZeroIfLinear,
 }
 
 /// The initial weights of a convolution that keep the variance in the backward pass.

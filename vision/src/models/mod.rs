@@ -45,6 +45,7 @@ mod resnet;
 mod resnet_cifar;
 mod shufflenetv2;
 mod squeezenet;
+mod swin_transformer;
 mod vgg;
 mod vision_transformer;
 
@@ -67,5 +68,6 @@ pub use resnet::*;
 pub use resnet_cifar::*;
 pub use shufflenetv2::*;
 pub use squeezenet::*;
+pub use swin_transformer::*;
 pub use vgg::*;
 pub use vision_transformer::*;

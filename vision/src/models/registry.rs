@@ -39,6 +39,7 @@ const FAMILIES: &[&[Entry]] = &[
     super::efficientnet_lite::MODELS,
     super::regnet::MODELS,
     super::vision_transformer::MODELS,
+    super::swin_transformer::MODELS,
     super::convnext::MODELS,
 ];
 

@@ -185,10 +185,7 @@ impl RegNet {
             _ => normal(weight),
         };
         // Biases of convolutions, which squeeze and excitation has, stay as PyTorch makes them.
-        initialise(&model, weights, Biases::Kept)?;
-        if let Some(bias) = &model.fc.bias {
-            flambeau_nn::init::zeros_(bias)?;
-        }
+        initialise(&model, weights, Biases::ZeroIfLinear)?;
         Ok(model)
     }
 }
