@@ -1,7 +1,7 @@
 //! Reference cases made by PyTorch: reading the files, running a case, comparing.
 //!
 //! A case file is a safetensors file whose metadata has a JSON list of cases; the tensors of case `i` are called
-//! `c{i}.…`. A directory's name is its group (`ops`, `promo`, `random`).
+//! `c{i}.…`. A directory's name is its group (`ops`, `models`, `random`).
 
 mod case;
 mod compare;
@@ -20,7 +20,7 @@ use std::path::Path;
 use flambeau_tensor::Result;
 
 pub use case::Call;
-pub use models::state_dict_list;
+pub use models::{crc32, state_dict_list};
 pub use report::{Failure, GroupReport, Options, run};
 
 /// The calls of the cases in a file of the group `ops`, those left out whose arguments have no form here.

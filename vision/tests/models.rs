@@ -11,17 +11,37 @@ use flambeau_tensor::{DType, Tensor, no_grad, random};
 use flambeau_vision::models::{self, Options, intermediate};
 
 /// One model of each family, the cheapest, and the size of images that it is run on.
-const SMALLEST: &[(&str, usize)] = &[("resnet18", 32), ("resnet20", 32)];
+const SMALLEST: &[(&str, usize)] = &[
+    ("alexnet", 64),
+    ("vgg11", 32),
+    ("squeezenet1_1", 32),
+    ("googlenet", 32),
+    ("inception_v3", 75),
+    ("resnet18", 32),
+    ("resnet20", 32),
+    ("densenet121", 32),
+    ("mobilenet_v2", 32),
+    ("mobilenet_v3_small", 32),
+    ("shufflenet_v2_x0_5", 32),
+    ("mnasnet0_5", 32),
+    ("efficientnet_b0", 32),
+    ("efficientnet_lite0", 32),
+    ("regnet_y_400mf", 32),
+    ("vit_b_32", 224),
+    ("swin_t", 32),
+    ("swin_v2_t", 32),
+    ("convnext_tiny", 32),
+];
 
 fn small(name: &str) -> Box<dyn models::Classifier> {
-    models::create(
-        name,
-        Options {
-            num_classes: 3,
-            ..Options::default()
-        },
-    )
-    .unwrap()
+    // Inception's auxiliary head needs images of 299 pixels; that it is trained, reference cases show.
+    let aux_logits = (name == "inception_v3").then_some(false);
+    let options = Options {
+        num_classes: 3,
+        aux_logits,
+        ..Options::default()
+    };
+    random::fork(0, || models::create(name, options)).unwrap()
 }
 
 #[test]
@@ -52,7 +72,7 @@ fn entries_are_complete_and_unique() {
             // The file's name ends in the first digits of its SHA-256.
             let digits = weights.file.trim_end_matches(".pth").rsplit('-').next().unwrap();
             assert!(
-                digits.len() == 8 && digits.chars().all(|c| c.is_ascii_hexdigit()),
+                digits.len() >= 8 && digits.chars().all(|c| c.is_ascii_hexdigit()),
                 "{what}"
             );
             assert_eq!(
@@ -95,7 +115,6 @@ fn models_have_as_many_parameters_as_their_entries_say() {
 #[test]
 fn every_parameter_receives_a_gradient() {
     for &(name, size) in SMALLEST {
-        random::manual_seed(0);
         let model = small(name);
         let x = Tensor::randn((2, 3, size, size), DType::F32).unwrap();
         let labels = Tensor::new([0i64, 2]).unwrap();

@@ -65,8 +65,8 @@ fn noise(name: &str, len: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-/// The checksum of zlib and PNG.
-fn crc32(bytes: &[u8]) -> u32 {
+/// The checksum CRC-32 of zlib and PNG.
+pub fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = !0u32;
     for &byte in bytes {
         crc ^= u32::from(byte);

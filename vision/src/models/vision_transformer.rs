@@ -297,17 +297,16 @@ models! {
     }
     /// ViT-H/14.
     vit_h_14(options) -> VisionTransformer { VisionTransformer::new(&H_14, options) }
-    parameters 633_470_440, gflops 1016.717,
+    parameters 632_045_800, gflops 167.295,
     weights ViTH14Weights, default IMAGENET1K_SWAG_E2E_V1 {
         IMAGENET1K_SWAG_E2E_V1 = Weights {
-            file: "vit_h_14_swag-80465313.pth", megabytes: 2416.643, accuracy: acc(88.552, 98.694),
-            min_size: [518, 518], preset: Preset::imagenet_bicubic(518, 518), license: "CC-BY-NC-4.0",
+            file: "vit_h_14_swag-80465313.pth", megabytes: 2416.643, parameters: 633_470_440,
+            gflops: 1016.717, accuracy: acc(88.552, 98.694), min_size: [518, 518], preset: Preset::imagenet_bicubic(518, 518), license: "CC-BY-NC-4.0",
             ..IMAGENET1K
         },
         IMAGENET1K_SWAG_LINEAR_V1 = Weights {
-            file: "vit_h_14_lc_swag-c1eb923e.pth", megabytes: 2411.209, parameters: 632_045_800,
-            gflops: 167.295, accuracy: acc(85.708, 97.73), min_size: [224, 224],
-            preset: Preset::imagenet_bicubic(224, 224), license: "CC-BY-NC-4.0", ..IMAGENET1K
+            file: "vit_h_14_lc_swag-c1eb923e.pth", megabytes: 2411.209, accuracy: acc(85.708, 97.73),
+            min_size: [224, 224], preset: Preset::imagenet_bicubic(224, 224), license: "CC-BY-NC-4.0", ..IMAGENET1K
         },
     }
 }

@@ -14,7 +14,20 @@ warnings.filterwarnings("ignore")
 
 NAMES = [
     "resnet18",
-    "resnext50_32x4d",
+    "squeezenet1_1",
+    "googlenet",
+    "inception_v3",
+    "densenet121",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x0_5",
+    "mnasnet0_5",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "regnet_y_400mf",
+    "swin_t",
+    "swin_v2_t",
+    "convnext_tiny",
 ]
 
 if __name__ == "__main__":
