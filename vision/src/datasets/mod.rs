@@ -2,7 +2,7 @@
 //!
 //! Small ones are read into memory as an [`ImageSet`]; a folder of files is
 //! [`ImageFolder`](flambeau_data::formats::folder::ImageFolder) of the crate `data`. All are a
-//! [`Dataset`](flambeau_data::Dataset), so that samplers, splits and loaders work on them.
+//! [`Dataset`], so that samplers, splits and loaders work on them.
 //!
 //! ```no_run
 //! use flambeau_data::{DataLoader, Dataset};

@@ -202,4 +202,30 @@ mod tests {
         let error = read_image("no/such/file.png", &options).unwrap_err();
         assert!(error.to_string().starts_with("no/such/file.png: "), "{error}");
     }
+
+    #[cfg(any(feature = "gif", feature = "webp"))]
+    #[test]
+    fn more_formats() {
+        let picture = image::RgbaImage::from_pixel(5, 4, image::Rgba([255, 0, 0, 255]));
+        let formats = [
+            #[cfg(feature = "gif")]
+            image::ImageFormat::Gif,
+            #[cfg(feature = "webp")]
+            image::ImageFormat::WebP,
+        ];
+        for format in formats {
+            let mut bytes = Cursor::new(Vec::new());
+            picture.write_to(&mut bytes, format).unwrap();
+            let read = decoded(&bytes.into_inner(), ImageReadMode::Rgb);
+            assert_eq!(read.shape(), [3, 4, 5]);
+            assert!(
+                read.i(0)
+                    .unwrap()
+                    .to_vec::<u8>()
+                    .unwrap()
+                    .iter()
+                    .all(|&x| x == 255)
+            );
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Colours and levels (`adjust_brightness`, `rgb_to_grayscale`, `solarize`, …).
 //!
-//! Integers are computed with in `float32` and cut off at the limits of their type; bytes go through [`levels`].
+//! Integers are computed with in `float32` and cut off at the limits of their type; bytes in one pass.
 
 use flambeau_tensor::{DType, Result, Tensor, ensure};
 
