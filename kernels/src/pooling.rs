@@ -1,5 +1,5 @@
 //! Pooling over up to three spatial dimensions: torch's `max_pool*d`, `max_unpool*d`, `avg_pool*d`,
-//! `adaptive_{avg,max}_pool*d`, `fractional_max_pool2d`.
+//! `adaptive_{avg,max}_pool*d`, `fractional_max_pool{2,3}d`.
 //!
 //! Tensors are `[planes, depth, height, width]` with `planes = batch · channels`; in one and two dimensions the leading
 //! spatial sizes are 1 ([`embed`] does that). Indices are torch's: flat within the plane. Each plane is one unit of
@@ -12,7 +12,7 @@ mod max;
 
 pub use adaptive::{adaptive_avg_pool, adaptive_avg_pool_backward, adaptive_max_pool};
 pub use average::{AvgOptions, avg_pool, avg_pool_backward};
-pub use fractional::fractional_max_pool2d;
+pub use fractional::fractional_max_pool;
 pub use max::{max_pool, max_pool_backward, max_pool_values, max_unpool, max_unpool_backward};
 
 /// Everything of this module that is compiled for an element type in this crate.

@@ -23,7 +23,7 @@ pub(super) fn has_zeros(x: &Tensor) -> Result<bool> {
 
 /// For each element the product of those that are reduced together with it, itself left out: what stands before times
 /// what stands behind.
-fn product_of_others(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
+pub(super) fn product_of_others(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let rank = x.rank() as isize;
     let order: Vec<isize> = (0..rank)
         .filter(|&d| !dims.contains(&(d as usize)))

@@ -20,17 +20,22 @@ use flambeau_tensor::ops::linalg::pinv::RankTolerance;
 use flambeau_tensor::ops::linalg::qr::QrMode;
 use flambeau_tensor::ops::linear::{bilinear, linear};
 use flambeau_tensor::ops::loss::{
-    CrossEntropyOptions, Reduction as LossReduction, binary_cross_entropy, cross_entropy,
+    CrossEntropyOptions, CtcOptions, Reduction as LossReduction, binary_cross_entropy, cross_entropy,
+    ctc_loss,
 };
 use flambeau_tensor::ops::norm::{
     BatchNormOptions, RunningStats, batch_norm, group_norm, layer_norm, rms_norm,
 };
 use flambeau_tensor::ops::pad::PadMode;
-use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, avg_pool2d, max_pool1d};
+use flambeau_tensor::ops::pool::{
+    AvgPoolOptions, FractionalOutput, MaxPoolOptions, adaptive_avg_pool, avg_pool2d, fractional_max_pool,
+    max_pool1d,
+};
 use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, rnn_layer};
 use flambeau_tensor::ops::segment::Segments;
 use flambeau_tensor::ops::stft::{self, StftOptions};
 use flambeau_tensor::ops::{binary, special};
+use flambeau_tensor::random::fork;
 use flambeau_tensor::{DType, Reduction, Result, Tensor, bail, step};
 
 use super::Row;
@@ -166,6 +171,8 @@ pub(super) const ROWS: &[Row] = rows! {
     sort [[4, 2]] |x| x[0].sort(0, true)?.0.sin();
     median [[3, 3]] |x| x[0].median()?.sin();
     segment_mean [[4, 2]] |x| segment_means(&x[0])?.sin();
+    segment_product [[2, 5, 2]] |x| segment_products(&x[0])?.sin();
+    segment_product_of_zeros [[2, 5, 2]] |x| segment_products(&x[0].mul(&Tensor::new([[1.0f64], [0.0], [1.0], [0.0], [0.0]])?)?);
     cdist [[2, 3], [4, 3]] |x| x[0].cdist(&x[1], 1.5)?.sin();
     // Losses.
     cross_entropy [[3, 4, 2]] |x| {
@@ -175,6 +182,16 @@ pub(super) const ROWS: &[Row] = rows! {
     };
     binary_cross_entropy [[2, 3], [2, 3]] |x| {
         binary_cross_entropy(&x[0].sigmoid()?, &x[1].sigmoid()?, None, LossReduction::Mean)?.sin()
+    };
+    ctc_loss [[5, 3, 4]] |x| {
+        let targets = Tensor::new([[1i64, 2], [3, 3], [2, 1]])?;
+        let options = CtcOptions { reduction: LossReduction::Sum, ..CtcOptions::default() };
+        ctc_loss(&x[0].log_softmax(2)?, &targets, &[5, 4, 3], &[2, 2, 1], options)?.sin()
+    };
+    ctc_loss_impossible [[3, 2, 3]] |x| {
+        let targets = Tensor::new([2i64, 2, 1])?;
+        let options = CtcOptions { zero_infinity: true, blank: 0, reduction: LossReduction::Mean };
+        ctc_loss(&x[0].log_softmax(2)?, &targets, &[2, 3], &[2, 1], options)
     };
     matmul [[3, 2], [2, 4]] |x| x[0].matmul(&x[1]);
     batched_matmul [[2, 1, 3, 2], [3, 2, 4]] |x| x[0].matmul(&x[1]);
@@ -196,6 +213,10 @@ pub(super) const ROWS: &[Row] = rows! {
     };
     // Pooling, resampling, look-ups.
     max_pool [[2, 2, 5]] |x| max_pool1d(&x[0], [2], &MaxPoolOptions::default())?.sin();
+    fractional_max_pool [[1, 1, 3, 4, 3]] |x| {
+        let samples = Tensor::new([[[0.3f64, 0.9, 0.5]]])?;
+        fractional_max_pool(&x[0], [2, 1, 2], FractionalOutput::Size([2, 3, 2]), Some(&samples))?.sin()
+    };
     avg_pool [[2, 4, 4]] |x| avg_pool2d(&x[0], [3, 2], &AvgPoolOptions { padding: [1, 0], ..AvgPoolOptions::default() })?.sin();
     adaptive_avg_pool [[2, 5, 3]] |x| adaptive_avg_pool(&x[0], [Some(2), None])?.sin();
     interpolate [[1, 2, 3, 4]] |x| {
@@ -230,6 +251,10 @@ pub(super) const ROWS: &[Row] = rows! {
     rms_norm [[3, 4], [4]] |x| rms_norm(&x[0], &[4], Some(&x[1]), None);
     attention [[2, 3, 2], [2, 4, 2], [2, 4, 3]] |x| {
         scaled_dot_product_attention(&x[0], &x[1], &x[2], &SdpaOptions { is_causal: true, ..SdpaOptions::default() })
+    };
+    attention_dropout [[2, 3, 2], [2, 4, 2], [2, 4, 3]] |x| {
+        let options = SdpaOptions { dropout_p: 0.4, ..SdpaOptions::default() };
+        fork(1, || scaled_dot_product_attention(&x[0], &x[1], &x[2], &options))
     };
     // Linear algebra; factorisations that are unique up to signs through functions that don't see them.
     nuclear_norm [[3, 2]] |x| x[0].matrix_norm(MatrixNorm::Nuclear, false);
@@ -332,4 +357,10 @@ impl CustomFunction for Cube {
 fn segment_means(x: &Tensor) -> Result<Tensor> {
     let lengths = Tensor::new([3i64, 1])?;
     x.segment_reduce(Reduction::Mean, Segments::Lengths(&lengths), 0, None)
+}
+
+/// Products of runs of the second dimension, one of them empty, of which the first element is in none.
+fn segment_products(x: &Tensor) -> Result<Tensor> {
+    let offsets = Tensor::new([[1i64, 3, 3, 5], [0, 1, 4, 5]])?;
+    x.segment_reduce(Reduction::Prod, Segments::Offsets(&offsets), 1, Some(1.5.into()))
 }

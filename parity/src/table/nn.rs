@@ -103,11 +103,9 @@ pub(super) const TABLE: &[Entry] = &[
         let (q, k, v) = (a.tensor(0, "query")?, a.tensor(1, "key")?, a.tensor(2, "value")?);
         let mask = a.opt_tensor(3, "attn_mask")?;
         let dropout_p = a.float(4, "dropout_p", 0.0)?;
-        if dropout_p != 0.0 {
-            bail!(Unsupported, "scaled_dot_product_attention: dropout_p {dropout_p}")
-        }
         let options = SdpaOptions {
             attn_mask: mask.as_ref(),
+            dropout_p,
             is_causal: a.bool(5, "is_causal", false)?,
             scale: a.opt_float(6, "scale")?,
             enable_gqa: a.bool(7, "enable_gqa", false)?,

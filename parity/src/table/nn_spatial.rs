@@ -9,11 +9,11 @@ use flambeau_tensor::ops::grid_sample::{
 use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions, InterpolateSize, interpolate};
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{
-    AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, adaptive_max_pool_with_indices, avg_pool,
-    fractional_max_pool2d_with_indices, lp_pool, max_pool, max_pool_with_indices, max_unpool,
+    AvgPoolOptions, FractionalOutput, MaxPoolOptions, adaptive_avg_pool, adaptive_max_pool_with_indices,
+    avg_pool, fractional_max_pool_with_indices, lp_pool, max_pool, max_pool_with_indices, max_unpool,
     max_unpool_sizes,
 };
-use flambeau_tensor::{Result, Tensor, bail};
+use flambeau_tensor::{Result, bail};
 
 use super::nn::{count, counts, per_dimension};
 use crate::args::{Arg, Args};
@@ -35,7 +35,8 @@ pub(super) const TABLE: &[Entry] = &[
     ("nn.functional.max_unpool1d", |a| unpooling::<1>(a)),
     ("nn.functional.max_unpool2d", |a| unpooling::<2>(a)),
     ("nn.functional.max_unpool3d", |a| unpooling::<3>(a)),
-    ("nn.functional.fractional_max_pool2d", fractional_max_pool2d),
+    ("nn.functional.fractional_max_pool2d", |a| fractional::<2>(a)),
+    ("nn.functional.fractional_max_pool3d", |a| fractional::<3>(a)),
     ("nn.functional.lp_pool1d", |a| power_pooling::<1>(a)),
     ("nn.functional.lp_pool2d", |a| power_pooling::<2>(a)),
     ("nn.functional.lp_pool3d", |a| power_pooling::<3>(a)),
@@ -238,35 +239,24 @@ fn unpooling<const D: usize>(a: &mut Args) -> Result<Output> {
     out(max_unpool(&x, &indices, sizes)?)
 }
 
-fn fractional_max_pool2d(a: &mut Args) -> Result<Output> {
+fn fractional<const D: usize>(a: &mut Args) -> Result<Output> {
     let x = a.tensor(0, "input")?;
-    let kernel = required::<2>(a, 1, "kernel_size")?;
+    let kernel = required::<D>(a, 1, "kernel_size")?;
     let ratio = a.opt_floats(3, "output_ratio")?;
-    let output = match (per_dimension::<2>(a, 2, "output_size")?, ratio) {
-        (Some(output), None) => output,
-        (None, Some(ratio)) if !ratio.is_empty() && x.rank() >= 2 => std::array::from_fn(|d| {
-            let size = x.shape()[x.rank() - 2 + d] as f64;
-            (size * ratio[d.min(ratio.len() - 1)]) as usize
-        }),
+    let output = match (per_dimension::<D>(a, 2, "output_size")?, ratio.as_deref()) {
+        (Some(size), None) => FractionalOutput::Size(size),
+        (None, Some(&[ratio])) => FractionalOutput::Ratio([ratio; D]),
+        (None, Some(ratios)) if ratios.len() == D => {
+            FractionalOutput::Ratio(std::array::from_fn(|d| ratios[d]))
+        }
         _ => bail!(
             Value,
-            "fractional_max_pool2d: expected either output_size or output_ratio"
+            "fractional_max_pool{D}d: expected either output_size or output_ratio"
         ),
     };
     let return_indices = a.bool(4, "return_indices", false)?;
     let samples = a.opt_tensor(5, "_random_samples")?;
-    let samples = match samples {
-        Some(samples) => samples,
-        None => {
-            let lead = if x.rank() == 3 {
-                [1, x.shape()[0]]
-            } else {
-                [x.shape()[0], x.shape()[1]]
-            };
-            Tensor::rand((lead[0], lead[1], 2), x.dtype())?
-        }
-    };
-    let (y, indices) = fractional_max_pool2d_with_indices(&x, kernel, output, &samples)?;
+    let (y, indices) = fractional_max_pool_with_indices(&x, kernel, output, samples.as_ref())?;
     if return_indices { out([y, indices]) } else { out(y) }
 }
 

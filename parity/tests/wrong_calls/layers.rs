@@ -77,6 +77,9 @@ pub(crate) fn calls() -> Vec<Call> {
         "nn.functional.adaptive_avg_pool1d" [f![3], 2] => "[3]";
         "nn.functional.adaptive_max_pool2d" [f![1, 2, 0, 4], [2, 2]] => "[1, 2, 0, 4]";
         "nn.functional.fractional_max_pool2d" [f![1, 2, 4, 4], 3] output_size = 3 => "[3, 3]", "[1, 2, 4, 4]";
+        "nn.functional.fractional_max_pool2d" [f![1, 2, 4, 4], 2] output_ratio = 1.5 => "1.5";
+        "nn.functional.fractional_max_pool3d" [f![1, 2, 4, 4, 4], 3] output_size = [2, 3, 2] => "[2, 3, 2]", "[1, 2, 4, 4, 4]";
+        "nn.functional.fractional_max_pool3d" [f![1, 2, 4, 4, 4], 2] output_size = 2, _random_samples = f![2, 2, 3] => "[1, 2, 3]", "[2, 2, 3]";
         "nn.functional.batch_norm" [f![3], f![3], f![3]] => "[3]";
         "nn.functional.batch_norm" [f![2, 3], f![3], f![3], f![2]] => "3", "2";
         "nn.functional.rms_norm" [f![2, 3], [2, 2]] => "[2, 3]", "[2, 2]";
@@ -99,6 +102,7 @@ pub(crate) fn calls() -> Vec<Call> {
         "nn.functional.scaled_dot_product_attention" [f![2, 3, 4], f![2, 3, 4], f![2, 3, 4]] attn_mask = l![3, 3] => "int64";
         "nn.functional.scaled_dot_product_attention" [f![2, 3, 4], f![2, 3, 4], f![2, 3, 4]] attn_mask = f![3, 3], is_causal = true => "is_causal";
         "nn.functional.scaled_dot_product_attention" [f![1, 3, 2, 4], f![1, 2, 2, 4], f![1, 2, 2, 4]] enable_gqa = true => "3", "2";
+        "nn.functional.scaled_dot_product_attention" [f![2, 3, 4], f![2, 3, 4], f![2, 3, 4]] dropout_p = 1.5 => "[0, 1]", "1.5";
         "nn.functional.scaled_dot_product_attention" [f![2, 3, 4], l![2, 3, 4], f![2, 3, 4]] => "float32", "int64";
         "nn.functional.multi_head_attention_forward" [f![3, 1, 4], f![3, 1, 4], f![3, 1, 4], 5, 2, f![12, 4], f![12], Arg::None, Arg::None, false, 0.0, f![4, 4], f![4]] => "5", "[3, 1, 4]";
         "nn.functional.multi_head_attention_forward" [f![3, 1, 4], f![3, 1, 4], f![3, 1, 4], 4, 3, f![12, 4], f![12], Arg::None, Arg::None, false, 0.0, f![4, 4], f![4]] => "3", "4";

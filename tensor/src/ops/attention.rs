@@ -1,6 +1,6 @@
 //! Scaled-dot-product attention `softmax(scale · Q·Kᵀ + mask)·V` (`nn.functional.scaled_dot_product_attention`).
 //!
-//! A primitive, because the fused kernels never store the scores: memory grows with the number of queries and keys, not
+//! A primitive (but with dropout, and with a mask that requires a gradient), because the fused kernels never store the scores: memory grows with the number of queries and keys, not
 //! with their product.
 
 use flambeau_kernels::attention::{
@@ -11,6 +11,7 @@ use flambeau_kernels::mem::Buf;
 
 use crate::graph::{Op, Saved, record};
 use crate::ops::create::checked_numel;
+use crate::ops::dropout::dropout;
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, broadcast_shapes, ensure, no_grad, with_float};
 
@@ -19,6 +20,8 @@ use crate::{DType, Result, Shape, Tensor, broadcast_shapes, ensure, no_grad, wit
 pub struct SdpaOptions<'a> {
     /// Bool: whether a query may see a key; else added to the scores. Broadcasts to `[…, queries, keys]`.
     pub attn_mask: Option<&'a Tensor>,
+    /// Probability with which a weight is dropped, and the others scaled up: whatever the mode, so pass 0 when evaluating.
+    pub dropout_p: f64,
     /// Query `i` sees keys up to `i` only. Not with a mask.
     pub is_causal: bool,
     /// Factor of the scores; `1/√dim` unless given.
@@ -153,7 +156,7 @@ fn additive(mask: &Value, dtype: DType) -> Result<Value> {
     added.cast_view(dtype)
 }
 
-/// `softmax(scale · Q·Kᵀ + mask)·V`. A query whose keys are all hidden gives zeros.
+/// `softmax(scale · Q·Kᵀ + mask)·V`, the weights thinned out by dropout if asked for. A query whose keys are all hidden gives zeros.
 ///
 /// # Shapes
 /// query `[…, queries, dim]`, key `[…, keys, dim]`, value `[…, keys, value_dim]` → `[…, queries, value_dim]`; what stands
@@ -161,7 +164,7 @@ fn additive(mask: &Value, dtype: DType) -> Result<Value> {
 ///
 /// # Errors
 /// `Shape` or `Broadcast` if shapes do not fit; `DType` unless query, key and value are of one floating point type;
-/// `Value` for a mask with `is_causal`.
+/// `Value` for a mask with `is_causal` and for what is no probability.
 pub fn scaled_dot_product_attention(
     query: &Tensor,
     key: &Tensor,
@@ -201,6 +204,12 @@ pub fn scaled_dot_product_attention(
         &[&qs[..qs.len() - 2], &ks[..ks.len() - 2], &vs[..vs.len() - 2]],
     )?;
     let scale = options.scale.unwrap_or(1.0 / (dim as f64).sqrt());
+    ensure!(
+        (0.0..=1.0).contains(&options.dropout_p),
+        Value,
+        "{op}: expected a dropout probability in [0, 1], got {}",
+        options.dropout_p
+    );
     let with_batch = |x: &Tensor| -> Result<Tensor> {
         let mut shape = batch.clone();
         x.shape()[x.rank() - 2..]
@@ -234,11 +243,20 @@ pub fn scaled_dot_product_attention(
             );
             if mask.is_tracked() && crate::is_grad_enabled() {
                 let mask = mask.to_dtype(query.dtype())?;
-                return composite(&query, &key, &value, &mask, scale);
+                return composite(&query, &key, &value, Some(&mask), scale, options.dropout_p);
             }
             Some(additive(&mask.value(), query.dtype())?.expanded(&score_shape))
         }
     };
+    if options.dropout_p > 0.0 {
+        let hidden = if options.is_causal {
+            Some(causal_mask(queries, keys, query.dtype())?)
+        } else {
+            None
+        };
+        let mask = mask.map(Tensor::from_value).or(hidden);
+        return composite(&query, &key, &value, mask.as_ref(), scale, options.dropout_p);
+    }
     let mut out_shape = batch;
     out_shape.push(queries);
     out_shape.push(value.shape()[value.rank() - 1]);
@@ -289,10 +307,33 @@ fn repeat_heads(op: &str, query: &Tensor, x: &Tensor) -> Result<Tensor> {
     x.unsqueeze(at as isize + 1)?.expand(repeated)?.reshape(merged)
 }
 
-/// Attention of recorded operations, for a mask that requires a gradient.
-fn composite(query: &Tensor, key: &Tensor, value: &Tensor, mask: &Tensor, scale: f64) -> Result<Tensor> {
-    let scores = query.mul(scale)?.matmul(&key.transpose(-2, -1)?)?.add(mask)?;
-    attention_weights(&scores)?.matmul(value)
+/// Attention of recorded operations, for a mask that requires a gradient and for dropout: the scores are kept as a whole.
+fn composite(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    mask: Option<&Tensor>,
+    scale: f64,
+    dropout_p: f64,
+) -> Result<Tensor> {
+    let mut scores = query.mul(scale)?.matmul(&key.transpose(-2, -1)?)?;
+    if let Some(mask) = mask {
+        scores = scores.add(mask)?;
+    }
+    dropout(&attention_weights(&scores)?, dropout_p, true)?.matmul(value)
+}
+
+/// What hides from query `i` the keys behind the `i`-th: `[queries, keys]`.
+fn causal_mask(queries: usize, keys: usize, dtype: DType) -> Result<Tensor> {
+    let hidden = |at: usize| {
+        if at % keys > at / keys {
+            f64::NEG_INFINITY
+        } else {
+            0.0
+        }
+    };
+    let data: Vec<f64> = (0..queries * keys).map(hidden).collect();
+    Tensor::from_vec(data, (queries, keys))?.to_dtype(dtype)
 }
 
 /// The softmax of scores over the last dimension; a row of -∞ alone gives zeros. Recorded.
@@ -392,22 +433,15 @@ impl AttentionOp {
             return Ok(None);
         }
         let shape = sizes(&self.query.value, &self.key.value, &self.value.value);
-        let hidden = |at: usize| {
-            if at % shape.keys > at / shape.keys {
-                f64::NEG_INFINITY
-            } else {
-                0.0
-            }
-        };
-        let data = (0..shape.queries * shape.keys).map(hidden).collect();
-        let mask = Tensor::from_vec(data, (shape.queries, shape.keys))?;
-        Ok(Some(mask.to_dtype(self.query.value.dtype)?))
+        let dtype = self.query.value.dtype;
+        causal_mask(shape.queries, shape.keys, dtype).map(Some)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::fork;
 
     #[test]
     fn masks_hide_keys() {
@@ -429,6 +463,47 @@ mod tests {
             ..SdpaOptions::default()
         };
         assert_eq!(attend(&masked), [3.0, 0.0]);
+    }
+
+    #[test]
+    fn dropped_weights_are_those_of_pytorch() {
+        let q = Tensor::from_vec((0..8).map(|i| i as f64 / 10.0).collect(), (1, 4, 2)).unwrap();
+        let k = q.flip(&[1]).unwrap();
+        let v = Tensor::new([[[1.0f64], [3.0], [-2.0], [5.0]]]).unwrap();
+        let check = |options: SdpaOptions<'_>, expected: [f64; 4]| {
+            let out = scaled_dot_product_attention(&q, &k, &v, &options).unwrap();
+            let out = out.to_vec::<f64>().unwrap();
+            assert!(
+                out.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12),
+                "{out:?}"
+            );
+        };
+        fork(5, || {
+            let causal = SdpaOptions {
+                dropout_p: 0.4,
+                is_causal: true,
+                ..SdpaOptions::default()
+            };
+            check(
+                causal,
+                [0.0, 0.862783845858353, 0.684644826479908, 2.145834386638472],
+            );
+            let mask = Tensor::new([[true, true, false, true]]).unwrap();
+            let masked = SdpaOptions {
+                dropout_p: 0.5,
+                attn_mask: Some(&mask),
+                ..SdpaOptions::default()
+            };
+            check(
+                masked,
+                [2.688389797024456, 4.991250382169603, 4.724363201685375, 0.0],
+            );
+        });
+        let impossible = SdpaOptions {
+            dropout_p: 1.5,
+            ..SdpaOptions::default()
+        };
+        assert!(scaled_dot_product_attention(&q, &k, &v, &impossible).is_err());
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Pooling over one to three dimensions: maxima, means and power means over windows, and their adaptive kin
-//! (`max_pool1d` … `adaptive_max_pool3d`, `max_unpool1d` …, `fractional_max_pool2d`, `lp_pool1d` …).
+//! (`max_pool1d` … `adaptive_max_pool3d`, `max_unpool1d` …, `fractional_max_pool2d` …, `lp_pool1d` …).
 //!
 //! Inputs are `[batch, channels, spatial…]` or `[channels, spatial…]`. Indices are PyTorch's: flat within a plane. A
 //! maximum is recorded as the selection of the element at its index, a mean as the linear map it is.
 
+mod fractional;
+
 pub use flambeau_kernels::pooling::AvgOptions;
 use flambeau_kernels::pooling::{self, Window, embed, output_len};
+pub use fractional::{FractionalOutput, fractional_max_pool, fractional_max_pool_with_indices};
 
 use flambeau_kernels::index::validate;
 
@@ -445,59 +448,6 @@ pub fn max_unpool_sizes<const D: usize>(
         sizes[d] = size;
     }
     Ok(sizes)
-}
-
-/// Maxima over windows of one size at pseudo-random steps (Graham, 2014), with their indices. `samples` holds for each
-/// plane one number in `[0, 1)` per dimension, last dimension first (PyTorch's `_random_samples`).
-///
-/// # Shapes
-/// `[batch, channels, spatial…] → [batch, channels, output…]`, samples `[batch, channels, D]`.
-///
-/// # Errors
-/// `Shape` if shapes do not fit or the kernel and output do not fit the input; `DType` for other than floats of one type.
-pub fn fractional_max_pool2d_with_indices(
-    x: &Tensor,
-    kernel: [usize; 2],
-    output: [usize; 2],
-    samples: &Tensor,
-) -> Result<(Tensor, Tensor)> {
-    let op = "fractional_max_pool2d";
-    let input = spatial::<2>(op, x)?;
-    let plane: usize = input.iter().product();
-    let planes = x.numel() / plane;
-    let fits =
-        (0..2).all(|d| kernel[d] > 0 && output[d] > 0 && output[d].saturating_add(kernel[d] - 1) <= input[d]);
-    ensure!(
-        fits,
-        Shape,
-        "{op}: output {output:?} of windows {kernel:?} does not fit the input {:?}",
-        x.shape()
-    );
-    ensure!(
-        samples.numel() == 2 * planes && samples.shape().last() == Some(&2),
-        Shape,
-        "{op}: expected samples [batch, channels, 2] for the input {:?}, got {:?}",
-        x.shape(),
-        samples.shape()
-    );
-    ensure!(
-        samples.dtype() == x.dtype(),
-        DType,
-        "{op}: expected samples of {}, got {}",
-        x.dtype(),
-        samples.dtype()
-    );
-    let shape = with_spatial(x.shape(), output);
-    let mut indices = buffer::<i64>(&shape)?;
-    let (full, samples) = (full_width(op, x)?, full_width(op, samples)?);
-    let value = with_float!(op, full.dtype, T => {
-        let (data, samples) = (full.data::<T>()?, samples.data::<T>()?);
-        Value::build::<T>(full.dtype, shape.clone(), |out| {
-            pooling::fractional_max_pool2d(data, samples, out, &mut indices, input, output, kernel)
-        })?
-    });
-    let indices = Value::new(indices, DType::I64, shape);
-    selection(x, value, indices, plane, output.iter().product())
 }
 
 macro_rules! named {

@@ -203,6 +203,43 @@ impl SegmentReduceOp {
         Tensor::from_vec(index, &self.input.value.shape)
     }
 
+    /// The places of each segment's elements, those past its end naming the place behind the dimension's last, as an index
+    /// `[outer, segments · longest, inner]`; the number of segments and the longest's length.
+    ///
+    /// # Errors
+    /// None for an operation that was recorded.
+    pub fn segments_filled_up(&self) -> Result<(Tensor, usize, usize)> {
+        let [outer, len, inner] = self.sizes();
+        let runs = || self.offsets.iter().flat_map(|row| row.windows(2));
+        let longest = runs().map(|run| (run[1] - run[0]) as usize).max().unwrap_or(0);
+        let segments = self.offsets.first().map_or(0, |row| row.len() - 1);
+        let place = |run: &[i64], i: usize| {
+            Some(run[0] + i as i64)
+                .filter(|&at| at < run[1])
+                .unwrap_or(len as i64)
+        };
+        let places = runs().flat_map(|run| (0..longest).map(move |i| place(run, i)));
+        let index = places
+            .flat_map(|place| std::iter::repeat_n(place, inner))
+            .collect::<Vec<i64>>();
+        Ok((
+            Tensor::from_vec(index, (outer, segments * longest, inner))?,
+            segments,
+            longest,
+        ))
+    }
+
+    /// The input's sizes before, along and behind the dimension whose segments were reduced.
+    pub fn sizes(&self) -> [usize; 3] {
+        let (outer, len, inner) = self.input.value.shape.around(self.axis);
+        [outer, len, inner]
+    }
+
+    /// What takes part in every segment.
+    pub fn initial(&self) -> Option<f64> {
+        self.initial
+    }
+
     /// The dimension whose segments were reduced.
     pub fn axis(&self) -> usize {
         self.axis

@@ -1,21 +1,26 @@
 //! Connectionist temporal classification.
 
+mod alignment;
+
 use std::sync::Arc;
 
 use flambeau_kernels::ctc::{CtcSample, ctc_loss as kernel};
 use flambeau_kernels::mem::Buf;
 
+use self::alignment::Alignment;
 use super::Reduction;
 use crate::ops::custom::{Function, apply};
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, ensure, is_grad_enabled, with_float};
 
-/// The losses with their gradients, which the forward pass computes along with them.
+/// The losses with their gradients, which the forward pass computes along with them, and what it takes to make the
+/// gradients again.
 struct Ctc {
     /// `[batch]`.
     losses: Tensor,
     /// The gradient of each sample's loss, `[time, batch, classes]`.
     grad: Tensor,
+    alignment: Alignment,
 }
 
 impl Function for Ctc {
@@ -27,16 +32,21 @@ impl Function for Ctc {
         Ok(vec![self.losses.clone()])
     }
 
-    fn backward(&self, _: &[Tensor], _: &[Tensor], grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-        ensure!(
-            !is_grad_enabled(),
-            Unsupported,
-            "backward of ctc_loss: it has no double gradient"
-        );
-        let Some(grad) = grads.first().and_then(Option::as_ref) else {
+    fn backward(
+        &self,
+        inputs: &[Tensor],
+        _: &[Tensor],
+        grads: &[Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let ([log_probs], [Some(grad)]) = (inputs, grads) else {
             return Ok(vec![None]);
         };
-        Ok(vec![Some(self.grad.mul(&grad.reshape((
+        let of_losses = if is_grad_enabled() {
+            self.alignment.gradient(log_probs)?
+        } else {
+            self.grad.clone()
+        };
+        Ok(vec![Some(of_losses.mul(&grad.reshape((
             1,
             grad.numel(),
             1,
@@ -159,8 +169,12 @@ pub fn ctc_loss(
     });
     let mut losses = Tensor::from_value(losses);
     if tracked {
-        let grad = Tensor::from_value(grad);
-        losses = apply(Arc::new(Ctc { losses, grad }), &[&input])?.remove(0);
+        let function = Ctc {
+            alignment: Alignment::new(&samples, options.blank, options.zero_infinity),
+            grad: Tensor::from_value(grad),
+            losses,
+        };
+        losses = apply(Arc::new(function), &[&input])?.remove(0);
     }
     match options.reduction {
         Reduction::Mean => {
