@@ -121,10 +121,7 @@ mod tests {
 
     #[test]
     fn samples_are_drawn_where_none_are_given() {
-        let x = Tensor::arange(2 * 5 * 6 * 7)
-            .unwrap()
-            .to_dtype(DType::F64)
-            .unwrap();
+        let x = Tensor::arange(0, 2 * 5 * 6 * 7, 1, DType::F64).unwrap();
         let x = x.reshape((2, 5, 6, 7)).unwrap();
         let output = FractionalOutput::Ratio([0.5, 0.5, 0.6]);
         let draw = || fractional_max_pool_with_indices(&x, [2, 2, 3], output, None);

@@ -115,7 +115,8 @@ impl Alignment {
         let joint = Tensor::stack(&alpha, 0)?
             .add(&Tensor::stack(&beta, 0)?)?
             .sub(&at_places)?;
-        let shares = possible.where_cond(&joint.sub(&log_p)?.exp()?, 0.0)?;
+        // Chosen before the exponential: where nothing is possible, a difference of sums of NEVER may be large.
+        let shares = possible.where_cond(&joint.sub(&log_p)?, NEVER)?.exp()?;
         let gradient = x.exp()?.sub(&x.zeros_like()?.scatter_add(2, &index, &shares)?)?;
         let counts: Vec<Tensor> = (0..time)
             .map(|t| self.samples(|n| t < self.steps[n]))
