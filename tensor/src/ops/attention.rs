@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn dropped_weights_are_those_of_pytorch() {
         let q = Tensor::from_vec((0..8).map(|i| i as f64 / 10.0).collect(), (1, 4, 2)).unwrap();
-        let k = q.flip(&[1]).unwrap();
+        let k = q.flip([1]).unwrap();
         let v = Tensor::new([[[1.0f64], [3.0], [-2.0], [5.0]]]).unwrap();
         let check = |options: SdpaOptions<'_>, expected: [f64; 4]| {
             let out = scaled_dot_product_attention(&q, &k, &v, &options).unwrap();
