@@ -1,13 +1,17 @@
 //! What `torch.nn.utils` has: clipping gradients, parameters as one vector, sequences of different lengths, parameters
-//! that are computed from others ([`parametrize`], [`prune`]), layers and norms made one ([`fusion`]).
+//! that are computed from others ([`parametrize`], [`prune`]), layers and norms made one ([`fusion`]); and
+//! `update_bn` of `torch.optim.swa_utils`.
 
 pub mod fusion;
 pub mod parametrizations;
 pub mod parametrize;
 pub mod prune;
 pub mod rnn;
+mod update_bn;
 
 use flambeau_tensor::{Result, Tensor, bail, ensure, no_grad};
+
+pub use update_bn::update_bn;
 
 pub use crate::init::skip as skip_init;
 

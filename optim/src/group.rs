@@ -346,6 +346,14 @@ pub(crate) mod check {
         Ok(())
     }
 
+    /// What all descendants of Adam have.
+    pub(crate) fn adam(lr: f64, betas: (f64, f64), eps: f64, weight_decay: f64) -> Result<()> {
+        learning_rate(lr)?;
+        epsilon(eps)?;
+        self::betas(betas)?;
+        not_negative("weight_decay", weight_decay)
+    }
+
     /// Both decay rates must be at least 0 and below 1.
     pub(crate) fn betas(betas: (f64, f64)) -> Result<()> {
         for (i, beta) in [betas.0, betas.1].into_iter().enumerate() {

@@ -26,7 +26,8 @@ pub enum Averaging {
     },
 }
 
-/// A running average of parameters (`torch.optim.swa_utils.AveragedModel`), in tensors of its own.
+/// A running average of parameters (`torch.optim.swa_utils.AveragedModel`), in tensors of its own. After
+/// [`AveragedModel::copy_to`], a model's batch norms want new statistics: `flambeau_nn::utils::update_bn`.
 ///
 /// ```
 /// use flambeau_optim::{AveragedModel, Averaging};

@@ -1,6 +1,7 @@
 //! Batch and instance norm (`torch.nn.BatchNorm2d`, `InstanceNorm2d`, …): every channel normalised over the batch and
 //! space, or over the space of each sample: `y = (x - mean)/√(var + eps)·weight + bias`.
 
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
 use flambeau_tensor::ops::norm::{BatchNormOptions as Call, RunningStats, batch_norm, instance_norm};
@@ -9,6 +10,23 @@ use flambeau_tensor::{DType, Result, Tensor, ensure, no_grad};
 use super::norm::affine;
 use super::text;
 use crate::{Buffer, Forward, Lazy, Member, Mode, Module, Parameter, Visitor, VisitorMut, observed};
+
+thread_local! {
+    /// Whether batch norms average over all batches, whatever their momentum is.
+    static PLAIN_AVERAGES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` while the batch norms of this thread average plainly over all batches.
+pub(crate) fn with_plain_averages<T>(f: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            PLAIN_AVERAGES.set(self.0)
+        }
+    }
+    let _restore = Restore(PLAIN_AVERAGES.replace(true));
+    f()
+}
 
 /// Options of batch and instance norms.
 #[derive(Clone, Copy, Debug)]
@@ -123,14 +141,15 @@ impl ChannelNorm {
 
     fn batch_norm(&self, op: &str, x: &Tensor, ranks: &[usize]) -> Result<Tensor> {
         check(op, x, self.num_features, ranks)?;
-        let mut momentum = self.options.momentum.unwrap_or(0.0);
+        let fixed = self.options.momentum.filter(|_| !PLAIN_AVERAGES.get());
+        let mut momentum = fixed.unwrap_or(0.0);
         if let Some(batches) = self
             .num_batches_tracked
             .as_deref()
             .filter(|_| self.mode.is_training())
         {
             no_grad(|| batches.add_(1).map(|_| ()))?;
-            if self.options.momentum.is_none() {
+            if fixed.is_none() {
                 momentum = 1.0 / batches.item_f64()?;
             }
         }

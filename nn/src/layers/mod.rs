@@ -22,6 +22,7 @@ mod upsample;
 pub use activation::*;
 pub use adaptive::*;
 pub use attention::*;
+pub(crate) use batch_norm::with_plain_averages;
 pub use batch_norm::*;
 pub use conv::*;
 pub use distance::*;

@@ -73,10 +73,7 @@ impl HyperParameters for AdamOptions {
     rates!(betas.0);
 
     fn check(&self) -> Result<()> {
-        check::learning_rate(self.lr)?;
-        check::epsilon(self.eps)?;
-        check::betas(self.betas)?;
-        check::not_negative("weight_decay", self.weight_decay)
+        check::adam(self.lr, self.betas, self.eps, self.weight_decay)
     }
 }
 
@@ -153,10 +150,7 @@ impl HyperParameters for AdamWOptions {
     rates!(betas.0);
 
     fn check(&self) -> Result<()> {
-        check::learning_rate(self.lr)?;
-        check::epsilon(self.eps)?;
-        check::betas(self.betas)?;
-        check::not_negative("weight_decay", self.weight_decay)
+        check::adam(self.lr, self.betas, self.eps, self.weight_decay)
     }
 }
 

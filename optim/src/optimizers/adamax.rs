@@ -52,10 +52,7 @@ impl HyperParameters for AdamaxOptions {
     rates!(betas.0);
 
     fn check(&self) -> Result<()> {
-        check::learning_rate(self.lr)?;
-        check::epsilon(self.eps)?;
-        check::betas(self.betas)?;
-        check::not_negative("weight_decay", self.weight_decay)
+        check::adam(self.lr, self.betas, self.eps, self.weight_decay)
     }
 }
 
