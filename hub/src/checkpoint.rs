@@ -45,9 +45,8 @@ pub struct Checkpoint {
 const WRAPPERS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
 impl Checkpoint {
-    /// The weights by dotted name. A file that a training script wrote has them beside the optimiser's state and more,
-    /// under `state_dict`, `model_state_dict` or `model`: if there is no tensor on the first level, but such an entry,
-    /// its tensors are given, without the entry's name. `checkpoint.value.state_dict()` gives all tensors of the file.
+    /// The weights by dotted name: the tensors of [`Checkpoint::weights`]. `checkpoint.value.state_dict()` gives all
+    /// tensors of the file.
     ///
     /// # Errors
     /// `Key` if two tensors have the same name.
@@ -55,7 +54,10 @@ impl Checkpoint {
         self.weights().state_dict()
     }
 
-    fn weights(&self) -> &Value {
+    /// The part of the content that is the model's weights. A file that a training script wrote has them beside the
+    /// optimiser's state and more, under `state_dict`, `model_state_dict` or `model`: if there is no tensor on the first
+    /// level, but such an entry, it is that entry. Else it is the whole content.
+    pub fn weights(&self) -> &Value {
         let flat = |dict: &Dict| dict.values().any(|value| value.as_tensor().is_some());
         match &self.value {
             Value::Dict(dict) if !flat(dict) => WRAPPERS

@@ -18,3 +18,6 @@ pub(crate) mod write;
 
 /// The longest pickle that is read. Tensors lie beside it, so that a checkpoint of 10 000 tensors takes 2 MB.
 pub(crate) const MAX_LENGTH: u64 = 64 << 20;
+
+/// Levels of lists, tuples and dictionaries, and the value in the innermost, that are read and written.
+pub(crate) const MAX_DEPTH: usize = 100;

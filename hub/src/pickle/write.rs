@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use flambeau_tensor::{DType, Result, Tensor, ensure};
 
+use super::MAX_DEPTH;
 use super::globals::storage_name;
 use super::opcodes::Opcode;
 use crate::value::{Dict, Key, Value};
 
-/// Levels of lists and dictionaries, as many as are read.
-const MAX_DEPTH: usize = 100;
 /// Texts up to this length are kept in the memo, so that keys which come again take two bytes.
 const MAX_KEPT: usize = 256;
 

@@ -8,12 +8,11 @@ use std::fmt::Write;
 
 use flambeau_tensor::{DType, Result, Tensor, bail, ensure};
 
+use crate::pickle::MAX_DEPTH;
 use crate::pickle::globals::Global;
 use crate::pickle::objects::{Node, NodeId, Object, Objects, StorageRef, TensorRef};
 use crate::value::{Dict, Key, Value};
 
-/// Levels of lists and dictionaries.
-pub(super) const MAX_DEPTH: usize = 100;
 /// Values in the tree for each byte of the pickle, which takes at least one for each object that is not shared.
 const VALUES_PER_BYTE: usize = 4;
 /// Bytes of texts and of tensors' names for each byte of the pickle.
@@ -67,6 +66,11 @@ struct Builder<'o, 'a> {
 
 impl<'a> Builder<'_, 'a> {
     fn value(&mut self, object: Object<'a>) -> Result<Value> {
+        ensure!(
+            self.depth < MAX_DEPTH,
+            Format,
+            "nested in {MAX_DEPTH} levels or more, or within itself"
+        );
         match self.values.checked_sub(1) {
             Some(left) => self.values = left,
             None => bail!(
@@ -96,13 +100,7 @@ impl<'a> Builder<'_, 'a> {
 
     fn node(&mut self, object: Object<'a>, id: NodeId) -> Result<Value> {
         let objects = self.objects;
-        ensure!(
-            self.depth < MAX_DEPTH,
-            Format,
-            "nested in more than {MAX_DEPTH} levels, or within itself"
-        );
-        self.depth += 1;
-        let value = match objects.node(object) {
+        Ok(match objects.node(object) {
             Some(Node::List(items)) => Value::List(self.items(items)?),
             Some(Node::Tuple(items)) => Value::Tuple(self.items(items)?),
             Some(Node::Dict(entries)) => {
@@ -125,9 +123,7 @@ impl<'a> Builder<'_, 'a> {
             }
             Some(Node::Storage(_)) => bail!(Unsupported, "a storage without a tensor"),
             None => bail!(Format, "a reference to nothing"),
-        };
-        self.depth -= 1;
-        Ok(value)
+        })
     }
 
     fn items(&mut self, items: &[Object<'a>]) -> Result<Vec<Value>> {
@@ -144,7 +140,9 @@ impl<'a> Builder<'_, 'a> {
         let dot = if length > 0 { "." } else { "" };
         // Writing to a string does not fail.
         let _ = write!(self.path, "{dot}{part}");
+        self.depth += 1;
         let value = self.value(item)?;
+        self.depth -= 1;
         self.path.truncate(length);
         Ok(value)
     }

@@ -267,7 +267,9 @@ fn altered_bytes_never_panic() {
         "quants.gguf",
     ] {
         let whole = std::fs::read(golden(name)).unwrap();
-        for (at, value) in (0..whole.len().min(3000)).zip([0, 1, 0x28, 0x7f, 0x80, 0xff].into_iter().cycle())
+        for (at, value) in (0..whole.len().min(3000))
+            .step_by(3)
+            .zip([0, 1, 0x28, 0x7f, 0x80, 0xff].into_iter().cycle())
         {
             let mut altered = whole.clone();
             altered[at] = value;
