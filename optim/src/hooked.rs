@@ -10,13 +10,13 @@ type Hook = Box<dyn FnMut(&mut dyn Optimizer) -> Result<()> + Send + Sync>;
 ///
 /// ```
 /// use flambeau_optim::{Hooked, Optimizer, SGD, SGDOptions};
-/// use flambeau_tensor::Tensor;
+/// use flambeau_tensor::{Tensor, no_grad};
 ///
 /// let weight = Tensor::new([3.0f32])?.requires_grad(true)?;
 /// let options = SGDOptions { lr: 1.0, ..Default::default() };
 /// let kept = weight.clone();
 /// let mut optimizer = Hooked::new(SGD::new([weight.clone()], options)?)
-///     .step_post_hook(move |_| kept.clamp_(Some(0.into()), None).map(drop)); // weights are never negative
+///     .step_post_hook(move |_| no_grad(|| kept.clamp_(Some(0.into()), None).map(drop))); // never negative
 /// weight.set_grad(Some(Tensor::new([5.0f32])?))?;
 /// optimizer.step()?;
 /// assert_eq!(weight.to_vec::<f32>()?, [0.0]);
