@@ -2,7 +2,7 @@
 //!
 //! The reference is torchvision (BSD-3-Clause), keys and initial weights included.
 
-use flambeau_nn::{AdaptiveAvgPool2d, Dropout, Forward, Module, ReLU, Sequential};
+use flambeau_nn::{AdaptiveAvgPool2d, Dropout, Forward, Module, ReLU, Sequential, observed};
 use flambeau_tensor::{Result, Tensor};
 
 use super::blocks::{conv, linear, max_pool, run};
@@ -58,6 +58,7 @@ impl AlexNet {
 }
 
 impl Forward for AlexNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

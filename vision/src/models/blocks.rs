@@ -5,7 +5,7 @@ use flambeau_nn::functional::{MaxPoolOptions, Padding, adaptive_avg_pool};
 use flambeau_nn::init::{self, FanMode, Nonlinearity};
 use flambeau_nn::{
     BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Forward, Linear, LinearOptions, MaxPool2d, Module,
-    Sequential,
+    Sequential, observed,
 };
 use flambeau_tensor::{Result, Tensor};
 
@@ -152,6 +152,7 @@ impl BasicConv2d {
 }
 
 impl Forward for BasicConv2d {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.bn.forward(&self.conv.forward(x)?)?.relu()
     }

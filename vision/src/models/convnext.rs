@@ -6,7 +6,7 @@ use flambeau_nn::functional::Padding;
 use flambeau_nn::init::trunc_normal_;
 use flambeau_nn::{
     AdaptiveAvgPool2d, Conv2d, ConvOptions, Flatten, Forward, GELU, LayerNorm, LayerNormOptions, Module,
-    Parameter, Sequential,
+    Parameter, Sequential, observed,
 };
 use flambeau_tensor::{DType, Result, Tensor};
 
@@ -81,6 +81,7 @@ impl CNBlock {
 }
 
 impl Forward for CNBlock {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let out = self.layer_scale.mul(&self.block.forward(x)?)?;
         self.stochastic_depth.forward(&out)?.add(x)
@@ -155,6 +156,7 @@ impl ConvNeXt {
 }
 
 impl Forward for ConvNeXt {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

@@ -8,7 +8,7 @@ use flambeau_nn::functional::AvgPoolOptions;
 use flambeau_nn::init::{FanMode, Nonlinearity, kaiming_normal_};
 use flambeau_nn::{
     AvgPool2d, BatchNorm2d, BatchNormOptions, Conv2d, Dropout, Forward, Linear, Member, Module, ReLU,
-    Sequential, Visitor, VisitorMut,
+    Sequential, Visitor, VisitorMut, observed,
 };
 use flambeau_tensor::{Result, Tensor};
 
@@ -72,6 +72,7 @@ impl DenseLayer {
 }
 
 impl Forward for DenseLayer {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = self
             .conv1
@@ -93,6 +94,7 @@ struct DenseBlock {
 }
 
 impl Forward for DenseBlock {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut features = vec![x.clone()];
         for layer in &self.layers {
@@ -150,6 +152,7 @@ impl Transition {
 }
 
 impl Forward for Transition {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.pool
             .forward(&self.conv.forward(&self.relu.forward(&self.norm.forward(x)?)?)?)
@@ -207,6 +210,7 @@ impl DenseNet {
 }
 
 impl Forward for DenseNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

@@ -5,7 +5,7 @@
 //! on both sides; [`efficientnet_lite0`](super::efficientnet_lite0) pads as TensorFlow does.
 
 use flambeau_nn::init::uniform_;
-use flambeau_nn::{BatchNormOptions, Dropout, Forward, Module, Sequential};
+use flambeau_nn::{BatchNormOptions, Dropout, Forward, Module, Sequential, observed};
 use flambeau_tensor::{Result, Tensor};
 
 use super::blocks::{Biases, Kind, initialise, kaiming_fan_out, linear, make_divisible, pooled, run};
@@ -218,6 +218,7 @@ impl MBConv {
 }
 
 impl Forward for MBConv {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let out = self.block.forward(x)?;
         if self.use_res_connect {
@@ -302,6 +303,7 @@ impl EfficientNet {
 }
 
 impl Forward for EfficientNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

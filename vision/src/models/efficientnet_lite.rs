@@ -6,12 +6,15 @@
 //! with the odd row or column of zeros at the bottom or right.
 
 use flambeau_nn::functional::Padding;
-use flambeau_nn::{BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Dropout, Forward, Linear, Module};
+use flambeau_nn::{
+    BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Dropout, Forward, Linear, Module, observed,
+};
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{Result, Tensor, ensure};
 
 use super::blocks::{Biases, Kind, initialise, kaiming_fan_out, linear, normal, pooled};
-use super::{Classifier, Options, Tap};
+use super::weights::IMAGENET1K;
+use super::{Classifier, Options, Preset, Tap, Weights};
 use crate::ops::{StochasticDepth, StochasticDepthMode};
 
 /// Stages: expansion, kernel, stride of the first block, channels, blocks.
@@ -114,6 +117,7 @@ impl MBConvBlock {
 }
 
 impl Forward for MBConvBlock {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut out = x.clone();
         if let (Some(conv), Some(norm)) = (&self.expand_conv, &self.bn0) {
@@ -187,6 +191,7 @@ impl EfficientNetLite {
 }
 
 impl Forward for EfficientNetLite {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }
@@ -225,7 +230,45 @@ impl Classifier for EfficientNetLite {
 }
 
 models! {
-    /// EfficientNet-Lite0; 75.1% of ImageNet-1K with its authors' weights.
+    /// EfficientNet-Lite0. Its weights are its authors', ported from TensorFlow.
     efficientnet_lite0(options) -> EfficientNetLite { EfficientNetLite::new(options) }
-    parameters 4_652_008, gflops 0.384
+    parameters 4_652_008, gflops 0.384,
+    weights EfficientNetLite0Weights, default IMAGENET1K_TF {
+        IMAGENET1K_TF = Weights {
+            file: "efficientnet-lite0-57934424.pth", megabytes: 17.954, license: "Apache-2.0",
+            preset: Preset {
+                mean: [127.0 / 255.0; 3], std: [128.0 / 255.0; 3], ..Preset::imagenet_bicubic(256, 224)
+            },
+            ..IMAGENET1K
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flambeau_nn::init::ones_;
+    use flambeau_tensor::DType;
+
+    /// What a kernel of ones gives for a row of ones: how many of its taps lie within it.
+    fn taps_within(width: usize, kernel: usize, stride: usize) -> Vec<f32> {
+        let conv = conv(1, 1, kernel, stride, 1).unwrap();
+        ones_(&conv.weight).unwrap();
+        let x = Tensor::ones((1, 1, width, width), DType::F32).unwrap();
+        let out = same(&conv, &x).unwrap();
+        let middle = out.shape()[2] / 2;
+        let row = out.select(2, middle as isize).unwrap().to_vec::<f32>().unwrap();
+        row.iter()
+            .map(|taps| taps / row.iter().fold(0.0, |m: f32, &t| m.max(t)) * kernel as f32)
+            .collect()
+    }
+
+    #[test]
+    fn odd_zeros_stand_at_the_end() {
+        // One zero is needed, and stands on the right; padded alike on both sides, the first window would lack a tap.
+        assert_eq!(taps_within(6, 3, 2), [3.0, 3.0, 2.0]);
+        assert_eq!(taps_within(7, 3, 2), [2.0, 3.0, 3.0, 2.0]);
+        assert_eq!(taps_within(8, 5, 2), [4.0, 5.0, 5.0, 3.0]);
+        assert_eq!(taps_within(5, 3, 1), [2.0, 3.0, 3.0, 3.0, 2.0]);
+    }
 }

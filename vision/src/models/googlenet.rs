@@ -5,7 +5,7 @@
 
 use flambeau_nn::functional::adaptive_avg_pool;
 use flambeau_nn::init::trunc_normal_;
-use flambeau_nn::{AdaptiveAvgPool2d, Dropout, Forward, Linear, MaxPool2d, Module, Sequential};
+use flambeau_nn::{AdaptiveAvgPool2d, Dropout, Forward, Linear, MaxPool2d, Module, Sequential, observed};
 use flambeau_tensor::{Result, Tensor};
 
 use super::blocks::{BasicConv2d, Biases, initialise, linear, max_pool, renormalised, stage};
@@ -59,6 +59,7 @@ impl Inception {
 }
 
 impl Forward for Inception {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let branches: [&dyn Forward; 4] = [&self.branch1, &self.branch2, &self.branch3, &self.branch4];
         let outputs: Vec<Tensor> = branches
@@ -90,6 +91,7 @@ impl InceptionAux {
 }
 
 impl Forward for InceptionAux {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = self
             .conv
@@ -175,6 +177,7 @@ impl GoogLeNet {
 }
 
 impl Forward for GoogLeNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

@@ -8,7 +8,7 @@
 
 use flambeau_nn::functional::{AvgPoolOptions, MaxPoolOptions, avg_pool2d, max_pool2d};
 use flambeau_nn::init::trunc_normal_;
-use flambeau_nn::{AdaptiveAvgPool2d, Dropout, Forward, Linear, MaxPool2d, Module};
+use flambeau_nn::{AdaptiveAvgPool2d, Dropout, Forward, Linear, MaxPool2d, Module, observed};
 use flambeau_tensor::{Result, Tensor};
 
 use super::blocks::{BasicConv2d, Biases, initialise, linear, max_pool, pooled, renormalised, stage};
@@ -79,6 +79,7 @@ impl InceptionA {
 }
 
 impl Forward for InceptionA {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let outputs = [
             self.branch1x1.forward(x)?,
@@ -114,6 +115,7 @@ impl InceptionB {
 }
 
 impl Forward for InceptionB {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let outputs = [
             self.branch3x3.forward(x)?,
@@ -160,6 +162,7 @@ impl InceptionC {
 }
 
 impl Forward for InceptionC {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let double = [
             &self.branch7x7dbl_1,
@@ -203,6 +206,7 @@ impl InceptionD {
 }
 
 impl Forward for InceptionD {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let seven = [
             &self.branch7x7x3_1,
@@ -250,6 +254,7 @@ impl InceptionE {
 }
 
 impl Forward for InceptionE {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let single = self.branch3x3_1.forward(x)?;
         let double = chain(&[&self.branch3x3dbl_1, &self.branch3x3dbl_2], x)?;
@@ -284,6 +289,7 @@ impl InceptionAux {
 }
 
 impl Forward for InceptionAux {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let options = AvgPoolOptions {
             stride: Some([3; 2]),
@@ -367,6 +373,7 @@ impl Inception3 {
 }
 
 impl Forward for Inception3 {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

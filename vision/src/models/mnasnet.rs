@@ -5,7 +5,7 @@
 use flambeau_nn::functional::Padding;
 use flambeau_nn::init::{FanMode, Nonlinearity, kaiming_uniform_};
 use flambeau_nn::{
-    BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Dropout, Forward, Module, ReLU, Sequential,
+    BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Dropout, Forward, Module, ReLU, Sequential, observed,
 };
 use flambeau_tensor::{Result, Tensor, ensure};
 
@@ -75,6 +75,7 @@ impl InvertedResidual {
 }
 
 impl Forward for InvertedResidual {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let out = self.layers.forward(x)?;
         if self.apply_residual { out.add(x) } else { Ok(out) }
@@ -139,6 +140,7 @@ impl MNASNet {
 }
 
 impl Forward for MNASNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

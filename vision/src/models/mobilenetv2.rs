@@ -2,7 +2,7 @@
 //!
 //! The reference is torchvision (BSD-3-Clause), keys and initial weights included.
 
-use flambeau_nn::{Dropout, Forward, Module, Sequential};
+use flambeau_nn::{Dropout, Forward, Module, Sequential, observed};
 use flambeau_tensor::{Result, Tensor};
 
 use super::blocks::{
@@ -51,6 +51,7 @@ impl InvertedResidual {
 }
 
 impl Forward for InvertedResidual {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let out = self.conv.forward(x)?;
         if self.use_res_connect {
@@ -118,6 +119,7 @@ pub(super) fn mobile(kind: Kind, _: &str, weight: &Tensor) -> Result<()> {
 }
 
 impl Forward for MobileNetV2 {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

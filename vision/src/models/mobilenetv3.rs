@@ -2,7 +2,7 @@
 //!
 //! The reference is torchvision (BSD-3-Clause), keys and initial weights included.
 
-use flambeau_nn::{Dropout, Forward, Module, Sequential};
+use flambeau_nn::{Dropout, Forward, Module, Sequential, observed};
 use flambeau_tensor::{Result, Tensor};
 
 use super::blocks::{Biases, initialise, linear, make_divisible, pooled, run};
@@ -170,6 +170,7 @@ impl InvertedResidual {
 }
 
 impl Forward for InvertedResidual {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let out = self.block.forward(x)?;
         if self.use_res_connect { out.add(x) } else { Ok(out) }
@@ -227,6 +228,7 @@ impl MobileNetV3 {
 }
 
 impl Forward for MobileNetV3 {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

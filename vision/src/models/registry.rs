@@ -99,7 +99,7 @@ macro_rules! models {
             }
 
             $(
-                #[doc = concat!("Weights that torchvision published for [`", stringify!($name), "`], by its names.")]
+                #[doc = concat!("Weights published for [`", stringify!($name), "`], by torchvision's names.")]
                 #[allow(non_camel_case_types)]
                 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
                 pub enum $set {

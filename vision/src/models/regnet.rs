@@ -4,7 +4,7 @@
 //! The reference is torchvision (BSD-3-Clause), keys and initial weights included.
 
 use flambeau_nn::init::normal_;
-use flambeau_nn::{AdaptiveAvgPool2d, Forward, Linear, Module, Sequential};
+use flambeau_nn::{AdaptiveAvgPool2d, Forward, Linear, Module, Sequential, observed};
 use flambeau_tensor::{Result, Tensor, ensure};
 
 use super::blocks::{Biases, Kind, initialise, linear, make_divisible, normal, stage};
@@ -133,6 +133,7 @@ impl ResBottleneckBlock {
 }
 
 impl Forward for ResBottleneckBlock {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let sum = match &self.proj {
             Some(proj) => proj.forward(x)?.add(&self.f.forward(x)?)?,
@@ -191,6 +192,7 @@ impl RegNet {
 }
 
 impl Forward for RegNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

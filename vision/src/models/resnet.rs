@@ -6,7 +6,7 @@
 
 use flambeau_nn::functional::Padding;
 use flambeau_nn::init::constant_;
-use flambeau_nn::{Conv2d, ConvOptions, Forward, Linear, MaxPool2d, Module, ReLU, Sequential};
+use flambeau_nn::{Conv2d, ConvOptions, Forward, Linear, MaxPool2d, Module, ReLU, Sequential, observed};
 use flambeau_tensor::{Result, Tensor, ensure};
 
 use super::blocks::{Biases, Kind, conv, initialise, kaiming_fan_out, linear, max_pool, pooled, stage};
@@ -108,6 +108,7 @@ impl BasicBlock {
 }
 
 impl Forward for BasicBlock {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let out = self.relu.forward(&self.bn1.forward(&self.conv1.forward(x)?)?)?;
         let out = self.bn2.forward(&self.conv2.forward(&out)?)?;
@@ -169,6 +170,7 @@ impl Bottleneck {
 }
 
 impl Forward for Bottleneck {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let out = self.relu.forward(&self.bn1.forward(&self.conv1.forward(x)?)?)?;
         let out = self
@@ -311,6 +313,7 @@ pub(super) fn kaiming(kind: Kind, _: &str, weight: &Tensor) -> Result<()> {
 }
 
 impl Forward for ResNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

@@ -4,7 +4,7 @@
 //! torchvision has none. Blocks and names of keys are those of the [ResNets](super::resnet) for ImageNet; shortcuts have
 //! no parameters (the paper's option A), which is why there are no keys `downsample`.
 
-use flambeau_nn::{Conv2d, Forward, Linear, Module, ReLU, Sequential};
+use flambeau_nn::{Conv2d, Forward, Linear, Module, ReLU, Sequential, observed};
 use flambeau_tensor::ops::getitem::step;
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{Result, Tensor};
@@ -21,6 +21,7 @@ struct Subsample {
 }
 
 impl Forward for Subsample {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let pad = (self.channels / 2) as isize;
         let x = x.i((.., step(.., 2), step(.., 2)))?;
@@ -79,6 +80,7 @@ impl CifarResNet {
 }
 
 impl Forward for CifarResNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

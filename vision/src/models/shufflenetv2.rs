@@ -5,6 +5,7 @@
 use flambeau_nn::functional::{Padding, channel_shuffle};
 use flambeau_nn::{
     BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Forward, Linear, MaxPool2d, Module, ReLU, Sequential,
+    observed,
 };
 use flambeau_tensor::{Result, Tensor, ensure};
 
@@ -66,6 +67,7 @@ impl InvertedResidual {
 }
 
 impl Forward for InvertedResidual {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let halves = if self.stride == 1 {
             let half = x.size(1)? / 2;
@@ -129,6 +131,7 @@ impl ShuffleNetV2 {
 }
 
 impl Forward for ShuffleNetV2 {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

@@ -4,7 +4,7 @@
 //! The reference is torchvision (BSD-3-Clause), keys and initial weights included.
 
 use flambeau_nn::init::{FanMode, Nonlinearity, kaiming_uniform_};
-use flambeau_nn::{AdaptiveAvgPool2d, Conv2d, Dropout, Forward, Module, ReLU, Sequential};
+use flambeau_nn::{AdaptiveAvgPool2d, Conv2d, Dropout, Forward, Module, ReLU, Sequential, observed};
 use flambeau_tensor::{Result, Tensor};
 
 use super::blocks::{Biases, Kind, conv, initialise, max_pool, normal, run};
@@ -45,6 +45,7 @@ impl Fire {
 }
 
 impl Forward for Fire {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = self.squeeze_activation.forward(&self.squeeze.forward(x)?)?;
         let small = self.expand1x1_activation.forward(&self.expand1x1.forward(&x)?)?;
@@ -119,6 +120,7 @@ impl SqueezeNet {
 }
 
 impl Forward for SqueezeNet {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

@@ -8,7 +8,7 @@ use flambeau_nn::functional::{SdpaOptions, linear as linear_map, normalize, scal
 use flambeau_nn::init::trunc_normal_;
 use flambeau_nn::{
     AdaptiveAvgPool2d, Buffer, Flatten, Forward, LayerNorm, LayerNormOptions, Linear, LinearOptions, Module,
-    Parameter, ReLU, Sequential,
+    Parameter, ReLU, Sequential, observed,
 };
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{DType, Result, Tensor, ensure};
@@ -82,6 +82,7 @@ impl PatchMerging {
 }
 
 impl Forward for PatchMerging {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let odd = |d: isize| -> Result<isize> { Ok((x.size(d)? % 2) as isize) };
         let x = x.pad(&[0, 0, 0, odd(2)?, 0, odd(1)?], PadMode::Constant, 0)?;
@@ -219,6 +220,7 @@ impl ShiftedWindowAttention {
 }
 
 impl Forward for ShiftedWindowAttention {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let &[batch, height, width, channels] = x.shape() else {
             flambeau_tensor::bail!(
@@ -340,6 +342,7 @@ impl SwinTransformerBlock {
 }
 
 impl Forward for SwinTransformerBlock {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let branch = |x: &Tensor, norm: &LayerNorm, layer: &dyn Forward| {
             let out = if self.v2 {
@@ -427,6 +430,7 @@ impl SwinTransformer {
 }
 
 impl Forward for SwinTransformer {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

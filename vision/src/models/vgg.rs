@@ -4,7 +4,7 @@
 //! The reference is torchvision (BSD-3-Clause), keys and initial weights included.
 
 use flambeau_nn::{
-    AdaptiveAvgPool2d, BatchNorm2d, BatchNormOptions, Dropout, Forward, Module, ReLU, Sequential,
+    AdaptiveAvgPool2d, BatchNorm2d, BatchNormOptions, Dropout, Forward, Module, ReLU, Sequential, observed,
 };
 use flambeau_tensor::{Result, Tensor};
 
@@ -102,6 +102,7 @@ fn features(config: VggConfig) -> Result<Sequential> {
 }
 
 impl Forward for VGG {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

@@ -6,7 +6,7 @@
 use flambeau_nn::init::{normal_, trunc_normal_, xavier_uniform_, zeros_};
 use flambeau_nn::{
     AttentionOptions, Conv2d, Dropout, Forward, LayerNorm, LayerNormOptions, Module, MultiheadAttention,
-    MultiheadAttentionOptions, Parameter, Sequential,
+    MultiheadAttentionOptions, Parameter, Sequential, observed,
 };
 use flambeau_tensor::{DType, Result, Tensor, ensure};
 
@@ -97,6 +97,7 @@ impl EncoderBlock {
 }
 
 impl Forward for EncoderBlock {
+    #[observed]
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let x = self.ln_1.forward(input)?;
         let options = AttentionOptions {
@@ -198,6 +199,7 @@ impl VisionTransformer {
 }
 
 impl Forward for VisionTransformer {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_head(&self.forward_features(x)?)
     }

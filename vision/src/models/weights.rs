@@ -2,12 +2,13 @@
 
 use flambeau_nn::functional::InterpolateMode;
 
-/// Weights that torchvision published for a model. Figures are those of torchvision 0.29's documentation.
+/// Weights published for a model, by torchvision unless the family's file says otherwise. Figures are those of torchvision
+/// 0.29's documentation.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights {
     /// torchvision's name for them, such as `IMAGENET1K_V1`.
     pub name: &'static str,
-    /// torchvision's file. What stands after its last `-` are the first digits of its SHA-256.
+    /// The published file. What stands after its last `-` are the first digits of its SHA-256.
     pub file: &'static str,
     /// The same numbers under the same keys on the Hugging Face hub, as far as they are known to be there.
     pub hub: Option<HubFile>,
@@ -17,7 +18,7 @@ pub struct Weights {
     pub parameters: usize,
     /// Billions of multiplications with an addition for one image.
     pub gflops: f64,
-    /// How often they are right; none if they have no head.
+    /// How often they are right; none if they have no head, or if that is not known.
     pub accuracy: Option<Accuracy>,
     /// The least height and width of images that the model takes.
     pub min_size: [usize; 2],

@@ -4,7 +4,7 @@
 use flambeau_nn::functional::Padding;
 use flambeau_nn::{
     AdaptiveAvgPool2d, Conv2d, ConvOptions, Dropout, Forward, Linear, LinearOptions, Member, Module,
-    Sequential, Visitor, VisitorMut,
+    Sequential, Visitor, VisitorMut, observed,
 };
 use flambeau_tensor::{Result, Tensor, bail};
 
@@ -202,6 +202,7 @@ impl Conv2dNormActivation {
 }
 
 impl Forward for Conv2dNormActivation {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = self.conv.forward(x)?;
         if let Some(norm) = &self.norm {
@@ -252,6 +253,7 @@ impl SqueezeExcitation {
 }
 
 impl Forward for SqueezeExcitation {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let squeezed = self.fc1.forward(&self.avgpool.forward(x)?)?;
         let excited = self.fc2.forward(&self.activation.forward(&squeezed)?)?;
@@ -323,6 +325,7 @@ impl Member for MLP {
 }
 
 impl Forward for MLP {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.layers.forward(x)
     }
@@ -343,6 +346,7 @@ impl Permute {
 }
 
 impl Forward for Permute {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.permute(&self.dims[..])
     }

@@ -3,7 +3,7 @@
 
 use flambeau_nn::{
     BatchNorm2d, BatchNormOptions, Buffer, Forward, LayerNorm, LayerNormOptions, Member, Module, Visitor,
-    VisitorMut,
+    VisitorMut, observed,
 };
 use flambeau_tensor::{DType, Result, Tensor};
 
@@ -173,6 +173,7 @@ impl FrozenBatchNorm2d {
 }
 
 impl Forward for FrozenBatchNorm2d {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let scale = self.weight.mul(&self.running_var.add(self.eps)?.rsqrt()?)?;
         let bias = self.bias.sub(&self.running_mean.mul(&scale)?)?;
@@ -209,6 +210,7 @@ impl LayerNorm2d {
 stands_for!(LayerNorm2d, |this| this.norm, this.norm);
 
 impl Forward for LayerNorm2d {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let last = x.permute([0, 2, 3, 1])?;
         self.norm.forward(&last)?.permute([0, 3, 1, 2])

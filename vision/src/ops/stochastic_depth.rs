@@ -1,7 +1,7 @@
 //! Stochastic depth (Huang et al., 2016): residual branches dropped at random in training, whole, the rest scaled up to
 //! keep the mean (`torchvision.ops.stochastic_depth`).
 
-use flambeau_nn::{Forward, Mode, Module};
+use flambeau_nn::{Forward, Mode, Module, observed};
 use flambeau_tensor::{Result, Tensor, ensure, no_grad};
 
 /// What is dropped together.
@@ -93,6 +93,7 @@ impl StochasticDepth {
 }
 
 impl Forward for StochasticDepth {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         stochastic_depth(x, self.p, self.depth_mode, self.mode.is_training())
     }
