@@ -1,6 +1,6 @@
 //! Dropping blocks of neighbouring elements (Ghiasi et al., 2018; `drop_block2d`, `drop_block3d`).
 
-use flambeau_nn::{Forward, Mode, Module};
+use flambeau_nn::{Forward, Mode, Module, observed};
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{MaxPoolOptions, max_pool};
 use flambeau_tensor::{Result, Tensor, ensure};
@@ -95,6 +95,7 @@ macro_rules! layers {
         }
 
         impl Forward for $layer {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 $function(x, self.p, self.block_size, self.mode.is_training())
             }

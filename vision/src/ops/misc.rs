@@ -33,6 +33,7 @@ macro_rules! activations {
         }
 
         impl Forward for Activation {
+            #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
                 match self {
                     $(Activation::$name => x.$method(),)*

@@ -128,6 +128,7 @@ impl Norm2d {
 stands_for!(Norm2d, |this| this.module(), this.module_mut());
 
 impl Forward for Norm2d {
+    #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.module().forward(x)
     }
