@@ -21,6 +21,8 @@
 //! error names the file and the key.
 
 mod checkpoint;
+#[cfg(feature = "download")]
+mod download;
 pub mod gguf;
 mod pickle;
 pub mod pt;
@@ -28,5 +30,7 @@ mod sharded;
 mod value;
 
 pub use checkpoint::{Checkpoint, Format, load, save};
+#[cfg(feature = "download")]
+pub use download::{Hub, HubBuilder, Repo, Snapshot};
 pub use sharded::save_sharded;
 pub use value::{Dict, Key, StateDict, Value};
