@@ -197,10 +197,9 @@ impl Transfer<'_> {
             }
             partial.append(&piece[..read])?;
             bar.set_position(partial.len);
-            if self.head.size.is_some_and(|size| partial.len > size) {
+            if let Some(size) = self.head.size.filter(|&size| partial.len > size) {
                 partial.restart()?;
                 let (place, asked) = (shown(url), self.asked);
-                let size = self.head.size.unwrap_or_default();
                 let what = format!("{place}: sends more than {size} bytes for {asked}");
                 return Err(Failure::Lasting(Error::Format(what)));
             }
