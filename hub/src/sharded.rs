@@ -80,6 +80,19 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
     })
 }
 
+/// The files that the index at `path` names, each once.
+///
+/// # Errors
+/// Those of [`load`] about the index.
+#[cfg(feature = "download")]
+pub(crate) fn files_of(path: &Path) -> Result<std::collections::BTreeSet<String>> {
+    let files = read_index(path).and_then(|index| {
+        let files = index.weight_map.into_values();
+        files.map(|file| shard_path(path, &file).map(|_| file)).collect()
+    });
+    files.map_err(|error| error.context(path.display()))
+}
+
 fn read_index(path: &Path) -> Result<Index> {
     let (file, length) = open(path)?;
     ensure!(

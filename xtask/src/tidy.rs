@@ -48,7 +48,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let packages = layers::packages(root)?;
     let files = files::Files::read(root)?;
     let mut problems = layers::check(&packages);
-    problems.extend(source::check_all(&files, layers::candle_folder(&packages)));
+    problems.extend(source::check_all(&files, layers::doors(&packages)));
     let folders: Vec<&str> = packages.iter().map(layers::Package::folder).collect();
     problems.extend(docs::check(&files));
     problems.extend(citations::check(&files, &folders));

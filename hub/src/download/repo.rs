@@ -1,26 +1,23 @@
 //! [`Repo`]: a repository of models or data, and the files that are got from it.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flambeau_tensor::{Error, Result, ensure};
 use hf_hub::RepoType;
 use hf_hub::api::RepoInfo;
-use serde_json::Value;
 use ureq::http::Uri;
 
-use super::cache::{Folder, Found, io_error};
+use super::cache::{Folder, Found};
 use super::config::Hub;
 use super::http::{Asked, Client, Failure, parse};
 use super::names;
 use super::transfer::Transfer;
+use crate::sharded;
 
 /// The names that `transformers` gives weights.
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// An index of this length has hundreds of thousands of tensors.
-const MAX_INDEX: u64 = 64 << 20;
 
 /// A repository on a hub. Nothing is asked for before a method needs it.
 ///
@@ -201,7 +198,7 @@ impl Repo {
         // All of one commit; one that was put in by hand has no name that the hub knows.
         let known = names::is_commit(&index.commit);
         let revision = if known { &index.commit } else { &self.revision };
-        for shard in shards(&index.path)? {
+        for shard in sharded::files_of(&index.path)? {
             access.get(revision, &shard)?;
         }
         Ok(index.path)
@@ -328,29 +325,4 @@ impl Access<'_> {
             files,
         })
     }
-}
-
-/// The files that an index of weights names, each once.
-fn shards(index: &Path) -> Result<BTreeSet<String>> {
-    let wrong = |what: &str| Error::Format(format!("{}: {what}", index.display()));
-    let length = fs::metadata(index).map_err(io_error(index))?.len();
-    ensure!(
-        length <= MAX_INDEX,
-        Format,
-        "{}: {length} bytes are too many for an index",
-        index.display()
-    );
-    let text = fs::read_to_string(index).map_err(io_error(index))?;
-    let json: Value = serde_json::from_str(&text).map_err(|e| wrong(&e.to_string()))?;
-    let map = json["weight_map"]
-        .as_object()
-        .ok_or_else(|| wrong("has no `weight_map`"))?;
-    let file_of = |(tensor, file): (&String, &Value)| {
-        let file = file
-            .as_str()
-            .ok_or_else(|| wrong(&format!("the file of `{tensor}` is {file}")))?;
-        names::check_file(file).map_err(|error| error.context(index.display()))?;
-        Ok(file.to_string())
-    };
-    map.iter().map(file_of).collect()
 }

@@ -2,7 +2,8 @@
 //!
 //! Every manifest states its layer, `[package.metadata.flambeau] layer = 1`, or stands apart (`layer = "apart"`:
 //! tools, which nothing in the layers uses). Arrows point down only: a crate uses crates of lower layers, never one
-//! beside or above it. `kernels` is used by `tensor` alone, and `tensor` alone names candle.
+//! beside or above it. `kernels` is used by `tensor` alone, `tensor` alone names candle, and `hub` alone names what
+//! reaches into the network.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,10 +12,25 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Problem;
+use super::source::Doors;
 use crate::steps::cargo_command;
 
 const KERNELS: &str = "flambeau-kernels";
 const TENSOR: &str = "flambeau-tensor";
+const HUB: &str = "flambeau-hub";
+/// Packages that open connections.
+const NETWORK: [&str; 10] = [
+    "attohttpc",
+    "curl",
+    "hf-hub",
+    "hyper",
+    "minreq",
+    "native-tls",
+    "reqwest",
+    "rustls",
+    "tungstenite",
+    "ureq",
+];
 /// The layers up to this one may not look up in their tests either: there, a dev-dependency would close a cycle, and
 /// the tests would see two copies of the crate under test.
 const FOUNDATION: u64 = 1;
@@ -98,12 +114,13 @@ impl Package {
     }
 }
 
-/// The folder whose sources may name candle.
-pub(crate) fn candle_folder(packages: &[Package]) -> Option<&str> {
-    packages
-        .iter()
-        .find(|package| package.name == TENSOR)
-        .map(Package::folder)
+/// The folders whose sources may name candle and the network.
+pub(crate) fn doors(packages: &[Package]) -> Doors<'_> {
+    let folder = |name: &str| packages.iter().find(|package| package.name == name);
+    Doors {
+        candle: folder(TENSOR).map(Package::folder),
+        network: folder(HUB).map(Package::folder),
+    }
 }
 
 /// Checks all packages.
@@ -120,6 +137,9 @@ pub(crate) fn check(packages: &[Package]) -> Vec<Problem> {
         for dependency in &package.dependencies {
             if dependency.name.starts_with("candle") && package.name != TENSOR {
                 complain(format!("names {}; only {TENSOR} may", dependency.name));
+            }
+            if NETWORK.contains(&dependency.name.as_str()) && package.name != HUB {
+                complain(format!("names {}; only {HUB} may", dependency.name));
             }
             if let Some(target) = packages.iter().find(|p| p.name == dependency.name)
                 && let Some(what) = broken_arrow(package, target, dependency.dev)
@@ -211,7 +231,7 @@ mod tests {
             ])
             .is_empty()
         );
-        assert_eq!(candle_folder(&ground()), Some("tensor"));
+        assert_eq!(doors(&ground()).candle, Some("tensor"));
     }
 
     #[test]
@@ -259,6 +279,22 @@ mod tests {
                 "bench/Cargo.toml: names candle-core; only flambeau-tensor may",
             ]
         );
+    }
+
+    #[test]
+    fn the_network_is_for_hub_alone() {
+        let hub = package(HUB, Layer::At(3), &[TENSOR, "hf-hub", "ureq"], &[]);
+        assert_eq!(
+            with(vec![
+                hub.clone(),
+                package("flambeau-nn", Layer::At(3), &["reqwest"], &["ureq"]),
+            ]),
+            [
+                "nn/Cargo.toml: names reqwest; only flambeau-hub may",
+                "nn/Cargo.toml: names ureq; only flambeau-hub may",
+            ]
+        );
+        assert_eq!(doors(&[hub]).network, Some("hub"));
     }
 
     #[test]

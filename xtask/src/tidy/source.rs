@@ -17,15 +17,33 @@ const FORBIDDEN: [(&str, &str); 3] = [
     ("#[ignore", "a test that does not run: `#[ignore]`"),
 ];
 
-/// Checks all text files. Only the files in `candle_folder` may name candle.
-pub(crate) fn check_all(files: &Files, candle_folder: Option<&str>) -> Vec<Problem> {
+const CANDLE: [&str; 3] = ["candle_core", "candle_nn", "candle_transformers"];
+
+const NETWORK: [&str; 8] = [
+    "std::net",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "hf_hub",
+    "reqwest::",
+    "ureq::",
+];
+
+/// The folders that have a door to somewhere, if there are such: no other folder's sources may name what is behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doors<'a> {
+    pub(crate) candle: Option<&'a str>,
+    pub(crate) network: Option<&'a str>,
+}
+
+/// Checks all text files.
+pub(crate) fn check_all(files: &Files, doors: Doors<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (path, text) in files.texts() {
         problems.extend(blanks(path, text));
         if path.ends_with(".rs") {
-            let folder = path.split_once('/').map(|(folder, _)| folder);
-            let may_name_candle = folder.is_some() && folder == candle_folder;
-            problems.extend(rust(path, text, may_name_candle));
+            problems.extend(rust(path, text, doors));
         }
     }
     for &(path, reason) in LONG_FILES {
@@ -59,7 +77,9 @@ fn blanks(path: &str, text: &str) -> Vec<Problem> {
 }
 
 /// The header, the length, and what code may not hold.
-fn rust(path: &str, text: &str, may_name_candle: bool) -> Vec<Problem> {
+fn rust(path: &str, text: &str, doors: Doors<'_>) -> Vec<Problem> {
+    let folder = path.split_once('/').map(|(folder, _)| folder);
+    let has = |door: Option<&str>| folder.is_some() && folder == door;
     let mut problems = Vec::new();
     if !text.starts_with("//! ") {
         problems.push(Problem::new(
@@ -82,8 +102,15 @@ fn rust(path: &str, text: &str, may_name_candle: bool) -> Vec<Problem> {
                 problems.push(Problem::new(path, number + 1, message));
             }
         }
-        if !may_name_candle && names_candle(line) {
+        if !has(doors.candle) && names(line, &CANDLE) {
             problems.push(Problem::new(path, number + 1, "names candle; only `tensor` may"));
+        }
+        if !has(doors.network) && names(line, &NETWORK) {
+            problems.push(Problem::new(
+                path,
+                number + 1,
+                "names the network; only `hub` may",
+            ));
         }
     }
     problems
@@ -93,10 +120,8 @@ fn is_test(path: &str) -> bool {
     path.split('/').any(|part| part == "tests") || path.ends_with("tests.rs")
 }
 
-fn names_candle(code: &str) -> bool {
-    ["candle_core", "candle_nn", "candle_transformers"]
-        .iter()
-        .any(|name| code.contains(name))
+fn names(code: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| code.contains(word))
 }
 
 #[cfg(test)]
@@ -104,7 +129,11 @@ mod tests {
     use super::*;
 
     fn problems(path: &str, text: &str) -> Vec<String> {
-        check_all(&Files::of(&[(path, text)]), Some("tensor"))
+        let doors = Doors {
+            candle: Some("tensor"),
+            network: Some("hub"),
+        };
+        check_all(&Files::of(&[(path, text)]), doors)
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -136,6 +165,10 @@ mod tests {
                 "//! A.\nuse candle_core::Tensor;\n",
                 "a.rs:2: names candle; only `tensor` may",
             ),
+            (
+                "//! A.\nlet s = std::net::TcpStream::connect(a);\n",
+                "a.rs:2: names the network; only `hub` may",
+            ),
         ];
         for (text, want) in cases {
             assert_eq!(problems("a.rs", text), [want]);
@@ -143,8 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn tensor_may_name_candle() {
-        assert!(problems("tensor/src/lib.rs", "//! A.\nuse candle_core::Tensor;\n").is_empty());
+    fn whoever_has_the_door_may_name_what_is_behind_it() {
+        let (candle, network) = (
+            "//! A.\nuse candle_core::Tensor;\n",
+            "//! A.\nuse std::net::TcpStream;\n",
+        );
+        assert!(problems("tensor/src/lib.rs", candle).is_empty());
+        assert!(problems("hub/tests/all/server.rs", network).is_empty());
+        assert_eq!(problems("hub/src/lib.rs", candle).len(), 1);
+        assert_eq!(problems("tensor/src/lib.rs", network).len(), 1);
     }
 
     #[test]
