@@ -34,3 +34,10 @@ pub use checkpoint::{Checkpoint, Format, load, save};
 pub use download::{Hub, HubBuilder, Repo, Snapshot};
 pub use sharded::save_sharded;
 pub use value::{Dict, Key, StateDict, Value};
+
+/// The page of the book whose programs are tests.
+#[cfg(all(doctest, feature = "download"))]
+mod book {
+    #[doc = include_str!("../../docs/hub.md")]
+    struct Hub;
+}
