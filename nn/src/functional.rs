@@ -34,8 +34,9 @@ pub use flambeau_tensor::ops::norm::{
 pub use flambeau_tensor::ops::normalize::{local_response_norm, normalize};
 pub use flambeau_tensor::ops::pad::PadMode;
 pub use flambeau_tensor::ops::pool::{
-    AvgPoolOptions, MaxPoolOptions, adaptive_avg_pool, adaptive_max_pool_with_indices, avg_pool1d,
-    avg_pool2d, avg_pool3d, lp_pool, max_pool_with_indices, max_pool1d, max_pool2d, max_pool3d, max_unpool,
+    AvgPoolOptions, FractionalOutput, MaxPoolOptions, adaptive_avg_pool, adaptive_max_pool_with_indices,
+    avg_pool1d, avg_pool2d, avg_pool3d, fractional_max_pool, fractional_max_pool_with_indices, lp_pool,
+    max_pool_with_indices, max_pool1d, max_pool2d, max_pool3d, max_unpool,
 };
 
 /// Samples of the Gumbel-softmax distribution (Jang et al., 2016; Maddison et al., 2016): `softmax((logits + g)/tau)` along a

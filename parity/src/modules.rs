@@ -80,6 +80,7 @@ const ALL: &[&[Entry]] = &[
     loss::TABLE,
     norm::BATCH,
     norm::TABLE,
+    pool::FRACTIONAL,
     pool::TABLE,
     recurrent::TABLE,
     shape::PADS,

@@ -32,6 +32,8 @@ for d in [1, 2, 3]:
     size = (2, None, 3)[:d] if d > 1 else 2
     keep(f"AdaptiveMaxPool{d}d", getattr(nn, f"AdaptiveMaxPool{d}d")(size))
     keep(f"AdaptiveAvgPool{d}d", getattr(nn, f"AdaptiveAvgPool{d}d")(size))
+    if d > 1:
+        keep(f"FractionalMaxPool{d}d", getattr(nn, f"FractionalMaxPool{d}d")(2, output_ratio=0.5))
     keep(f"ConstantPad{d}d", getattr(nn, f"ConstantPad{d}d")(1, 3.5))
     for pad in ["Zero", "Reflection", "Replication", "Circular"]:
         keep(f"{pad}Pad{d}d", getattr(nn, f"{pad}Pad{d}d")(1))

@@ -29,12 +29,10 @@ fn cases() -> Vec<Case> {
 }
 
 /// PyTorch's classes that have no counterpart.
-const ABSENT: [(&str, &str); 14] = [
+const ABSENT: [(&str, &str); 12] = [
     ("Container", "removed long ago"),
     ("CrossMapLRN2d", "LocalResponseNorm computes it"),
     ("DataParallel", "there is one device"),
-    ("FractionalMaxPool2d", "not yet"),
-    ("FractionalMaxPool3d", "not yet"),
     ("Module", "a trait"),
     ("ModuleDict", "maps are fields"),
     ("ModuleList", "vectors are fields"),

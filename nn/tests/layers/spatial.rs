@@ -1,9 +1,10 @@
 //! Convolutions, norms of channels, pools, padding, up-sampling, in one to three dimensions.
 
 use flambeau_nn::*;
+use flambeau_tensor::DType;
 use flambeau_tensor::ops::conv::Padding;
 use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions};
-use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions};
+use flambeau_tensor::ops::pool::{AvgPoolOptions, FractionalOutput, MaxPoolOptions};
 
 use crate::table::{Case, case, one, unary, x};
 
@@ -289,6 +290,28 @@ fn images() -> Vec<Case> {
             IMAGE,
             x(&[2, 3, 4]),
             "interpolate: expected 1 sizes or scale factors for [2, 3, 4], or one, got",
+        ),
+        unary(
+            "FractionalMaxPool2d",
+            || {
+                let mut pool = FractionalMaxPool2d::new([2, 2], FractionalOutput::Ratio([0.5, 0.5]));
+                pool.random_samples = Some(Buffer::new(Tensor::full((2, 3, 2), 0.25, DType::F32)?));
+                Ok(pool)
+            },
+            IMAGE,
+            x(&[2, 3, 1, 1]),
+            "output [0, 0] of windows [2, 2] does not fit the input",
+        ),
+        unary(
+            "FractionalMaxPool3d",
+            || {
+                let mut pool = FractionalMaxPool3d::new([2, 2, 2], FractionalOutput::Size([2, 2, 1]));
+                pool.random_samples = Some(Buffer::new(Tensor::full((1, 2, 3), 0.25, DType::F32)?));
+                Ok(pool)
+            },
+            &[2, 3, 4, 5],
+            x(&[3, 4]),
+            "expected an input of 4 or 5 dimensions, got [3, 4]",
         ),
         unary(
             "UpsamplingNearest2d",

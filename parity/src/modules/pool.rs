@@ -1,7 +1,7 @@
 //! Pools.
 
 use flambeau_nn::*;
-use flambeau_tensor::ops::pool::{AvgPoolOptions, MaxPoolOptions};
+use flambeau_tensor::ops::pool::{AvgPoolOptions, FractionalOutput, MaxPoolOptions};
 use flambeau_tensor::{Result, Tensor, bail};
 
 use super::linear::sizes;
@@ -57,6 +57,34 @@ macro_rules! pools {
         (stringify!($adaptive_average), |a| unary($adaptive_average::new(output_size::<$d>(a)?))),
     )*] };
 }
+
+macro_rules! fractional {
+    ($($name:ident, $d:literal;)*) => { &[$(
+        (stringify!($name), |a| {
+            let kernel = sizes::<$d>(a, 0, "kernel_size", None)?;
+            let ratio = a.opt_floats(2, "output_ratio")?;
+            let sized = !matches!(a.peek(1, "output_size"), None | Some(Arg::None));
+            let output = match ratio.as_deref() {
+                None if sized => FractionalOutput::Size(sizes(a, 1, "output_size", None)?),
+                Some(&[ratio]) if !sized => FractionalOutput::Ratio([ratio; $d]),
+                Some(ratios) if !sized && ratios.len() == $d => {
+                    FractionalOutput::Ratio(std::array::from_fn(|d| ratios[d]))
+                }
+                _ => bail!(Value, "{}: expected either output_size or output_ratio", a.op()),
+            };
+            a.take(1, "output_size");
+            let indices = a.bool(3, "return_indices", false)?;
+            let mut pool = $name::new(kernel, output);
+            pool.random_samples = a.opt_tensor(4, "_random_samples")?.map(Buffer::new);
+            with_indices(pool, indices, $name::forward_with_indices)
+        }),
+    )*] };
+}
+
+pub(super) const FRACTIONAL: &[Entry] = fractional! {
+    FractionalMaxPool2d, 2;
+    FractionalMaxPool3d, 3;
+};
 
 pub(super) const TABLE: &[Entry] = pools! {
     1: MaxPool1d, MaxUnpool1d, AvgPool1d, LPPool1d, AdaptiveMaxPool1d, AdaptiveAvgPool1d;

@@ -72,13 +72,15 @@ pub fn fractional_max_pool_with_indices<const D: usize>(
         None => Tensor::rand((batch, channels, D), x.dtype())?,
     };
     ensure!(
-        samples.shape() == [batch, channels, D],
+        matches!(*samples.shape(), [n, c, d] if n >= batch && c == channels && d == D),
         Shape,
-        "{op}: expected samples {:?} for the input {:?}, got {:?}",
+        "{op}: expected samples {:?}, or more, for the input {:?}, got {:?}",
         [batch, channels, D],
         x.shape(),
         samples.shape()
     );
+    // As in PyTorch, those of further samples of the batch are left unread.
+    let samples = samples.narrow(0, 0, batch)?;
     ensure!(
         samples.dtype() == x.dtype(),
         DType,
@@ -160,5 +162,7 @@ mod tests {
         assert!(fractional_max_pool(&x, [1], FractionalOutput::Size([1]), None).is_err());
         let samples = Tensor::zeros((2, 1, 2), DType::F32).unwrap();
         assert!(fractional_max_pool(&x, [1, 1], FractionalOutput::Size([2, 2]), Some(&samples)).is_err());
+        let samples = Tensor::rand((3, 2, 2), DType::F32).unwrap();
+        assert!(fractional_max_pool(&x, [1, 1], FractionalOutput::Size([2, 2]), Some(&samples)).is_ok());
     }
 }
