@@ -45,6 +45,25 @@ impl<Item: Stack> Collate<Item> for DefaultCollate {
     }
 }
 
+/// No batches: the sample itself ([`LoaderBuilder::unbatched`](crate::LoaderBuilder::unbatched)).
+#[derive(Clone, Copy, Debug)]
+pub struct Unbatched;
+
+impl<Item: Send> Collate<Item> for Unbatched {
+    type Batch = Item;
+
+    fn collate(&self, mut samples: Vec<Item>) -> Result<Item> {
+        match (samples.pop(), samples.len()) {
+            (Some(sample), 0) => Ok(sample),
+            (sample, more) => bail!(
+                Value,
+                "Unbatched: expected one sample, got {}",
+                more + usize::from(sample.is_some())
+            ),
+        }
+    }
+}
+
 /// Samples that [`DefaultCollate`] makes batches of.
 pub trait Stack: Sized {
     /// What samples become.

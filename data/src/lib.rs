@@ -42,7 +42,7 @@ pub mod formats;
 mod loader;
 pub mod sampler;
 
-pub use collate::{Collate, DefaultCollate};
+pub use collate::{Collate, DefaultCollate, Unbatched};
 pub use dataset::{
     ChainDataset, ConcatDataset, Dataset, FnDataset, IterableDataset, Mapped, MappedStream, ShuffledStream,
     StackDataset, Stacked, Stream, Subset, TensorDataset, from_fn, random_split, random_split_by_fractions,

@@ -11,18 +11,32 @@ use super::map::MapPlan;
 use super::stream::StreamPlan;
 use super::{Course, DataLoader, Options};
 use crate::sampler::{BatchSampler, RandomSampler, SequentialSampler};
-use crate::{Collate, Dataset, DefaultCollate, IterableDataset, Sampler};
+use crate::{Collate, Dataset, DefaultCollate, IterableDataset, Sampler, Unbatched};
 
 /// Builds a [`DataLoader`]; begun by [`DataLoader::builder`] or [`DataLoader::stream`]. Defaults are PyTorch's.
 pub struct LoaderBuilder<K, C = DefaultCollate> {
     kind: K,
     collate: C,
-    batch_size: Option<usize>,
-    drop_last: bool,
+    batching: Batching,
     num_workers: usize,
     prefetch: usize,
     timeout: Option<Duration>,
     generator: Option<Generator>,
+}
+
+/// How many samples make a batch.
+#[derive(Clone, Copy, Default)]
+struct Batching {
+    size: Option<usize>,
+    drop_last: bool,
+    /// Every sample is handed out by itself.
+    off: bool,
+}
+
+impl Batching {
+    fn size(&self) -> usize {
+        self.size.unwrap_or(1)
+    }
 }
 
 /// The kind of dataset of a [`LoaderBuilder`]: [`Indexed`] or [`Streamed`].
@@ -75,41 +89,57 @@ impl<K: DatasetKind> LoaderBuilder<K> {
         LoaderBuilder {
             kind,
             collate: DefaultCollate,
-            batch_size: None,
-            drop_last: false,
+            batching: Batching::default(),
             num_workers: 0,
             prefetch: 2,
             timeout: None,
             generator: None,
         }
     }
-}
-
-impl<K: DatasetKind, C> LoaderBuilder<K, C> {
-    /// The number of samples in a batch. Default: 1.
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = Some(batch_size);
-        self
-    }
-
-    /// Whether a last batch of fewer samples is dropped. Default: false.
-    pub fn drop_last(mut self, drop_last: bool) -> Self {
-        self.drop_last = drop_last;
-        self
-    }
 
     /// How samples become a batch. Default: [`DefaultCollate`].
-    pub fn collate<C2: Collate<K::Item>>(self, collate: C2) -> LoaderBuilder<K, C2> {
+    pub fn collate<C: Collate<K::Item>>(self, collate: C) -> LoaderBuilder<K, C> {
         LoaderBuilder {
             kind: self.kind,
             collate,
-            batch_size: self.batch_size,
-            drop_last: self.drop_last,
+            batching: self.batching,
             num_workers: self.num_workers,
             prefetch: self.prefetch,
             timeout: self.timeout,
             generator: self.generator,
         }
+    }
+
+    /// Hands out the samples themselves, one by one (`batch_size=None`): for what is a batch already, and for what is
+    /// not to become one. Workers load them in parallel all the same.
+    ///
+    /// ```
+    /// use flambeau_data::DataLoader;
+    ///
+    /// let texts = DataLoader::builder(vec!["one", "two", "three"]).unbatched().num_workers(2).build()?;
+    /// assert_eq!(texts.iter().collect::<Result<Vec<&str>, _>>()?, ["one", "two", "three"]);
+    /// # Ok::<(), flambeau_tensor::Error>(())
+    /// ```
+    pub fn unbatched(mut self) -> LoaderBuilder<K, Unbatched>
+    where
+        K::Item: Send,
+    {
+        self.batching.off = true;
+        self.collate(Unbatched)
+    }
+}
+
+impl<K: DatasetKind, C> LoaderBuilder<K, C> {
+    /// The number of samples in a batch. Default: 1.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batching.size = Some(batch_size);
+        self
+    }
+
+    /// Whether a last batch of fewer samples is dropped. Default: false.
+    pub fn drop_last(mut self, drop_last: bool) -> Self {
+        self.batching.drop_last = drop_last;
+        self
     }
 
     /// The number of threads that make batches beforehand. Default: 0, the thread that asks makes them.
@@ -144,7 +174,7 @@ impl<K: DatasetKind, C> LoaderBuilder<K, C> {
     /// The loader with what its kind of dataset makes of the other arguments.
     fn finish<B>(
         self,
-        plan: impl FnOnce(K, C, Option<usize>, bool) -> Result<Box<dyn Plan<B>>>,
+        plan: impl FnOnce(K, C, Batching) -> Result<Box<dyn Plan<B>>>,
     ) -> Result<DataLoader<B>> {
         ensure!(
             self.timeout.is_none() || self.num_workers > 0,
@@ -153,12 +183,17 @@ impl<K: DatasetKind, C> LoaderBuilder<K, C> {
         );
         ensure!(self.prefetch > 0, Value, "DataLoader: prefetch must be positive");
         ensure!(
-            self.batch_size != Some(0),
+            self.batching.size != Some(0),
             Value,
             "DataLoader: batch_size must be positive"
         );
+        ensure!(
+            !self.batching.off || (self.batching.size.is_none() && !self.batching.drop_last),
+            Value,
+            "DataLoader: unbatched excludes batch_size and drop_last"
+        );
         Ok(DataLoader {
-            plan: plan(self.kind, self.collate, self.batch_size, self.drop_last)?,
+            plan: plan(self.kind, self.collate, self.batching)?,
             options: Options {
                 workers: self.num_workers,
                 prefetch: self.prefetch,
@@ -199,9 +234,9 @@ impl<D: Dataset + 'static, C> LoaderBuilder<Indexed<D>, C> {
     where
         C: Collate<D::Item> + 'static,
     {
-        self.finish(|mut kind, collate, batch_size, drop_last| {
+        self.finish(|mut kind, collate, batching| {
             Ok(Box::new(MapPlan {
-                sampler: kind.order(batch_size, drop_last)?,
+                sampler: kind.order(&batching)?,
                 dataset: Arc::new(kind.dataset),
                 collate: Arc::new(collate),
             }))
@@ -211,11 +246,7 @@ impl<D: Dataset + 'static, C> LoaderBuilder<Indexed<D>, C> {
 
 impl<D: Dataset> Indexed<D> {
     /// The sampler of batches that the arguments describe.
-    fn order(
-        &mut self,
-        batch_size: Option<usize>,
-        drop_last: bool,
-    ) -> Result<Box<dyn Sampler<Item = Vec<usize>>>> {
+    fn order(&mut self, batching: &Batching) -> Result<Box<dyn Sampler<Item = Vec<usize>>>> {
         ensure!(
             self.sampler.is_none() || !self.shuffle,
             Value,
@@ -223,9 +254,14 @@ impl<D: Dataset> Indexed<D> {
         );
         if let Some(sampler) = self.batch_sampler.take() {
             ensure!(
-                batch_size.is_none() && !self.shuffle && !drop_last && self.sampler.is_none(),
+                batching.size.is_none() && !self.shuffle && !batching.drop_last && self.sampler.is_none(),
                 Value,
                 "DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last"
+            );
+            ensure!(
+                !batching.off,
+                Value,
+                "DataLoader: unbatched and batch_sampler exclude each other"
             );
             return Ok(sampler);
         }
@@ -237,8 +273,8 @@ impl<D: Dataset> Indexed<D> {
         };
         Ok(Box::new(BatchSampler::new(
             sampler,
-            batch_size.unwrap_or(1),
-            drop_last,
+            batching.size(),
+            batching.drop_last,
         )?))
     }
 }
@@ -252,12 +288,12 @@ impl<D: IterableDataset + 'static, C> LoaderBuilder<Streamed<D>, C> {
     where
         C: Collate<D::Item> + 'static,
     {
-        self.finish(|kind, collate, batch_size, drop_last| {
+        self.finish(|kind, collate, batching| {
             Ok(Box::new(StreamPlan {
                 dataset: Arc::new(kind.dataset),
                 collate: Arc::new(collate),
-                batch_size: batch_size.unwrap_or(1),
-                drop_last,
+                batch_size: batching.size(),
+                drop_last: batching.drop_last,
             }))
         })
     }

@@ -35,6 +35,7 @@ thread_local! {
 }
 
 /// Which worker of a loader this thread is; `None` on other threads.
+#[doc(alias = "get_worker_info")]
 pub fn worker_info() -> Option<WorkerInfo> {
     WORKER.get()
 }

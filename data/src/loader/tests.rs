@@ -7,7 +7,7 @@ use flambeau_tensor::random::{self, Generator};
 use flambeau_tensor::{DType, Error, Tensor};
 
 use super::*;
-use crate::{Dataset, IterableDataset, Sampler};
+use crate::{Collate, Dataset, IterableDataset, Sampler, Unbatched};
 
 const WORKERS: [usize; 4] = [0, 1, 2, 4];
 
@@ -323,6 +323,10 @@ fn contradictions_are_errors() {
             builder().batch_sampler(vec![vec![0]]).batch_size(2),
             "batch_sampler excludes",
         ),
+        (
+            builder().batch_sampler(vec![vec![0]]).drop_last(true),
+            "batch_sampler excludes",
+        ),
         (builder().timeout(Duration::from_secs(1)), "num_workers above 0"),
         (builder().prefetch(0), "prefetch must be positive"),
         (DataLoader::builder(vec![]).shuffle(true), "no samples"),
@@ -330,6 +334,89 @@ fn contradictions_are_errors() {
     for (builder, expected) in cases {
         let error = builder.build().err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+    let cases = [
+        (builder().batch_size(1), "unbatched excludes batch_size"),
+        (builder().drop_last(true), "unbatched excludes batch_size"),
+        (
+            builder().batch_sampler(vec![vec![0]]),
+            "unbatched and batch_sampler",
+        ),
+    ];
+    for (builder, expected) in cases {
+        let error = builder.unbatched().build().err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let stream = DataLoader::stream(crate::from_fn(|_| {
+        Ok(Box::new((0..3i64).map(Ok)) as crate::Stream<i64>)
+    }));
+    assert!(stream.drop_last(true).unbatched().build().is_err());
+}
+
+#[test]
+fn samples_may_be_handed_out_by_themselves() {
+    // What has no batch: neither `Stack` nor `Clone`.
+    struct Sample(i64, f32);
+    let sample = |x: i64| Ok(Sample(x, Tensor::rand(1, DType::F32)?.item()?));
+    let noisy = |x: Result<Sample>| x.map(|sample| (sample.0, sample.1)).unwrap();
+    let indexed = |workers| {
+        let dataset = (0..9i64).collect::<Vec<_>>().map(sample);
+        let builder = DataLoader::builder(dataset).shuffle(true).seed(3);
+        builder.unbatched().num_workers(workers).build().unwrap()
+    };
+    let streamed = |workers| {
+        let numbers = crate::from_fn(|_| Ok(Box::new((0..9i64).map(Ok)) as crate::Stream<i64>));
+        let builder = DataLoader::stream(numbers.map(sample)).seed(3);
+        builder.unbatched().num_workers(workers).build().unwrap()
+    };
+    let loaders: [&dyn Fn(usize) -> DataLoader<Sample>; 2] = [&indexed, &streamed];
+    for loader in loaders {
+        let expected: Vec<_> = loader(0).iter().map(noisy).collect();
+        let mut sorted: Vec<i64> = expected.iter().map(|sample| sample.0).collect();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..9).collect::<Vec<_>>());
+        for workers in WORKERS {
+            let loader = loader(workers);
+            let mut begun = loader.iter();
+            let first: Vec<_> = begun.by_ref().take(4).map(noisy).collect();
+            assert_eq!(first, expected[..4], "{workers} workers");
+            let rest: Vec<_> = loader.resume(&begun.state()).unwrap().map(noisy).collect();
+            assert_eq!(rest, expected[4..], "{workers} workers");
+        }
+    }
+    assert_eq!(indexed(0).len(), Some(9));
+    let error = Unbatched.collate(vec![1, 2]).unwrap_err().to_string();
+    assert_eq!(error, "Unbatched: expected one sample, got 2");
+}
+
+/// Workers that make a batch, that wait for room, for the stream or for each other: all end soon after the epoch is
+/// dropped, and let go of the dataset.
+#[test]
+fn workers_end_after_a_drop_at_any_point() {
+    struct Held(mpsc::Sender<()>);
+    for workers in [1, 2, 4] {
+        for taken in [0, 1, 7, 20] {
+            let (held, all_gone) = mpsc::channel();
+            let held = std::sync::Arc::new(Mutex::new(Held(held)));
+            let dataset = (0..20i64).collect::<Vec<_>>().map({
+                let held = held.clone();
+                move |x| Ok(x + i64::from(lock(&held).0.send(()).is_err()))
+            });
+            let numbers = crate::from_fn(|_| Ok(Box::new((0..20i64).map(Ok)) as crate::Stream<i64>));
+            let streamed = numbers.map(move |x| Ok(x + i64::from(lock(&held).0.send(()).is_err())));
+            let builder = DataLoader::builder(dataset).num_workers(workers);
+            let loaders = [
+                builder.build().unwrap(),
+                DataLoader::stream(streamed).num_workers(workers).build().unwrap(),
+            ];
+            for loader in loaders {
+                let mut batches = loader.iter();
+                assert_eq!(batches.by_ref().take(taken).filter(Result::is_ok).count(), taken);
+                drop(batches);
+            }
+            // Ends when the last sender has gone: with the last worker.
+            assert!(all_gone.iter().count() >= 2 * taken);
+        }
     }
 }
 
