@@ -52,3 +52,8 @@ pub use loader::{
     worker_info,
 };
 pub use sampler::{Pass, Sampler};
+
+/// The programs of the book's page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/data.md")]
+struct Book;
