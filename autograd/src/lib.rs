@@ -40,6 +40,4 @@ mod book {
     struct Readme;
     #[doc = include_str!("../../docs/introduction.md")]
     struct Introduction;
-    #[doc = include_str!("../../docs/for-pytorch-users.md")]
-    struct ForPyTorchUsers;
 }

@@ -62,7 +62,9 @@ pub mod utils;
 pub use candle::CandleModule;
 pub use containers::Sequential;
 pub use flambeau_nn_derive::{Module, observed};
-pub use flambeau_tensor::{Error, Result, Tensor};
+// A model and its training need this crate and an optimiser's alone.
+pub use flambeau_autograd::{self as autograd, Backward, no_grad};
+pub use flambeau_tensor::{self as tensor, DType, Error, Result, Tensor};
 pub use hooks::Hooks;
 pub use layers::*;
 pub use lazy::Lazy;

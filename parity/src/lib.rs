@@ -9,3 +9,8 @@ pub mod golden;
 pub mod modules;
 pub mod registry;
 mod table;
+
+/// The page of the book whose programs use all crates.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/for-pytorch-users.md")]
+struct ForPyTorchUsers;
