@@ -15,7 +15,7 @@
 //! bytes first.
 //!
 //! In both, a tensor is a call of `torch._utils._rebuild_tensor_v2` with storage, offset, shape and strides. Tensors of
-//! one storage share memory here as well. Nothing is executed: see [`crate::pickle`]. Not kept are `requires_grad`,
+//! one storage share memory here as well. Nothing is executed: see `pickle/` in this crate. Not kept are `requires_grad`,
 //! devices, hooks, and attributes such as `state_dict()._metadata`.
 //!
 //! A file that holds a whole module rather than its state dict, or a TorchScript program, is an error.

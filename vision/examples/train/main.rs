@@ -1,0 +1,208 @@
+//! Trains a model to classify images.
+//!
+//! ```sh
+//! cargo run --release -p flambeau-vision --example train -- --data FOLDER
+//! ```
+//!
+//! FOLDER holds the four files of Fashion-MNIST; other datasets and models are options (`--help`). Everything that comes of
+//! a run is written to `--out`: the weights (`model.safetensors`), a checkpoint that `--resume` goes on from exactly where it
+//! was, also after Ctrl-C (`last.safetensors`), the measurements (`log.csv`, and event files for TensorBoard) and their
+//! curves (`curves.png`).
+
+mod args;
+mod data;
+mod run;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use flambeau_autograd::{Backward, no_grad};
+use flambeau_nn::Module;
+use flambeau_nn::utils::clip_grad_norm_;
+use flambeau_optim::lr_scheduler::LRScheduler;
+use flambeau_optim::{AveragedModel, Averaging, Optimizer};
+use flambeau_tensor::ops::loss::{CrossEntropyOptions, cross_entropy};
+use flambeau_tensor::{DType, Tensor, random};
+use flambeau_trainer::Interrupt;
+use flambeau_vision::models::{self, Classifier, Options};
+
+use args::Args;
+use data::{Data, Loader};
+use run::{Log, Progress, Row, Sums};
+
+fn main() {
+    let args = Args::parse();
+    match train(&args) {
+        Ok(Some(outcome)) if args.json => println!("{outcome}"),
+        Ok(_) => {}
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Trains; returns what came of it as JSON, or nothing if Ctrl-C ended it.
+fn train(args: &Args) -> Result<Option<serde_json::Value>> {
+    random::manual_seed(args.seed);
+    let data = Data::open(args)?;
+    let options = Options {
+        num_classes: data.classes.len(),
+        ..Options::default()
+    };
+    let model = models::create(&args.model, options)?;
+    let averaged = models::create(&args.model, options)?;
+    averaged.eval();
+    let steps_per_epoch = data.train.len().context("the dataset has no length")?;
+    ensure!(
+        steps_per_epoch > 0,
+        "the training set has fewer images than --batch-size {}",
+        args.batch_size
+    );
+    let mut trainer = Trainer {
+        optimizer: args.optimizer(model.parameters())?,
+        scheduler: None,
+        average: AveragedModel::new(
+            model.state_dict().into_values(),
+            Averaging::Exponential { decay: args.ema },
+        )?,
+        model,
+        averaged,
+        done: Progress::default(),
+    };
+    trainer.scheduler = Some(args.scheduler(&mut *trainer.optimizer, args.epochs() * steps_per_epoch)?);
+    let mut log = Log::open(args, &data, &mut trainer)?;
+    let interrupt = Interrupt::new()?;
+    log.say(&format!(
+        "{}: {} parameters, {} classes, {steps_per_epoch} steps in each of {} epochs",
+        args.model,
+        trainer.model.num_parameters(false),
+        data.classes.len(),
+        args.epochs()
+    ));
+
+    while trainer.done.epoch < args.epochs() {
+        let mut batches = match trainer.done.loader.take() {
+            Some(state) => data.train.resume(&state)?,
+            None => data.train.iter(),
+        };
+        let clock = log.begin_epoch(&trainer.done, steps_per_epoch);
+        trainer.model.train();
+        while let Some(batch) = batches.next() {
+            let (x, y) = batch?;
+            let images = y.numel();
+            let loss = trainer.step(args, &x, &y)?;
+            trainer.done.train.add(loss, None, images);
+            clock.step(&trainer.done.train);
+            if interrupt.requested() {
+                trainer.done.loader = Some(batches.state());
+                log.save(&trainer)?;
+                log.say(&format!(
+                    "stopped: --resume goes on from {}",
+                    log.checkpoint().display()
+                ));
+                return Ok(None);
+            }
+        }
+        let seconds = clock.finish();
+        trainer.done.seconds += seconds;
+        trainer.done.epoch += 1;
+        let train = std::mem::take(&mut trainer.done.train);
+        let test = evaluate(&*trainer.model, &data.test)?;
+        trainer.average_into()?;
+        let ema = evaluate(&*trainer.averaged, &data.test)?;
+        log.row(&Row {
+            epoch: trainer.done.epoch,
+            lr: trainer.optimizer.param_groups()[0].lr(),
+            train,
+            test,
+            ema,
+            seconds,
+        })?;
+        log.save(&trainer)?;
+    }
+    trainer.average_into()?;
+    let weights = log.finish(&*trainer.averaged)?;
+    let test = evaluate(&*trainer.averaged, &data.test)?;
+    log.say(&format!(
+        "{:.2}% of {} test images are right; the weights are in {}",
+        100.0 * test.accuracy(),
+        test.images,
+        weights.display()
+    ));
+    Ok(Some(serde_json::json!({
+        "model": args.model,
+        "accuracy": test.accuracy(),
+        "epochs": trainer.done.epoch,
+        "seconds": trainer.done.seconds,
+        "weights": weights,
+    })))
+}
+
+/// What is trained, and how far it has come.
+struct Trainer {
+    model: Box<dyn Classifier>,
+    /// The model with the running average of the weights, which is what is kept in the end.
+    averaged: Box<dyn Classifier>,
+    average: AveragedModel,
+    optimizer: Box<dyn Optimizer>,
+    /// There from when the number of steps is known.
+    scheduler: Option<Box<dyn LRScheduler>>,
+    done: Progress,
+}
+
+impl Trainer {
+    /// Learns from one batch; returns the loss.
+    fn step(&mut self, args: &Args, x: &Tensor, y: &Tensor) -> Result<f64> {
+        let options = CrossEntropyOptions {
+            label_smoothing: args.label_smoothing,
+            ..Default::default()
+        };
+        self.optimizer.zero_grad();
+        let outputs = self.model.forward_outputs(x)?;
+        let mut loss = cross_entropy(&outputs.logits, y, &options)?;
+        for auxiliary in &outputs.auxiliary {
+            loss = loss.add(&cross_entropy(auxiliary, y, &options)?.mul(args.aux_weight)?)?;
+        }
+        loss.backward()?;
+        if let Some(norm) = args.clip_norm {
+            clip_grad_norm_(&self.model.parameters(), norm, 2.0, true)?;
+        }
+        self.optimizer.step()?;
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.step(&mut *self.optimizer)?;
+        }
+        let state = self.model.state_dict();
+        self.average.update_parameters(state.values())?;
+        Ok(loss.item_f64()?)
+    }
+
+    /// Copies the running average into `averaged`.
+    fn average_into(&self) -> Result<()> {
+        let names = self.averaged.state_dict().into_keys();
+        let state = names.zip(self.average.params().iter().cloned()).collect();
+        self.averaged.load_state_dict(&state, true)?;
+        Ok(())
+    }
+}
+
+/// The loss and the number of right answers on the test set.
+fn evaluate(model: &dyn Classifier, loader: &Loader) -> Result<Sums> {
+    model.eval();
+    let mut sums = Sums::default();
+    no_grad(|| {
+        for batch in loader {
+            let (x, y) = batch?;
+            let logits = model.forward(&x)?;
+            let loss = cross_entropy(&logits, &y, &CrossEntropyOptions::default())?.item_f64()?;
+            let right = logits
+                .argmax(Some(1), false)?
+                .eq(&y)?
+                .to_dtype(DType::F32)?
+                .sum()?
+                .item_f64()?;
+            sums.add(loss, Some(right), y.numel());
+        }
+        anyhow::Ok(())
+    })?;
+    Ok(sums)
+}
