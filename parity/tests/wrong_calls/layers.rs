@@ -79,7 +79,7 @@ pub(crate) fn calls() -> Vec<Call> {
         "nn.functional.fractional_max_pool2d" [f![1, 2, 4, 4], 3] output_size = 3 => "[3, 3]", "[1, 2, 4, 4]";
         "nn.functional.fractional_max_pool2d" [f![1, 2, 4, 4], 2] output_ratio = 1.5 => "1.5";
         "nn.functional.fractional_max_pool3d" [f![1, 2, 4, 4, 4], 3] output_size = [2, 3, 2] => "[2, 3, 2]", "[1, 2, 4, 4, 4]";
-        "nn.functional.fractional_max_pool3d" [f![1, 2, 4, 4, 4], 2] output_size = 2, _random_samples = f![2, 2, 3] => "[1, 2, 3]", "[2, 2, 3]";
+        "nn.functional.fractional_max_pool3d" [f![1, 2, 4, 4, 4], 2] output_size = 2, _random_samples = f![1, 3, 3] => "[1, 2, 3]", "[1, 3, 3]";
         "nn.functional.batch_norm" [f![3], f![3], f![3]] => "[3]";
         "nn.functional.batch_norm" [f![2, 3], f![3], f![3], f![2]] => "3", "2";
         "nn.functional.rms_norm" [f![2, 3], [2, 2]] => "[2, 3]", "[2, 2]";
