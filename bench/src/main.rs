@@ -13,7 +13,6 @@ mod overhead;
 mod peer;
 mod report;
 mod step;
-mod training;
 mod workload;
 
 use std::path::PathBuf;

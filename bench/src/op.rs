@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use flambeau_autograd::{Backward, GradOptions, no_grad};
+use flambeau_optim::{Adam, AdamOptions, Optimizer};
 use flambeau_tensor::Tensor;
 use flambeau_tensor::ops::attention::{SdpaOptions, scaled_dot_product_attention};
 use flambeau_tensor::ops::conv::{ConvOptions, Padding, conv2d};
@@ -11,11 +12,9 @@ use flambeau_tensor::ops::norm::{BatchNormOptions, batch_norm, layer_norm};
 use flambeau_tensor::ops::pool::{MaxPoolOptions, max_pool2d};
 use flambeau_tensor::ops::stft::{StftOptions, stft};
 use flambeau_tensor::ops::windows;
-use flambeau_tensor::optimizer::Adam;
 use flambeau_tensor::random::{Generator, Sample};
 use flambeau_tensor::{DType, Element};
 
-use crate::training::Training;
 use crate::workload::{Call, Workload};
 
 /// An operation on tensors of random numbers.
@@ -246,10 +245,8 @@ fn adam_step(count: usize, len: usize) -> Workload {
         for param in &params {
             param.requires_grad(true)?.set_grad(Some(param.randn_like()?))?;
         }
-        let mut training = Training::<3>::new(params, 2)?;
-        Ok(Box::new(move || {
-            training.step(Adam::default().update(training.steps + 1))
-        }))
+        let mut optimizer = Adam::new(params, AdamOptions::default())?;
+        Ok(Box::new(move || Ok(optimizer.step()?)))
     })
 }
 

@@ -4,13 +4,12 @@
 
 use anyhow::Result;
 use flambeau_autograd::{Backward, no_grad};
-use flambeau_tensor::ops::linear::linear;
-use flambeau_tensor::ops::loss::{Reduction, mse_loss};
-use flambeau_tensor::optimizer::Adam;
-use flambeau_tensor::random::{Generator, Sample};
-use flambeau_tensor::{DType, Tensor};
+use flambeau_nn::functional::mse_loss;
+use flambeau_nn::{Forward, Linear, LinearOptions, Module, ReLU, Reduction, Sequential};
+use flambeau_optim::{Adam, AdamOptions, Optimizer};
+use flambeau_tensor::DType;
+use flambeau_tensor::random::{Generator, Sample, manual_seed};
 
-use crate::training::Training;
 use crate::workload::{Call, Workload};
 
 /// All workloads of this group.
@@ -37,47 +36,29 @@ fn add(tracked: bool) -> Result<Call> {
     }))
 }
 
-/// Weights `[out, in]` and biases of a perceptron with two hidden layers.
-pub(crate) fn mlp_parameters(g: &mut Generator, sizes: [usize; 4]) -> Result<Vec<Tensor>> {
-    let mut params = Vec::new();
-    for pair in sizes.windows(2) {
-        let bound = (1.0 / pair[0] as f64).sqrt();
-        for shape in [&[pair[1], pair[0]][..], &[pair[1]]] {
-            let uniform = g.rand(shape, DType::F32)?.mul(2.0 * bound)?.sub(bound)?;
-            params.push(uniform.requires_grad(true)?);
-        }
-    }
-    Ok(params)
-}
-
-/// A perceptron with ReLU between its layers.
-pub(crate) fn mlp(params: &[Tensor], x: &Tensor) -> Result<Tensor> {
-    let mut x = x.clone();
-    for (i, layer) in params.chunks(2).enumerate() {
-        if i > 0 {
-            x = x.relu()?;
-        }
-        x = linear(&x, &layer[0], Some(&layer[1]))?;
-    }
-    Ok(x)
+/// A perceptron with two hidden layers and ReLU.
+pub(crate) fn mlp() -> Result<Sequential> {
+    manual_seed(0);
+    let linear = |inputs, outputs| Linear::new(inputs, outputs, LinearOptions::default());
+    Ok(Sequential::new()
+        .push(linear(4, 128)?)
+        .push(ReLU)
+        .push(linear(128, 128)?)
+        .push(ReLU)
+        .push(linear(128, 2)?))
 }
 
 fn mlp_forward() -> Result<Call> {
-    let mut g = Generator::new(0);
-    let (params, x) = (
-        mlp_parameters(&mut g, [4, 128, 128, 2])?,
-        g.randn((64, 4), DType::F32)?,
-    );
-    Ok(Box::new(move || no_grad(|| mlp(&params, &x)).map(drop)))
+    let (model, x) = (mlp()?, Generator::new(0).randn((64, 4), DType::F32)?);
+    Ok(Box::new(move || Ok(no_grad(|| model.forward(&x)).map(drop)?)))
 }
 
 /// The optimiser's step alone; `step/mlp_4_128_128_2_b64_adam` is a whole step of training.
 fn mlp_adam_step() -> Result<Call> {
+    let model = mlp()?;
     let mut g = Generator::new(0);
     let (x, y) = (g.randn((64, 4), DType::F32)?, g.randn((64, 2), DType::F32)?);
-    let mut training = Training::<3>::new(mlp_parameters(&mut g, [4, 128, 128, 2])?, 2)?;
-    mse_loss(&mlp(&training.params, &x)?, &y, Reduction::Mean)?.backward()?;
-    Ok(Box::new(move || {
-        training.step(Adam::default().update(training.steps + 1))
-    }))
+    let mut optimizer = Adam::new(model.parameters(), AdamOptions::default())?;
+    mse_loss(&model.forward(&x)?, &y, Reduction::Mean)?.backward()?;
+    Ok(Box::new(move || Ok(optimizer.step()?)))
 }
