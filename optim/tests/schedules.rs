@@ -270,3 +270,19 @@ fn wrong_options_are_refused() {
         "{message}"
     );
 }
+
+#[test]
+fn each_schedule_keeps_its_own_bounds_of_the_momentum() {
+    let weight = Tensor::zeros(1, DType::F32).unwrap().requires_grad(true).unwrap();
+    let options = SGDOptions {
+        momentum: 0.9,
+        ..Default::default()
+    };
+    let mut optimizer = SGD::new([weight], options).unwrap();
+    let one_cycle = OneCycleLR::new(&mut optimizer, OneCycleLROptions::new(0.3, 60)).unwrap();
+    let cyclic = CyclicLR::new(&mut optimizer, CyclicLROptions::new(0.01, 0.2)).unwrap();
+    let schedulers: Vec<Box<dyn LRScheduler>> = vec![Box::new(one_cycle), Box::new(cyclic)];
+    SequentialLR::new(&mut optimizer, schedulers, [5]).unwrap();
+    // PyTorch begins with 0.9, the bound of the schedule that was made last.
+    assert_eq!(optimizer.param_groups()[0].momentum(), Some(0.95));
+}

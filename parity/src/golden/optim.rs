@@ -30,6 +30,9 @@ const KNOWN: &[&str] = &[
     "SparseAdam",
 ];
 
+/// Arguments that choose how PyTorch computes a step, and not what.
+const HOW_NOT_WHAT: [&str; 4] = ["foreach", "fused", "capturable", "differentiable"];
+
 /// Whether there is such an optimiser.
 pub(super) fn knows(name: &str) -> bool {
     KNOWN.contains(&name)
@@ -78,7 +81,8 @@ fn options<H: HyperParameters>(hyper: &Json) -> Result<H> {
     let options: H = serde_json::from_value(hyper.clone()).map_err(format)?;
     let known = serde_json::to_value(&options).map_err(format)?;
     for (name, _) in hyper.as_object().into_iter().flatten() {
-        ensure!(known.get(name).is_some(), Key, "{}: no option {name}", H::NAME);
+        let known = known.get(name).is_some() || HOW_NOT_WHAT.contains(&name.as_str());
+        ensure!(known, Key, "{}: no option {name}", H::NAME);
     }
     Ok(options)
 }
