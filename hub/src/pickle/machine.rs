@@ -7,11 +7,11 @@ use std::collections::HashMap;
 
 use flambeau_tensor::{DType, Error, Result, bail, ensure};
 
-use super::MAX_LENGTH;
 use super::globals::{self, Global};
 use super::objects::{Node, NodeId, Object, Objects, StorageRef, TensorRef};
 use super::opcodes::Opcode;
 use super::tokens::{Argument, Tokens, text};
+use super::{MAX_DEPTH, MAX_LENGTH};
 
 /// The most nodes of a pickle; a tensor takes about seven.
 const MAX_NODES: usize = 1 << 20;
@@ -19,6 +19,8 @@ const MAX_NODES: usize = 1 << 20;
 /// again and again by two bytes, and each time copied.
 const COPIES: usize = 1 << 16;
 const COPIES_PER_BYTE: usize = 8;
+/// Levels after which a pickle is given up. The tree is held to fewer, but chains of millions need not be made first.
+const MAX_LEVELS: u16 = 2 * MAX_DEPTH as u16;
 /// The most dimensions of a tensor, NumPy's number.
 const MAX_RANK: usize = 64;
 
@@ -65,6 +67,8 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<i64, Object<'a>>,
     nodes: Vec<Node<'a>>,
+    /// How many levels there are at least below each node, itself included.
+    levels: Vec<u16>,
     /// The bytes that may still be copied.
     copies: usize,
 }
@@ -135,10 +139,12 @@ impl<'a> Machine<'a> {
             }
             (Opcode::Append, _) => {
                 let item = self.pop()?;
+                self.deepen(&[item])?;
                 self.list()?.push(item);
             }
             (Opcode::Appends, _) => {
                 let items = self.pop_mark()?;
+                self.deepen(&items)?;
                 self.list()?.extend(items);
             }
             (Opcode::EmptyTuple, _) => self.push_node(Node::Tuple(Vec::new()))?,
@@ -156,10 +162,13 @@ impl<'a> Machine<'a> {
             }
             (Opcode::SetItem, _) => {
                 let (value, key) = (self.pop()?, self.pop()?);
+                self.deepen(&[key, value])?;
                 self.dict()?.push((key, value));
             }
             (Opcode::SetItems, _) => {
-                let entries = pairs(self.pop_mark()?)?;
+                let items = self.pop_mark()?;
+                self.deepen(&items)?;
+                let entries = pairs(items)?;
                 self.dict()?.extend(entries);
             }
 
@@ -225,8 +234,45 @@ impl<'a> Machine<'a> {
             Format,
             "more than {MAX_NODES} lists, tuples, dictionaries and tensors"
         );
+        let levels = match &node {
+            Node::List(items) | Node::Tuple(items) => self.levels_of(items)?,
+            Node::Dict(entries) => self.levels_of_entries(entries)?,
+            _ => 1,
+        };
         self.stack.push(Object::Node(NodeId(self.nodes.len() as u32)));
         self.nodes.push(node);
+        self.levels.push(levels);
+        Ok(())
+    }
+
+    /// The levels of a node with these items.
+    fn levels_of(&self, items: &[Object<'a>]) -> Result<u16> {
+        let below = items.iter().filter_map(|item| match item {
+            Object::Node(id) => self.levels.get(id.0 as usize).copied(),
+            _ => None,
+        });
+        let levels = below.max().unwrap_or(0) + 1;
+        ensure!(
+            levels <= MAX_LEVELS,
+            Format,
+            "nested in {MAX_DEPTH} levels or more, or within itself"
+        );
+        Ok(levels)
+    }
+
+    fn levels_of_entries(&self, entries: &[(Object<'a>, Object<'a>)]) -> Result<u16> {
+        let levels = entries.iter().map(|&(key, value)| self.levels_of(&[key, value]));
+        levels.fold(Ok(1), |most, levels| Ok(levels?.max(most?)))
+    }
+
+    /// Notes that items go to the node on the stack.
+    fn deepen(&mut self, items: &[Object<'a>]) -> Result<()> {
+        let levels = self.levels_of(items)?;
+        if let Object::Node(id) = self.top()?
+            && let Some(own) = self.levels.get_mut(id.0 as usize)
+        {
+            *own = levels.max(*own);
+        }
         Ok(())
     }
 
