@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use flambeau_autograd::{Backward, inference_mode};
+use flambeau_autograd::{Backward, GradOptions, grad, inference_mode};
+use flambeau_tensor::ops::embedding::{EmbeddingOptions, embedding};
 use flambeau_tensor::ops::fft::{Norm, fft};
 use flambeau_tensor::ops::windows::kaiser;
 use flambeau_tensor::{DType, Result, Tensor, random};
@@ -141,5 +142,28 @@ fn what_was_written_over_has_no_gradient() -> Result<()> {
         (gradient(&base), gradient(&source)),
         (vec![0.0, 2.0, 0.0, 4.0], vec![1.0, 3.0])
     );
+    Ok(())
+}
+
+#[test]
+fn frequencies_scale_second_derivatives_too() -> Result<()> {
+    let weight = Tensor::ones((2, 1), DType::F64)?.requires_grad(true)?;
+    let given = Tensor::ones((3, 1), DType::F64)?.requires_grad(true)?;
+    let options = EmbeddingOptions {
+        scale_grad_by_freq: true,
+        ..EmbeddingOptions::default()
+    };
+    let y = embedding(&Tensor::new([0i64, 0, 1])?, &weight, &options)?;
+    let create_graph = GradOptions {
+        create_graph: true,
+        ..GradOptions::default()
+    };
+    let first = grad(&[&y], &[&weight], &[Some(&given)], create_graph)?;
+    let Some(Some(first)) = first.first() else {
+        panic!("no gradient")
+    };
+    assert_eq!(first.to_vec::<f64>()?, [1.0, 1.0]);
+    first.sum()?.backward()?;
+    assert_eq!(gradient(&given), [0.5, 0.5, 1.0]);
     Ok(())
 }

@@ -72,8 +72,8 @@ pub(super) fn backward(op: &BinaryOp, cx: &Context<'_>) -> Result<Grads> {
             let (a, b) = (a()?, b()?);
             let length = a.hypot(&b)?;
             (
-                lhs(&|| grad.mul(&a.div(&length)?))?,
-                rhs(&|| grad.mul(&b.div(&length)?))?,
+                lhs(&|| grad.mul(&a)?.div(&length))?,
+                rhs(&|| grad.mul(&b)?.div(&length))?,
             )
         }
         Binary::Copysign => (

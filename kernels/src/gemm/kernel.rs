@@ -120,13 +120,24 @@ unsafe fn finish<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     // SAFETY: the tile's pointers cover ROWS rows of VECTORS vectors, the last of which has `last` lanes.
     unsafe {
-        let plain = tile.alpha == S::Elem::ONE
+        let bare = tile.alpha == S::Elem::ONE
             && tile.last == S::LANES
             && tile.row_bias.is_null()
-            && tile.column_bias.is_null()
             && tile.residual.is_null()
             && !tile.relu;
-        if plain && tile.beta == S::Elem::ZERO {
+        let plain = bare && tile.column_bias.is_null();
+        if bare && !plain && tile.beta == S::Elem::ZERO {
+            // A linear layer's tile.
+            let mut bias = [s.splat(S::Elem::ZERO); VECTORS];
+            for v in 0..VECTORS {
+                bias[v] = s.load(tile.column_bias.add(v * S::LANES));
+            }
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    s.store(tile.c.add(i * tile.ldc + v * S::LANES), s.add(acc[i][v], bias[v]));
+                }
+            }
+        } else if plain && tile.beta == S::Elem::ZERO {
             for i in 0..ROWS {
                 for v in 0..VECTORS {
                     s.store(tile.c.add(i * tile.ldc + v * S::LANES), acc[i][v]);

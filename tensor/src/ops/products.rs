@@ -160,8 +160,10 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::mm`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn addmm(&self, mat1: &Tensor, mat2: &Tensor, factors: AddProduct) -> Result<Tensor> {
-        let product = mat1.mm(mat2).map_err(|error| error.context("addmm"))?;
-        self.add_product("addmm", &product, factors)
+        self.in_full_width([mat1, mat2], |input, [mat1, mat2]| {
+            let product = mat1.mm(mat2).map_err(|error| error.context("addmm"))?;
+            input.add_product("addmm", &product, factors)
+        })
     }
 
     /// `beta·self + alpha·(batch1·batch2)`, one product per batch element.
@@ -169,8 +171,10 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::bmm`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn baddbmm(&self, batch1: &Tensor, batch2: &Tensor, factors: AddProduct) -> Result<Tensor> {
-        let product = batch1.bmm(batch2).map_err(|error| error.context("baddbmm"))?;
-        self.add_product("baddbmm", &product, factors)
+        self.in_full_width([batch1, batch2], |input, [batch1, batch2]| {
+            let product = batch1.bmm(batch2).map_err(|error| error.context("baddbmm"))?;
+            input.add_product("baddbmm", &product, factors)
+        })
     }
 
     /// `beta·self + alpha·Σ(batch1·batch2)`, summed over the batch.
@@ -180,8 +184,10 @@ impl Tensor {
     pub fn addbmm(&self, batch1: &Tensor, batch2: &Tensor, factors: AddProduct) -> Result<Tensor> {
         expect_rank("addbmm", "a batch of matrices", batch1, 3)?;
         expect_rank("addbmm", "a batch of matrices", batch2, 3)?;
-        let product = tensordot_dims("addbmm", batch1, batch2, &[0, 2], &[0, 1])?;
-        self.add_product("addbmm", &product, factors)
+        self.in_full_width([batch1, batch2], |input, [batch1, batch2]| {
+            let product = tensordot_dims("addbmm", batch1, batch2, &[0, 2], &[0, 1])?;
+            input.add_product("addbmm", &product, factors)
+        })
     }
 
     /// `beta·self + alpha·(matrix·vector)`.
@@ -189,8 +195,10 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::mv`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn addmv(&self, matrix: &Tensor, vector: &Tensor, factors: AddProduct) -> Result<Tensor> {
-        let product = matrix.mv(vector).map_err(|error| error.context("addmv"))?;
-        self.add_product("addmv", &product, factors)
+        self.in_full_width([matrix, vector], |input, [matrix, vector]| {
+            let product = matrix.mv(vector).map_err(|error| error.context("addmv"))?;
+            input.add_product("addmv", &product, factors)
+        })
     }
 
     /// `beta·self + alpha·(vec1 ⊗ vec2)`.
@@ -200,6 +208,20 @@ impl Tensor {
     pub fn addr(&self, vec1: &Tensor, vec2: &Tensor, factors: AddProduct) -> Result<Tensor> {
         let product = vec1.outer(vec2).map_err(|error| error.context("addr"))?;
         self.add_product("addr", &product, factors)
+    }
+
+    /// `f` of this tensor and two factors; half-width floats as `float32`, so that only the sum is rounded to them.
+    fn in_full_width(
+        &self,
+        [a, b]: [&Tensor; 2],
+        f: impl Fn(&Tensor, [&Tensor; 2]) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let dtype = self.dtype();
+        if !dtype.is_half() || [a.dtype(), b.dtype()] != [dtype; 2] {
+            return f(self, [a, b]);
+        }
+        let wide = |x: &Tensor| x.to_dtype(DType::F32);
+        f(&wide(self)?, [&wide(a)?, &wide(b)?])?.to_dtype(dtype)
     }
 
     fn add_product(&self, op: &str, product: &Tensor, factors: AddProduct) -> Result<Tensor> {
@@ -421,6 +443,20 @@ mod tests {
         assert_eq!(y.to_vec::<i64>().unwrap(), [14, 20, 30, 44]);
         let row = Tensor::new([1i64, 2]).unwrap();
         assert!(ints.addr(&row, &row, half).is_err());
+    }
+
+    #[test]
+    fn half_width_sums_are_rounded_once() {
+        let one = |shape: &[usize], v: f64| Tensor::full(shape, v, DType::BF16).unwrap();
+        // 3·85.5 = 256.5 is 256 in bfloat16.
+        let y = one(&[1], -256.0)
+            .baddbmm(
+                &one(&[1, 1, 3], 1.0),
+                &one(&[1, 3, 1], 85.5),
+                AddProduct::default(),
+            )
+            .unwrap();
+        assert_eq!((y.dtype(), y.to_vec_f64().unwrap()), (DType::BF16, vec![0.5]));
     }
 
     #[test]

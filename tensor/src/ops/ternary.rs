@@ -78,7 +78,10 @@ fn compute(function: Ternary, values: [&Value; 3]) -> Result<Value> {
 
 fn apply(function: Ternary, mut operands: [Saved; 3], dtype: DType) -> Result<Tensor> {
     for operand in &mut operands {
-        operand.value = operand.value.cast_view(dtype)?;
+        // A number beside half-width tensors keeps its digits.
+        if !(dtype.is_half() && operand.value.dtype == DType::F32 && operand.value.shape.is_empty()) {
+            operand.value = operand.value.cast_view(dtype)?;
+        }
     }
     let [a, b, c] = operands;
     let value = compute(function, [&a.value, &b.value, &c.value])?;
@@ -299,5 +302,15 @@ mod tests {
         assert!(whole.addcmul(&whole, &whole, 0.5).is_err());
         assert!(whole.addcdiv(&whole, &whole, 1).is_err());
         assert!(a.lerp(&b, &whole).is_err());
+    }
+
+    #[test]
+    fn a_number_beside_halves_keeps_its_digits() {
+        let x = |v: f64| Tensor::full(2, v, DType::BF16).unwrap();
+        // In bfloat16 0.4 is 0.400390625: a 25th of 1 more.
+        let y = x(-40.0).lerp(&x(60.0), 0.4).unwrap();
+        assert!(y.to_vec_f64().unwrap()[0].abs() < 1e-5);
+        let y = x(-40.0).lerp(&x(60.0), &x(0.4)).unwrap();
+        assert_eq!(y.to_vec_f64().unwrap(), [0.0390625; 2]);
     }
 }
