@@ -261,8 +261,9 @@ impl<'a> Machine<'a> {
     }
 
     fn levels_of_entries(&self, entries: &[(Object<'a>, Object<'a>)]) -> Result<u16> {
-        let levels = entries.iter().map(|&(key, value)| self.levels_of(&[key, value]));
-        levels.fold(Ok(1), |most, levels| Ok(levels?.max(most?)))
+        entries.iter().try_fold(1, |most, &(key, value)| {
+            Ok(self.levels_of(&[key, value])?.max(most))
+        })
     }
 
     /// Notes that items go to the node on the stack.
