@@ -22,6 +22,10 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
+    // Files are told apart by what is in them: text without zeros can be nothing but an index.
+    if bytes.contains(&0) || !bytes.trim_ascii_start().starts_with(b"{") {
+        return;
+    }
     let index = FOLDER.join("model.safetensors.index.json");
     std::fs::write(&index, bytes).expect("a file in the folder");
     if let Ok(checkpoint) = load(&index) {
