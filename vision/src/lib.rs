@@ -1,6 +1,7 @@
 //! Images: models under torchvision's names, with its keys of saved weights and its defaults (`torchvision`).
 
 pub mod datasets;
+pub mod interpret;
 pub mod io;
 pub mod models;
 pub mod ops;

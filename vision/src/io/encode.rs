@@ -1,7 +1,9 @@
 //! Writing pictures (`encode_png`, `encode_jpeg`, `write_png`, `write_jpeg`).
 
+use std::io::Write;
 use std::path::Path;
 
+use flambeau_tensor::io::{io_error, write_atomically};
 use flambeau_tensor::{DType, Error, Result, Tensor, bail, ensure};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -100,10 +102,10 @@ pub fn encode_jpeg(image: &Tensor, quality: u8) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes the bytes in one step: whatever happens, the old file or the whole new one stands at `path`.
 fn write(path: &Path, bytes: Result<Vec<u8>>) -> Result<()> {
-    let written =
-        bytes.and_then(|bytes| std::fs::write(path, bytes).map_err(|error| Error::Io(error.to_string())));
-    written.map_err(|error| error.context(path.display()))
+    let bytes = bytes.map_err(|error| error.context(path.display()))?;
+    write_atomically(path, |file| file.write_all(&bytes).map_err(io_error))
 }
 
 /// Writes a picture to a PNG file; see [`encode_png`].

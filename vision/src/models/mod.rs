@@ -26,6 +26,7 @@
 
 mod blocks;
 mod classifier;
+pub mod detection;
 #[macro_use]
 mod registry;
 mod weights;

@@ -51,15 +51,41 @@ pub fn list() -> impl Iterator<Item = &'static Entry> {
 /// The model of this name.
 ///
 /// # Errors
-/// `Key` if there is none.
+/// `Key` if there is none, with the names that come closest.
 pub fn entry(name: &str) -> Result<&'static Entry> {
     match list().find(|entry| entry.name == name) {
         Some(entry) => Ok(entry),
         None => bail!(
             Key,
-            "models: no model is called {name}; models::list() has those that there are"
+            "models: no model is called {name}; the closest names are {}",
+            closest(name).join(", ")
         ),
     }
+}
+
+/// The three names that are the fewest edits away from what somebody wrote.
+fn closest(name: &str) -> Vec<&'static str> {
+    let written = name.to_lowercase().replace('-', "_");
+    let mut names: Vec<&'static str> = list().map(|entry| entry.name).collect();
+    names.sort_by_key(|known| edit_distance(&written, known));
+    names.truncate(3);
+    names
+}
+
+/// How many letters have to be inserted, deleted or replaced to get from one text to the other (Levenshtein, 1966).
+fn edit_distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    // The distances of the part of `from` so far to each beginning of `to`.
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, letter) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 /// Makes the model of this name, with initial weights.
@@ -145,4 +171,35 @@ pub(super) const fn family(path: &'static str) -> &'static str {
         start -= 1;
     }
     path.split_at(start).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_names_are_suggested() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(
+            (
+                edit_distance("", "abc"),
+                edit_distance("abc", ""),
+                edit_distance("é", "e")
+            ),
+            (3, 3, 1)
+        );
+        let message = |name| {
+            entry(name)
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+        };
+        assert_eq!(
+            message("resnet19"),
+            "models: no model is called resnet19; the closest names are resnet18, resnet34, resnet50"
+        );
+        assert!(
+            message("EfficientNet-B0").ends_with("are efficientnet_b0, efficientnet_b1, efficientnet_b2")
+        );
+    }
 }
