@@ -33,11 +33,7 @@ pub use flambeau_tensor::ops::custom::{Function, apply};
 pub use flambeau_tensor::{enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled};
 pub use gradcheck::{CheckOptions, gradcheck, gradgradcheck};
 
-/// The README and the pages of the book whose programs are tests.
+/// The page of the book whose programs are tests.
 #[cfg(doctest)]
-mod book {
-    #[doc = include_str!("../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../docs/introduction.md")]
-    struct Introduction;
-}
+#[doc = include_str!("../../docs/introduction.md")]
+struct Introduction;

@@ -21,6 +21,7 @@
 //! `#[observed]` on a method shows its calls to hooks and summaries.
 
 mod observed;
+mod root;
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -47,6 +48,7 @@ pub fn observed(
 }
 
 fn expand(mut input: DeriveInput) -> Result<TokenStream> {
+    let nn = root::path();
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(
             &input.ident,
@@ -70,8 +72,8 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
         quote! {
             fn multiply_adds(
                 &self,
-                inputs: &[::flambeau_nn::Tensor],
-                outputs: &[::flambeau_nn::Tensor],
+                inputs: &[#nn::Tensor],
+                outputs: &[#nn::Tensor],
             ) -> u64 {
                 self.cost(inputs, outputs)
             }
@@ -89,7 +91,7 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
         clause
             .predicates
             .push(if members.iter().any(|(.., of)| names(of, &ty)) {
-                parse_quote!(#ty: ::flambeau_nn::Member)
+                parse_quote!(#ty: #nn::Member)
             } else {
                 parse_quote!(#ty: ::std::marker::Send + ::std::marker::Sync)
             });
@@ -100,31 +102,31 @@ fn expand(mut input: DeriveInput) -> Result<TokenStream> {
     let keys: Vec<_> = members.iter().map(|(key, ..)| key).collect();
     let fields: Vec<_> = members.iter().map(|(_, field, _)| field).collect();
     Ok(quote! {
-        impl #impl_generics ::flambeau_nn::Module for #name #type_generics #where_clause {
+        impl #impl_generics #nn::Module for #name #type_generics #where_clause {
             fn name(&self) -> &str {
                 #text
             }
             #describe
             #cost
-            fn members<'members>(&'members self, visitor: &mut dyn ::flambeau_nn::Visitor<'members>) {
+            fn members<'members>(&'members self, visitor: &mut dyn #nn::Visitor<'members>) {
                 let _ = &visitor;
-                #( ::flambeau_nn::Member::visit(&self.#fields, #keys, visitor); )*
+                #( #nn::Member::visit(&self.#fields, #keys, visitor); )*
             }
-            fn members_mut(&mut self, visitor: &mut dyn ::flambeau_nn::VisitorMut) -> ::flambeau_nn::Result<()> {
+            fn members_mut(&mut self, visitor: &mut dyn #nn::VisitorMut) -> #nn::Result<()> {
                 let _ = &visitor;
-                #( ::flambeau_nn::Member::visit_mut(&mut self.#fields, #keys, visitor)?; )*
+                #( #nn::Member::visit_mut(&mut self.#fields, #keys, visitor)?; )*
                 Ok(())
             }
         }
-        impl #impl_generics ::flambeau_nn::Member for #name #type_generics #where_clause {
-            fn visit<'members>(&'members self, name: &str, visitor: &mut dyn ::flambeau_nn::Visitor<'members>) {
+        impl #impl_generics #nn::Member for #name #type_generics #where_clause {
+            fn visit<'members>(&'members self, name: &str, visitor: &mut dyn #nn::Visitor<'members>) {
                 visitor.module(name, self)
             }
             fn visit_mut(
                 &mut self,
                 name: &str,
-                visitor: &mut dyn ::flambeau_nn::VisitorMut,
-            ) -> ::flambeau_nn::Result<()> {
+                visitor: &mut dyn #nn::VisitorMut,
+            ) -> #nn::Result<()> {
                 visitor.module(name, self)
             }
         }

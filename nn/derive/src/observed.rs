@@ -4,6 +4,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, FnArg, Ident, ImplItemFn, Pat, Result, Type};
 
+use crate::root;
+
 pub(crate) fn expand(arguments: TokenStream, mut method: ImplItemFn) -> Result<TokenStream> {
     if !arguments.is_empty() {
         return Err(Error::new_spanned(arguments, "`observed` takes no arguments"));
@@ -15,9 +17,9 @@ pub(crate) fn expand(arguments: TokenStream, mut method: ImplItemFn) -> Result<T
         ));
     }
     let tensors: Vec<&Ident> = method.sig.inputs.iter().filter_map(tensor).collect();
-    let body = &method.block;
+    let (nn, body) = (root::path(), &method.block);
     method.block = syn::parse_quote!({
-        ::flambeau_nn::observe(self, [#(#tensors),*], |[#(#tensors),*]| #body)
+        #nn::observe(self, [#(#tensors),*], |[#(#tensors),*]| #body)
     });
     Ok(quote!(#method))
 }
