@@ -1,8 +1,10 @@
 //! Measurements as a table in a CSV file.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use flambeau_tensor::io::write_atomically;
 use flambeau_tensor::{Result, ensure};
 
 use crate::io_error;
@@ -128,6 +130,11 @@ impl CsvLogger {
         Ok(self.rows.iter().map(|row| row[place]).collect())
     }
 
+    /// The names of the columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
     /// The rows.
     pub fn rows(&self) -> &[Vec<f64>] {
         &self.rows
@@ -140,12 +147,10 @@ impl CsvLogger {
             let fields: Vec<String> = row.iter().map(f64::to_string).collect();
             text += &(fields.join(",") + "\n");
         }
-        let unfinished = self.path.with_extension("csv.part");
-        let write = || {
-            fs::write(&unfinished, text)?;
-            fs::rename(&unfinished, &self.path)
-        };
-        write().map_err(|error| io_error(&self.path, error))
+        write_atomically(&self.path, |file| {
+            file.write_all(text.as_bytes())
+                .map_err(flambeau_tensor::io::io_error)
+        })
     }
 }
 

@@ -1,14 +1,13 @@
 //! Curves as a picture.
 
+use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use flambeau_tensor::io::{io_error, write_atomically};
 use flambeau_tensor::{Error, Result, ensure};
-use image::RgbImage;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, RGBColor, register_font};
-
-use crate::io_error;
 
 /// Width of a panel and height of a picture, in pixels.
 const PANEL: (u32, u32) = (640, 420);
@@ -90,11 +89,17 @@ pub fn plot_curves(path: impl AsRef<Path>, panels: &[Panel]) -> Result<()> {
     let mut pixels = vec![255; 3 * width as usize * height as usize];
     draw(&mut pixels, (width, height), panels)
         .map_err(|error| Error::Value(format!("plot_curves: {error}")))?;
-    let path = path.as_ref();
-    let picture = RgbImage::from_raw(width, height, pixels);
-    let picture = picture.ok_or_else(|| Error::Value("plot_curves: the picture is too large".into()))?;
-    let saved = picture.save_with_format(path, image::ImageFormat::Png);
-    saved.map_err(|error| io_error(path, error))
+    let mut png = Cursor::new(Vec::new());
+    image::write_buffer_with_format(
+        &mut png,
+        &pixels,
+        width,
+        height,
+        image::ExtendedColorType::Rgb8,
+        image::ImageFormat::Png,
+    )
+    .map_err(|error| Error::Value(format!("plot_curves: {error}")))?;
+    write_atomically(path, |file| file.write_all(png.get_ref()).map_err(io_error))
 }
 
 fn draw(

@@ -3,18 +3,21 @@
 //! - [`Checkpoint`]: everything a run depends on in one file, so that it goes on exactly where it stopped.
 //! - [`CsvLogger`] and [`TensorBoard`]: measurements as a table and as event files.
 //! - [`plot_curves`]: measurements as a picture.
+//! - [`Run`]: the folder with all of these, and the terminal.
 //! - [`Interrupt`]: Ctrl-C as a question that the loop asks, so that it saves before it leaves.
 
 mod checkpoint;
 mod csv_logger;
 mod curves;
 mod interrupt;
+mod run;
 mod tensorboard;
 
 pub use checkpoint::Checkpoint;
 pub use csv_logger::CsvLogger;
 pub use curves::{Curve, Panel, plot_curves};
 pub use interrupt::Interrupt;
+pub use run::{EpochBar, Run, RunOptions};
 pub use tensorboard::TensorBoard;
 
 use std::path::Path;

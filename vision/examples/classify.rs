@@ -1,100 +1,383 @@
-//! Says what is on pictures, by published weights in a local file:
+//! Says what is on pictures.
 //!
-//! ```text
-//! cargo run --release -p flambeau-vision --example classify -- \
-//!     --model efficientnet_lite0 --weights efficientnet-lite0-57934424.pth chelsea.png
+//! ```sh
+//! cargo run --release -p flambeau-vision --example classify                       # a bundled picture, bundled weights
+//! cargo run --release -p flambeau-vision --example classify -- photo.jpg --model resnet50 --cam why.png
+//! cargo run --release -p flambeau-vision --example classify -- shoe.png --weights runs/train/model.safetensors
+//! cargo run --release -p flambeau-vision --features download --example classify -- photos/*.jpg --json
 //! ```
 //!
-//! Files are those that torchvision publishes (`.pth`), or `.safetensors`. Pictures are prepared as for the published weights
-//! of the file's name, or those that `--member` names.
+//! Which weights are used, unless `--weights` names a file or a repository:
+//!
+//! - of `--model`, the published ones that are on this machine, in PyTorch's cache or the hub's; with the feature
+//!   `download`, they are got from Hugging Face, after a line that says so;
+//! - without `--model`, the best ones for ImageNet's thousand classes on this machine, with the feature `download` those of a
+//!   ResNet-18 (45 MB), and else the bundled ones, which know Fashion-MNIST's ten kinds of clothing only.
 
-use std::path::PathBuf;
+#[path = "common/mod.rs"]
+mod common;
 
-use anyhow::{Context, Result, bail};
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use flambeau_nn::{Forward, Module, init};
-use flambeau_tensor::no_grad;
-use flambeau_vision::io::{DecodeOptions, read_image};
-use flambeau_vision::models::{self, Options};
-use flambeau_vision::transforms::{ImageClassification, Sample, Transform};
+use flambeau_vision::io::write_png;
+use flambeau_vision::pretrained::{ImageClassifier, Prediction, Published, sample_picture};
+use flambeau_vision::transforms::functional::resize;
+use flambeau_vision::transforms::{InterpolationMode, ResizeOptions};
+use flambeau_vision::utils::draw_heat_map;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
+/// Says what is on pictures: the most probable classes of each, by a pretrained model.
+///
+/// Without any arguments it shows a bundled picture to a bundled model.
 #[derive(Parser)]
-#[command(about = "Says what is on pictures")]
+#[command(name = "classify")]
 struct Args {
-    /// The model, by its name in the registry (`--example models` prints it).
-    #[arg(long)]
-    model: String,
-    /// The file with its weights.
-    #[arg(long)]
-    weights: PathBuf,
-    /// Which published weights these are, such as IMAGENET1K_V1, if the file has another name than they had.
-    #[arg(long)]
-    member: Option<String>,
-    /// How many classes to name.
-    #[arg(long, default_value_t = 3)]
-    top: usize,
-    /// PNG or JPEG files.
-    #[arg(required = true)]
+    /// PNG or JPEG files [default: a bundled picture of an ankle boot]
     pictures: Vec<PathBuf>,
+    /// The model, by its name in the list that `--example models` prints
+    /// [default: the best one whose weights are on this machine, else a bundled one that knows ten kinds of clothing]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// A file with the model's weights, or a repository on Hugging Face (owner/name)
+    /// [default: the published weights of the model]
+    #[arg(long, value_name = "FILE|REPO")]
+    weights: Option<String>,
+    /// Which of the model's published weights these are, such as IMAGENET1K_V1, if the file's name does not say it
+    #[arg(long, value_name = "NAME")]
+    member: Option<String>,
+    /// How many classes to name
+    #[arg(long, value_name = "N", default_value = "5")]
+    top: NonZeroUsize,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// Draw where on the picture the most probable class is seen (Grad-CAM), into this PNG file
+    #[arg(long, value_name = "PNG")]
+    cam: Option<PathBuf>,
+    /// How many pictures the model looks at together
+    #[arg(long, value_name = "N", default_value = "16")]
+    batch_size: NonZeroUsize,
 }
 
-fn main() {
-    if let Err(error) = run(&Args::parse()) {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
-    }
+/// A model, and where its weights come from.
+struct Choice {
+    classifier: ImageClassifier,
+    weights: String,
+}
+
+/// What the program says about a picture.
+#[derive(Serialize)]
+struct Answer {
+    file: String,
+    top: Vec<Prediction>,
+}
+
+/// What is wrong with a file.
+#[derive(Serialize)]
+struct Failure {
+    file: String,
+    error: String,
+}
+
+fn main() -> ExitCode {
+    common::exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
-    let entry = models::entry(&args.model)?;
-    let file = args
-        .weights
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let published = match &args.member {
-        None => entry.weights.iter().find(|weights| weights.file == file),
-        Some(member) => entry.weights.iter().find(|weights| weights.name == member),
-    };
-    let Some(published) = published else {
-        let known: Vec<_> = entry.weights.iter().map(|weights| weights.name).collect();
-        bail!(
-            "{}: say with --member which weights these are: {}",
-            args.model,
-            known.join(", ")
-        );
-    };
-    let (categories, prepare) = (
-        (published.categories)(),
-        ImageClassification::try_from(published.preset)?,
+    ensure!(
+        args.cam.is_none() || args.pictures.len() <= 1,
+        "--cam explains one picture, not {}",
+        args.pictures.len()
     );
-
-    let state = flambeau_hub::load(&args.weights)?.state_dict()?;
-    // Their parameters are loaded, so none is drawn.
-    let options = Options {
-        transform_input: matches!(entry.name, "googlenet" | "inception_v3").then_some(true),
-        ..Options::default()
-    };
-    let model = init::skip(|| models::create(entry.name, options))?;
-    model
-        .load_state_dict(&state, true)
-        .context("the file has other weights")?;
-    model.eval();
-
-    for path in &args.pictures {
-        let picture = read_image(path, &DecodeOptions::default())?;
-        let picture = prepare.forward(Sample {
-            image: Some(picture),
-            ..Sample::default()
-        })?;
-        let scores = no_grad(|| model.forward(&picture.picture("classify")?.unsqueeze(0)?))?;
-        let (chances, classes) = scores.softmax(-1)?.topk(args.top, -1, true, true)?;
-        let named = classes.to_vec::<i64>()?.into_iter().zip(chances.to_vec::<f32>()?);
-        let named = named.map(|(class, chance)| {
-            let name = categories.get(class as usize).copied().unwrap_or("?");
-            format!("{name} {chance:.3}")
+    let Choice { classifier, weights } = choose(args)?;
+    let begin = Instant::now();
+    let (answers, failures) = classify(args, &classifier)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let report = serde_json::json!({
+            "model": classifier.name(),
+            "weights": weights,
+            "seconds": seconds,
+            "pictures": answers,
+            "failures": failures,
         });
-        println!("{}: {}", path.display(), named.collect::<Vec<_>>().join(", "));
+        writeln!(out, "{report}")?;
+    } else if !answers.is_empty() {
+        let count = match answers.len() {
+            1 => "1 picture".to_string(),
+            count => format!("{count} pictures"),
+        };
+        let model = classifier.name();
+        writeln!(out, "{count} in {:.1} ms by {model}, {weights}", 1e3 * seconds)?;
+    }
+    if let (Some(path), [answer]) = (&args.cam, &answers[..]) {
+        explain(args, &classifier, path)?;
+        eprintln!(
+            "{} shows where {} is seen",
+            path.display(),
+            answer.top[0].category
+        );
+    }
+    match &failures[..] {
+        [] => Ok(()),
+        [failure] if answers.is_empty() => bail!("{}", failure.error),
+        _ => bail!(
+            "{} of {} files are no pictures that can be read",
+            failures.len(),
+            args.pictures.len()
+        ),
+    }
+}
+
+/// The most probable classes of all pictures, and what is wrong with files that are none. Text is printed as it comes.
+fn classify(args: &Args, classifier: &ImageClassifier) -> Result<(Vec<Answer>, Vec<Failure>)> {
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
+    if args.pictures.is_empty() {
+        let top = classifier
+            .classify(&[sample_picture()?], args.top.get())?
+            .remove(0);
+        answers.push(Answer {
+            file: "ankle_boot.png".to_string(),
+            top,
+        });
+        print(args, &answers)?;
+        return Ok((answers, failures));
+    }
+    let bar = progress(args.pictures.len());
+    for paths in args.pictures.chunks(args.batch_size.get()) {
+        let (mut files, mut pictures) = (Vec::new(), Vec::new());
+        for path in paths {
+            match common::read_photo(path) {
+                Ok(picture) => {
+                    files.push(path.display().to_string());
+                    pictures.push(picture);
+                }
+                Err(error) => {
+                    if args.pictures.len() > 1 {
+                        bar.suspend(|| eprintln!("error: {error}"));
+                    }
+                    failures.push(Failure {
+                        file: path.display().to_string(),
+                        error: error.to_string(),
+                    });
+                }
+            }
+        }
+        if !pictures.is_empty() {
+            let tops = classifier.classify(&pictures, args.top.get())?;
+            let new: Vec<Answer> = files
+                .into_iter()
+                .zip(tops)
+                .map(|(file, top)| Answer { file, top })
+                .collect();
+            bar.suspend(|| print(args, &new))?;
+            answers.extend(new);
+        }
+        bar.inc(paths.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok((answers, failures))
+}
+
+/// A bar on stderr, if there is a terminal and more to do than a moment's work.
+fn progress(pictures: usize) -> ProgressBar {
+    let template = "{bar:30} {pos}/{len} pictures, {per_sec}, {eta} left";
+    match ProgressStyle::with_template(template) {
+        Ok(style) if pictures > 1 => ProgressBar::new(pictures as u64).with_style(style),
+        _ => ProgressBar::hidden(),
+    }
+}
+
+fn print(args: &Args, answers: &[Answer]) -> std::io::Result<()> {
+    if args.json {
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    for answer in answers {
+        writeln!(out, "{}", answer.file)?;
+        for class in &answer.top {
+            writeln!(out, "{:7.2}%  {}", 100.0 * class.probability, class.category)?;
+        }
     }
     Ok(())
+}
+
+/// Draws where on the picture the most probable class is seen.
+fn explain(args: &Args, classifier: &ImageClassifier, path: &Path) -> Result<()> {
+    let mut picture = match args.pictures.first() {
+        Some(path) => common::read_photo(path)?,
+        None => sample_picture()?,
+    };
+    let mut heat = classifier.explain(&picture, None)?;
+    // Small pictures are enlarged, so that there is something to see.
+    const WIDE: usize = 280;
+    let (height, width) = (picture.shape()[1], picture.shape()[2]);
+    let factor = WIDE / height.max(width);
+    if factor > 1 {
+        let options = ResizeOptions {
+            interpolation: InterpolationMode::Nearest,
+            ..ResizeOptions::default()
+        };
+        let size = (factor * height, factor * width);
+        picture = resize(&picture, size, &options)?;
+        heat = resize(&heat.unsqueeze(0)?, size, &ResizeOptions::default())?.squeeze_dim(0)?;
+    }
+    write_png(&draw_heat_map(&picture, &heat, 0.6)?, path, 6)?;
+    Ok(())
+}
+
+/// The model that the arguments name, or the best there is.
+fn choose(args: &Args) -> Result<Choice> {
+    let (model, member) = (args.model.as_deref(), args.member.as_deref());
+    match (&args.weights, model) {
+        (Some(weights), _) => {
+            if let (Some(model), false) = (model, Path::new(weights).exists()) {
+                // Before anything is downloaded.
+                flambeau_vision::models::entry(model)?;
+            }
+            match Path::new(weights) {
+                path if path.exists() || !is_repository(weights) => Ok(Choice {
+                    classifier: ImageClassifier::open(path, model, member).map_err(|error| {
+                        let known = model.is_some() && member.is_some();
+                        let hint = "--model and --member say whose weights a file holds";
+                        let error = anyhow::Error::from(error);
+                        if known { error } else { hinted(error, hint) }
+                    })?,
+                    weights: weights.clone(),
+                }),
+                _ => from_repository(weights, model, member),
+            }
+        }
+        (None, Some("resnet20")) if member.is_none() => bundled(),
+        (None, Some(model)) => {
+            let published = Published::of(model, member)?;
+            match published.on_disk()? {
+                Some(path) => open(&published, &path),
+                None => get(&published),
+            }
+        }
+        (None, None) if member.is_some() => bail!("--member names weights of a --model, which is missing"),
+        (None, None) if args.pictures.is_empty() => bundled(),
+        (None, None) => match Published::best_on_disk()? {
+            Some((published, path)) => open(&published, &path),
+            None => default(),
+        },
+    }
+}
+
+/// The error with a hint, if it is one of weights that nobody knows.
+fn hinted(error: anyhow::Error, hint: &str) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(flambeau_tensor::Error::Value(_)) => anyhow::anyhow!("{error} ({hint})"),
+        _ => error,
+    }
+}
+
+fn bundled() -> Result<Choice> {
+    Ok(Choice {
+        classifier: ImageClassifier::fashion_mnist()?,
+        weights: "bundled weights for Fashion-MNIST".to_string(),
+    })
+}
+
+fn open(published: &Published, path: &Path) -> Result<Choice> {
+    Ok(Choice {
+        classifier: published.open(path)?,
+        weights: path.display().to_string(),
+    })
+}
+
+/// Whether a text looks like `owner/name`.
+fn is_repository(text: &str) -> bool {
+    let file = Path::new(text).extension().is_some_and(|ending| {
+        ["pth", "pt", "bin", "ckpt", "safetensors", "npz", "gguf"]
+            .iter()
+            .any(|known| ending == *known)
+    });
+    matches!(text.split('/').collect::<Vec<_>>()[..], [owner, name] if !owner.is_empty() && !name.is_empty())
+        && !text.starts_with('.')
+        && !file
+}
+
+/// What to do without any weights for ImageNet on this machine.
+#[cfg(not(feature = "download"))]
+fn default() -> Result<Choice> {
+    eprintln!(
+        "note: the bundled model knows ten kinds of clothing only. For the thousand kinds of things of ImageNet, build with \
+         `--features download`, or give --model to hear which file with weights belongs where"
+    );
+    bundled()
+}
+
+#[cfg(feature = "download")]
+fn default() -> Result<Choice> {
+    let published = Published::of("resnet18", None)?;
+    get(&published).or_else(|error| {
+        eprintln!(
+            "note: {}; so the bundled model answers, which knows ten kinds of clothing only",
+            common::line(&error)
+        );
+        bundled()
+    })
+}
+
+#[cfg(not(feature = "download"))]
+fn get(published: &Published) -> Result<Choice> {
+    Err(published.missing()).context("the feature `download` would get them")
+}
+
+/// Published weights from Hugging Face.
+#[cfg(feature = "download")]
+fn get(published: &Published) -> Result<Choice> {
+    if let Some(hub) = published.weights.hub {
+        announce(hub.repo, Some(published.weights.megabytes));
+    }
+    open(published, &published.download()?)
+}
+
+#[cfg(feature = "download")]
+fn announce(repository: &str, megabytes: Option<f64>) {
+    let size = megabytes.map_or_else(String::new, |size| format!(" ({size:.0} MB)"));
+    eprintln!("getting {repository}{size} from Hugging Face; HF_HUB_OFFLINE=1 prevents it");
+}
+
+#[cfg(not(feature = "download"))]
+fn from_repository(repository: &str, _: Option<&str>, _: Option<&str>) -> Result<Choice> {
+    bail!(
+        "{repository}: no such file. If it is a repository on Hugging Face, build with `--features download`, or name a file \
+         that has its weights"
+    )
+}
+
+/// The weights in a repository: those of a model of the registry, or ones that say what they are.
+#[cfg(feature = "download")]
+fn from_repository(repository: &str, model: Option<&str>, member: Option<&str>) -> Result<Choice> {
+    let published = match (model, member) {
+        (Some(_), _) => Some(Published::identify("", model, member)?),
+        _ => {
+            Published::all().find(|published| published.weights.hub.is_some_and(|hub| hub.repo == repository))
+        }
+    };
+    let repo = flambeau_hub::Repo::model(repository);
+    if repo.cached("model.safetensors")?.is_none() {
+        announce(repository, published.map(|published| published.weights.megabytes));
+    }
+    let path = repo.safetensors()?;
+    let classifier = match &published {
+        Some(published) => published.open(&path)?,
+        None => ImageClassifier::open(&path, None, None)
+            .map_err(|error| hinted(error.into(), "--model and --member say whose weights these are"))?,
+    };
+    Ok(Choice {
+        classifier,
+        weights: repository.to_string(),
+    })
 }

@@ -5,5 +5,6 @@ pub mod interpret;
 pub mod io;
 pub mod models;
 pub mod ops;
+pub mod pretrained;
 pub mod transforms;
 pub mod utils;

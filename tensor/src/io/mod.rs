@@ -44,7 +44,8 @@ pub fn io_error(error: std::io::Error) -> Error {
 }
 
 /// Writes a file so that, whatever happens, either the old file or the complete new one stands at `path`: `write` fills
-/// a temporary file in the same folder, which is synced and renamed.
+/// a temporary file in the same folder, which is synced and renamed. Into what is no file, such as a device or a pipe, it
+/// writes as it is.
 ///
 /// # Errors
 /// `Io` with the path if the file can't be written; what `write` returns. The temporary file is removed then.
@@ -53,6 +54,9 @@ pub fn write_atomically(
     write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
 ) -> Result<()> {
     let path = path.as_ref();
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return write_into(path, write).map_err(|error| error.context(path.display()));
+    }
     let temporary = temporary_beside(path)?;
     let result = write_and_sync(&temporary, write)
         .and_then(|()| std::fs::rename(&temporary, path).map_err(io_error))
@@ -62,6 +66,14 @@ pub fn write_atomically(
         let _ = std::fs::remove_file(&temporary);
     }
     result.map_err(|error| error.context(path.display()))
+}
+
+/// Writes into what is there and can't be replaced.
+fn write_into(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let file = OpenOptions::new().write(true).open(path).map_err(io_error)?;
+    let mut writer = BufWriter::with_capacity(1 << 16, file);
+    write(&mut writer)?;
+    writer.flush().map_err(io_error)
 }
 
 /// A new name in the folder of `path`.

@@ -9,9 +9,11 @@ use flambeau_data::{DataLoader, Dataset};
 use flambeau_tensor::{Tensor, random};
 use flambeau_vision::datasets::{FakeData, ImageSet, Split, cifar10, cifar100, fashion_mnist, kmnist, mnist};
 use flambeau_vision::io::{DecodeOptions, read_image};
+use flambeau_vision::pretrained::Preparation;
 use flambeau_vision::transforms::functional::{
-    Crop, ResizeOptions, crop, horizontal_flip, normalize_bytes, resize,
+    Crop, center_crop, crop, horizontal_flip, normalize_bytes, resize,
 };
+use flambeau_vision::transforms::{GreyThumbnail, ImageClassification, ResizeOptions};
 
 use crate::args::{Args, Augment, DatasetName};
 
@@ -23,6 +25,8 @@ type Images = Arc<dyn Dataset<Item = (Tensor, i64)>>;
 
 /// The most pixels by which an image is shifted.
 const SHIFT: isize = 2;
+/// Height and width of pictures from folders, unless the arguments say otherwise.
+const FOLDER_SIZE: usize = 64;
 /// Images per step where nothing is learnt.
 const TEST_BATCH: usize = 250;
 
@@ -99,13 +103,14 @@ fn open(args: &Args) -> Result<(Images, Images, Vec<String>)> {
     Ok((Arc::new(train), Arc::new(test), classes))
 }
 
-/// Pictures in folders, brought to one size.
+/// Pictures in folders, of which the middle is brought to one size.
 fn open_folders(args: &Args) -> Result<(Images, Images, Vec<String>)> {
-    let size = args.image_size.unwrap_or(64);
+    let size = args.image_size.unwrap_or(FOLDER_SIZE);
     let folder = |name: &str| ImageFolder::new(args.data.join(name));
     let read = move |(path, class): (std::path::PathBuf, i64)| {
         let image = read_image(&path, &DecodeOptions::default())?;
-        Ok((resize(&image, (size, size), &ResizeOptions::default())?, class))
+        let image = resize(&image, size, &ResizeOptions::default())?;
+        Ok((center_crop(&image, (size, size))?, class))
     };
     let (train, test) = (folder("train")?, folder("test")?);
     let classes = train.classes().to_vec();
@@ -116,6 +121,31 @@ fn open_folders(args: &Args) -> Result<(Images, Images, Vec<String>)> {
         test.classes()
     );
     Ok((Arc::new(train.map(read)), Arc::new(test.map(read)), classes))
+}
+
+/// How pictures are prepared for a model that was trained on the dataset.
+pub(crate) fn preparation(args: &Args) -> Preparation {
+    let (mean, std) = statistics(args.dataset);
+    let photo = |size: usize| {
+        Preparation::Photo(ImageClassification {
+            resize_size: size,
+            mean,
+            std,
+            ..ImageClassification::new(size)
+        })
+    };
+    match args.dataset {
+        _ if args.smoke => photo(32),
+        DatasetName::FashionMnist | DatasetName::Mnist | DatasetName::Kmnist => {
+            Preparation::GreyThumbnail(GreyThumbnail {
+                size: 28,
+                mean: mean[0],
+                std: std[0],
+            })
+        }
+        DatasetName::Cifar10 | DatasetName::Cifar100 => photo(32),
+        DatasetName::Folder => photo(args.image_size.unwrap_or(FOLDER_SIZE)),
+    }
 }
 
 /// Mean and standard deviation of each channel, from 0 to 1, over the training images.

@@ -10,39 +10,43 @@
 //! curves (`curves.png`).
 
 mod args;
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod run;
+
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use flambeau_autograd::{Backward, no_grad};
+use flambeau_data::LoaderState;
 use flambeau_nn::Module;
 use flambeau_nn::utils::clip_grad_norm_;
 use flambeau_optim::lr_scheduler::LRScheduler;
 use flambeau_optim::{AveragedModel, Averaging, Optimizer};
 use flambeau_tensor::ops::loss::{CrossEntropyOptions, cross_entropy};
 use flambeau_tensor::{DType, Tensor, random};
-use flambeau_trainer::Interrupt;
+use flambeau_trainer::{Checkpoint, Interrupt};
 use flambeau_vision::models::{self, Classifier, Options};
+use flambeau_vision::pretrained::ImageClassifier;
 
 use args::Args;
-use data::{Data, Loader};
-use run::{Log, Progress, Row, Sums};
+use data::{Data, Loader, preparation};
+use run::{Progress, Row, Sums};
 
-fn main() {
+fn main() -> ExitCode {
     let args = Args::parse();
-    match train(&args) {
-        Ok(Some(outcome)) if args.json => println!("{outcome}"),
-        Ok(_) => {}
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            std::process::exit(1);
+    common::exit(train(&args).map(|outcome| {
+        if let (Some(outcome), true) = (outcome, args.json) {
+            println!("{outcome}");
         }
-    }
+    }))
 }
 
 /// Trains; returns what came of it as JSON, or nothing if Ctrl-C ended it.
 fn train(args: &Args) -> Result<Option<serde_json::Value>> {
+    ensure!(args.batch_size > 0, "--batch-size 0: expected at least 1");
     random::manual_seed(args.seed);
     let data = Data::open(args)?;
     let options = Options {
@@ -70,9 +74,9 @@ fn train(args: &Args) -> Result<Option<serde_json::Value>> {
         done: Progress::default(),
     };
     trainer.scheduler = Some(args.scheduler(&mut *trainer.optimizer, args.epochs() * steps_per_epoch)?);
-    let mut log = Log::open(args, &data, &mut trainer)?;
+    let mut run = run::open(args, &data, &mut trainer)?;
     let interrupt = Interrupt::new()?;
-    log.say(&format!(
+    run.say(&format!(
         "{}: {} parameters, {} classes, {steps_per_epoch} steps in each of {} epochs",
         args.model,
         trainer.model.num_parameters(false),
@@ -81,49 +85,53 @@ fn train(args: &Args) -> Result<Option<serde_json::Value>> {
     ));
 
     while trainer.done.epoch < args.epochs() {
+        let begun = trainer.done.loader.as_ref().map_or(0, LoaderState::batches);
+        let mut bar = run.epoch(trainer.done.epoch + 1, steps_per_epoch, begun, "images");
         let mut batches = match trainer.done.loader.take() {
             Some(state) => data.train.resume(&state)?,
             None => data.train.iter(),
         };
-        let clock = log.begin_epoch(&trainer.done, steps_per_epoch);
         trainer.model.train();
         while let Some(batch) = batches.next() {
             let (x, y) = batch?;
             let images = y.numel();
             let loss = trainer.step(args, &x, &y)?;
             trainer.done.train.add(loss, None, images);
-            clock.step(&trainer.done.train);
+            bar.step(images, trainer.done.train.loss());
             if interrupt.requested() {
                 trainer.done.loader = Some(batches.state());
-                log.save(&trainer)?;
-                log.say(&format!(
+                trainer.done.epoch_seconds += bar.finish();
+                run.save(trainer.checkpoint()?)?;
+                run.say(&format!(
                     "stopped: --resume goes on from {}",
-                    log.checkpoint().display()
+                    run.checkpoint().display()
                 ));
                 return Ok(None);
             }
         }
-        let seconds = clock.finish();
+        let seconds = std::mem::take(&mut trainer.done.epoch_seconds) + bar.finish();
         trainer.done.seconds += seconds;
         trainer.done.epoch += 1;
         let train = std::mem::take(&mut trainer.done.train);
         let test = evaluate(&*trainer.model, &data.test)?;
         trainer.average_into()?;
-        let ema = evaluate(&*trainer.averaged, &data.test)?;
-        log.row(&Row {
+        let row = Row {
             epoch: trainer.done.epoch,
             lr: trainer.optimizer.param_groups()[0].lr(),
             train,
             test,
-            ema,
+            ema: evaluate(&*trainer.averaged, &data.test)?,
             seconds,
-        })?;
-        log.save(&trainer)?;
+        };
+        row.write(&mut run)?;
+        run.save(trainer.checkpoint()?)?;
     }
     trainer.average_into()?;
-    let weights = log.finish(&*trainer.averaged)?;
+    let weights = run.folder().join("model.safetensors");
+    let state = trainer.averaged.state_dict();
+    ImageClassifier::save(&weights, &args.model, &state, preparation(args), &data.classes)?;
     let test = evaluate(&*trainer.averaged, &data.test)?;
-    log.say(&format!(
+    run.say(&format!(
         "{:.2}% of {} test images are right; the weights are in {}",
         100.0 * test.accuracy(),
         test.images,
@@ -174,6 +182,32 @@ impl Trainer {
         let state = self.model.state_dict();
         self.average.update_parameters(state.values())?;
         Ok(loss.item_f64()?)
+    }
+
+    /// Everything that the run depends on.
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.set_tensors("model", self.model.state_dict())?;
+        checkpoint.set_tensors("average", self.average.state_dict())?;
+        checkpoint.set_optimizer("optimizer", &self.optimizer.state_dict()?)?;
+        if let Some(scheduler) = &self.scheduler {
+            checkpoint.set("scheduler", &scheduler.state_dict()?)?;
+        }
+        checkpoint.set("progress", &self.done)?;
+        Ok(checkpoint)
+    }
+
+    /// Goes back to where a checkpoint was made.
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.model.load_state_dict(&checkpoint.tensors("model")?, true)?;
+        self.average.load_state_dict(&checkpoint.tensors("average")?)?;
+        self.optimizer
+            .load_state_dict(&checkpoint.optimizer("optimizer")?)?;
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.load_state_dict(&checkpoint.get("scheduler")?)?;
+        }
+        self.done = checkpoint.get("progress")?;
+        Ok(())
     }
 
     /// Copies the running average into `averaged`.

@@ -9,7 +9,8 @@ use super::{ImageSet, Split, find_file};
 
 const DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-const CLOTHES: &[&str] = &[
+/// The classes of [`fashion_mnist`], by number.
+pub const FASHION_MNIST_CLASSES: &[&str] = &[
     "T-shirt/top",
     "Trouser",
     "Pullover",
@@ -63,7 +64,13 @@ pub fn mnist(root: impl AsRef<Path>, split: Split) -> Result<ImageSet> {
 /// As [`mnist`].
 pub fn fashion_mnist(root: impl AsRef<Path>, split: Split) -> Result<ImageSet> {
     let source = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/";
-    read("FashionMNIST", root.as_ref(), prefix(split), source, CLOTHES)
+    read(
+        "FashionMNIST",
+        root.as_ref(),
+        prefix(split),
+        source,
+        FASHION_MNIST_CLASSES,
+    )
 }
 
 /// Characters of cursive Japanese: 60,000 and 10,000 images `[1, 28, 28]`
@@ -212,7 +219,7 @@ mod tests {
             BY_MERGE.len(),
             LETTERS.len(),
             HIRAGANA.len(),
-            CLOTHES.len(),
+            FASHION_MNIST_CLASSES.len(),
             DIGITS.len(),
         ];
         assert_eq!(counts, [62, 47, 27, 10, 10, 10]);

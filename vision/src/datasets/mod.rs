@@ -28,7 +28,7 @@ use flambeau_tensor::{DType, Error, Result, Tensor, ensure};
 
 pub use cifar::{cifar10, cifar100};
 pub use fake::FakeData;
-pub use mnist::{EmnistSplit, emnist, fashion_mnist, kmnist, mnist};
+pub use mnist::{EmnistSplit, FASHION_MNIST_CLASSES, emnist, fashion_mnist, kmnist, mnist};
 
 /// Which part of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

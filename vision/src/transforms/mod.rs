@@ -56,7 +56,7 @@ pub use erasing::{ErasingValue, RandomErasing};
 pub use functional::{InterpolationMode, Pad, PaddingMode, Resize, ResizeOptions, ResizeSize};
 pub use mix::{CutMix, MixUp};
 pub use policy::AutoAugmentPolicy;
-pub use presets::{ImageClassification, ObjectDetection, SemanticSegmentation};
+pub use presets::{GreyThumbnail, ImageClassification, ObjectDetection, SemanticSegmentation};
 pub use resize::{RandomResize, RandomShortestSize, ScaleJitter};
 pub use sample::{BoundingBoxFormat, BoundingBoxes, Geometry, KeyPoints, Sample};
 pub use simple::{

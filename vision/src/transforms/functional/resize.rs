@@ -4,12 +4,14 @@
 
 use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions, InterpolateSize, interpolate};
 use flambeau_tensor::{DType, Result, Tensor, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::{as_picture, batched, dimensions};
 use crate::transforms::{BoundingBoxes, Geometry, KeyPoints};
 
 /// How values between pixels are made (`torchvision.transforms.InterpolationMode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum InterpolationMode {
     /// The nearest pixel, by PyTorch's original rounding.
     Nearest,

@@ -1,0 +1,528 @@
+//! Classifiers as they are used: a model with its weights, the preparation of pictures that the weights want, and the
+//! names of the classes.
+//!
+//! # Example: what is on a picture
+//!
+//! ```no_run
+//! use flambeau_vision::pretrained::ImageClassifier;
+//!
+//! # fn main() -> flambeau_tensor::Result<()> {
+//! let classifier = ImageClassifier::fashion_mnist()?;
+//! let picture = flambeau_vision::pretrained::sample_picture()?;
+//! let best = &classifier.classify(&[picture], 3)?[0][0];
+//! println!("{}: {:.1}%", best.category, 100.0 * best.probability);
+//! assert_eq!(best.category, "Ankle boot");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`ImageClassifier::open`] takes weights from a file, [`Published`] finds those that torchvision published.
+
+mod published;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use flambeau_hub::Checkpoint;
+use flambeau_nn::{StateDict, init};
+use flambeau_tensor::io::safetensors;
+use flambeau_tensor::{Error, Result, Tensor, bail, ensure, no_grad};
+use serde::{Deserialize, Serialize};
+
+use crate::datasets::FASHION_MNIST_CLASSES;
+use crate::interpret::{GradCamOptions, grad_cam};
+use crate::io::{DecodeOptions, ImageReadMode, decode_image};
+use crate::models::{self, Classifier, Entry, Options, Weights};
+use crate::transforms::functional::{Crop, center_crop_of, crop, resize};
+use crate::transforms::{GreyThumbnail, ImageClassification, ResizeOptions, Sample, Transform};
+
+pub use published::{Published, torch_cache};
+
+/// What the file of a [`ImageClassifier::save`]d classifier says about it, in its metadata.
+const ABOUT: &str = "classifier";
+
+/// How pictures are prepared for a model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preparation {
+    /// Photographs, as for ImageNet.
+    Photo(ImageClassification),
+    /// Single things on a plain ground, as for Fashion-MNIST.
+    GreyThumbnail(GreyThumbnail),
+}
+
+impl Preparation {
+    /// The part of a picture of this height and width that the model gets to see; it may reach beyond the picture.
+    ///
+    /// # Errors
+    /// `Shape` for an empty picture.
+    pub fn seen(&self, (height, width): (usize, usize)) -> Result<Crop> {
+        ensure!(
+            height > 0 && width > 0,
+            Shape,
+            "ImageClassifier: a picture of {height} by {width} pixels"
+        );
+        let side = match self {
+            Preparation::Photo(photo) => {
+                let scale = height.min(width) as f64 / photo.resize_size as f64;
+                (photo.crop_size as f64 * scale).round() as usize
+            }
+            Preparation::GreyThumbnail(_) => height.max(width),
+        };
+        Ok(center_crop_of((height, width), (side, side)))
+    }
+}
+
+impl Transform for Preparation {
+    fn forward(&self, sample: Sample) -> Result<Sample> {
+        match self {
+            Preparation::Photo(transform) => transform.forward(sample),
+            Preparation::GreyThumbnail(transform) => transform.forward(sample),
+        }
+    }
+}
+
+/// A class that a picture may be of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The number of the class.
+    pub class: usize,
+    /// What it is called.
+    pub category: String,
+    /// How probable it is, from 0 to 1.
+    pub probability: f64,
+}
+
+/// A model with its weights, the preparation of pictures and the names of the classes.
+pub struct ImageClassifier {
+    about: About,
+    model: Box<dyn Classifier>,
+}
+
+/// What makes weights usable.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct About {
+    /// The model's name in the registry.
+    model: String,
+    categories: Vec<String>,
+    preparation: Preparation,
+}
+
+/// Fashion-MNIST's bundled weights; `assets/README.md` says where they come from.
+const FASHION_MNIST: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/assets/fashion_mnist_resnet20.safetensors"
+);
+/// The bundled picture.
+const SAMPLE: &[u8] = include_bytes!("../../assets/ankle_boot.png");
+
+/// The bundled picture of an ankle boot: the first test image of Fashion-MNIST.
+///
+/// # Shapes
+/// `[3, 28, 28]`, `uint8`.
+///
+/// # Errors
+/// None: it is part of the program.
+pub fn sample_picture() -> Result<Tensor> {
+    let options = DecodeOptions {
+        mode: ImageReadMode::Rgb,
+        ..DecodeOptions::default()
+    };
+    decode_image(SAMPLE, &options)
+}
+
+impl ImageClassifier {
+    /// A model of the registry with weights, what its classes are called and how pictures are prepared for it.
+    ///
+    /// # Errors
+    /// `Key` if there is no such model or the weights are another's, `Value` for other than one category for each class.
+    pub fn new(
+        model: &str,
+        state: &StateDict,
+        preparation: Preparation,
+        categories: Vec<String>,
+    ) -> Result<ImageClassifier> {
+        let options = Options {
+            num_classes: categories.len(),
+            ..Options::default()
+        };
+        let about = About {
+            model: model.to_string(),
+            categories,
+            preparation,
+        };
+        ImageClassifier::build(about, options, state)
+    }
+
+    fn build(about: About, options: Options, state: &StateDict) -> Result<ImageClassifier> {
+        ensure!(
+            !about.categories.is_empty(),
+            Value,
+            "ImageClassifier: no categories for {}",
+            about.model
+        );
+        // The parameters are loaded, so none is drawn.
+        let model = init::skip(|| models::create(&about.model, options))?;
+        model
+            .load_state_dict(state, true)
+            .map_err(|error| shortened(error).context(format!("these are no weights of {}", about.model)))?;
+        model.eval();
+        Ok(ImageClassifier { about, model })
+    }
+
+    /// The bundled classifier of ten kinds of clothing: a ResNet-20 of 0.27 million parameters, trained on Fashion-MNIST.
+    ///
+    /// # Errors
+    /// `Io` if the file with the weights is missing.
+    pub fn fashion_mnist() -> Result<ImageClassifier> {
+        let categories = FASHION_MNIST_CLASSES
+            .iter()
+            .map(|name| name.to_string())
+            .collect();
+        let preparation = Preparation::GreyThumbnail(GreyThumbnail::FASHION_MNIST);
+        let state = safetensors::load(FASHION_MNIST)?;
+        ImageClassifier::new("resnet20", &state, preparation, categories)
+    }
+
+    /// Published weights of a model of the registry, with their categories and preparation.
+    ///
+    /// # Errors
+    /// `Key` if the weights are another model's, `Value` if they have no head.
+    pub fn published(entry: &Entry, weights: &Weights, state: &StateDict) -> Result<ImageClassifier> {
+        let categories = (weights.categories)();
+        ensure!(
+            !categories.is_empty(),
+            Value,
+            "{} {} have no head to classify with",
+            entry.name,
+            weights.name
+        );
+        // These two were trained with TensorFlow, on levels from -1 to 1.
+        let from_tensorflow = matches!(entry.name, "googlenet" | "inception_v3");
+        let options = Options {
+            num_classes: categories.len(),
+            transform_input: from_tensorflow.then_some(true),
+            ..Options::default()
+        };
+        let about = About {
+            model: entry.name.to_string(),
+            categories: categories.into_iter().map(str::to_string).collect(),
+            preparation: Preparation::Photo(ImageClassification::try_from(weights.preset)?),
+        };
+        ImageClassifier::build(about, options, state)
+    }
+
+    /// The classifier whose weights are in the file at `path`, in any format that [`flambeau_hub::load`] reads.
+    ///
+    /// Files that [`ImageClassifier::save`] wrote say themselves what they are, and torchvision's are known by their names.
+    /// Of others, `model` must say which model's they are, and `member`, which of the weights that were published for it
+    /// (`IMAGENET1K_V1`): preparation and categories are those of these weights.
+    ///
+    /// # Errors
+    /// `Io` or `Format` if the file can't be read; `Key` if the weights are another model's; `Value` if it is not known
+    /// whose they are. All name the file.
+    pub fn open(
+        path: impl AsRef<Path>,
+        model: Option<&str>,
+        member: Option<&str>,
+    ) -> Result<ImageClassifier> {
+        let path = path.as_ref();
+        let checkpoint = flambeau_hub::load(path)?;
+        let read = || match about(&checkpoint)? {
+            Some(about) => {
+                ensure!(
+                    model.is_none_or(|model| model == about.model),
+                    Value,
+                    "these are weights of {}, not of {}",
+                    about.model,
+                    model.unwrap_or_default()
+                );
+                let state = checkpoint.state_dict()?;
+                ImageClassifier::new(&about.model, &state, about.preparation, about.categories)
+            }
+            None => {
+                let name = path
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .unwrap_or_default();
+                let published = Published::identify(name, model, member)?;
+                ImageClassifier::published(published.entry, published.weights, &checkpoint.state_dict()?)
+            }
+        };
+        read().map_err(|error| error.context(path.display()))
+    }
+
+    /// Writes weights to a `.safetensors` file that says what they are, for [`ImageClassifier::open`]. An old file is
+    /// replaced in one step.
+    ///
+    /// # Errors
+    /// `Io` if the file can't be written.
+    pub fn save(
+        path: impl AsRef<Path>,
+        model: &str,
+        state: &StateDict,
+        preparation: Preparation,
+        categories: &[String],
+    ) -> Result<()> {
+        let about = About {
+            model: model.to_string(),
+            categories: categories.to_vec(),
+            preparation,
+        };
+        let text = serde_json::to_string(&about).map_err(|error| Error::Format(error.to_string()))?;
+        let metadata = BTreeMap::from([
+            ("format".to_string(), "pt".to_string()),
+            (ABOUT.to_string(), text),
+        ]);
+        safetensors::save_with_metadata(path, state, &metadata)
+    }
+
+    /// The model's name in the registry.
+    pub fn name(&self) -> &str {
+        &self.about.model
+    }
+
+    /// The model, ready for use.
+    pub fn model(&self) -> &dyn Classifier {
+        &*self.model
+    }
+
+    /// The names of the classes, in the order of the scores.
+    pub fn categories(&self) -> &[String] {
+        &self.about.categories
+    }
+
+    /// How pictures are prepared.
+    pub fn preparation(&self) -> &Preparation {
+        &self.about.preparation
+    }
+
+    /// Pictures of any sizes as the batch that the model takes.
+    ///
+    /// # Shapes
+    /// Each `[1 or 3, height, width]`, `uint8` or floats from 0 to 1 → `[pictures, 3, size, size]`.
+    ///
+    /// # Errors
+    /// `Shape` or `DType` for what is no picture, `Value` if there is none.
+    pub fn prepare(&self, pictures: &[Tensor]) -> Result<Tensor> {
+        ensure!(!pictures.is_empty(), Value, "ImageClassifier: no pictures");
+        let prepared = pictures.iter().map(|picture| {
+            let channels = picture.shape().first().copied().unwrap_or_default();
+            let rgb = match (picture.rank(), channels) {
+                (3, 1) => picture.expand([3, picture.shape()[1], picture.shape()[2]])?,
+                (3, 3) => picture.clone(),
+                _ => bail!(
+                    Shape,
+                    "ImageClassifier: expected a picture [1 or 3, height, width], got {:?}",
+                    picture.shape()
+                ),
+            };
+            self.about.preparation.apply(&rgb)
+        });
+        Tensor::stack(&prepared.collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    /// Where on a picture a class is seen, from 0 to 1 ([`grad_cam`]); the most probable class unless one is given.
+    ///
+    /// # Shapes
+    /// `[1 or 3, height, width]` → `[height, width]`.
+    ///
+    /// # Errors
+    /// As [`ImageClassifier::prepare`] and [`grad_cam`].
+    pub fn explain(&self, picture: &Tensor, class: Option<usize>) -> Result<Tensor> {
+        let prepared = self.prepare(std::slice::from_ref(picture))?;
+        let (height, width) = (picture.shape()[1], picture.shape()[2]);
+        let options = GradCamOptions {
+            class,
+            ..GradCamOptions::default()
+        };
+        let heat = grad_cam(&*self.model, &prepared, options)?;
+        let seen = self.about.preparation.seen((height, width))?;
+        let heat = resize(&heat, (seen.height, seen.width), &ResizeOptions::default())?;
+        let picture = Crop {
+            top: -seen.top,
+            left: -seen.left,
+            height,
+            width,
+        };
+        crop(&heat, picture)?.squeeze_dim(0)
+    }
+
+    /// The `top` most probable classes of each picture, the most probable first. All pictures are one batch.
+    ///
+    /// # Shapes
+    /// Each `[1 or 3, height, width]`, `uint8` or floats from 0 to 1, of any size.
+    ///
+    /// # Errors
+    /// As [`ImageClassifier::prepare`].
+    pub fn classify(&self, pictures: &[Tensor], top: usize) -> Result<Vec<Vec<Prediction>>> {
+        self.classify_prepared(&self.prepare(pictures)?, top)
+    }
+
+    /// [`ImageClassifier::classify`] of what [`ImageClassifier::prepare`] gave.
+    ///
+    /// # Shapes
+    /// `[pictures, 3, size, size]`.
+    ///
+    /// # Errors
+    /// `Shape` for images that are too small for the model.
+    pub fn classify_prepared(&self, images: &Tensor, top: usize) -> Result<Vec<Vec<Prediction>>> {
+        let top = top.clamp(1, self.about.categories.len());
+        let scores = no_grad(|| self.model.forward(images))?;
+        let (probabilities, classes) = scores.softmax(-1)?.topk(top, -1, true, true)?;
+        let (probabilities, classes) = (probabilities.to_vec_f64()?, classes.to_vec::<i64>()?);
+        let all: Vec<Prediction> = classes
+            .into_iter()
+            .zip(probabilities)
+            .map(|(class, probability)| Prediction {
+                class: class as usize,
+                category: self.about.categories[class as usize].clone(),
+                probability,
+            })
+            .collect();
+        Ok(all.chunks(top).map(<[Prediction]>::to_vec).collect())
+    }
+}
+
+/// What a checkpoint says about itself.
+fn about(checkpoint: &Checkpoint) -> Result<Option<About>> {
+    let Some(text) = checkpoint.metadata.get(ABOUT).and_then(|value| value.as_str()) else {
+        return Ok(None);
+    };
+    let about = serde_json::from_str(text)
+        .map_err(|error| Error::Format(format!("its metadata `{ABOUT}` can't be understood: {error}")))?;
+    Ok(Some(about))
+}
+
+/// The error of weights that don't fit, in a line that can be read: whole networks of names are cut off.
+fn shortened(error: Error) -> Error {
+    const MOST: usize = 300;
+    let text = error.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => Error::Key(format!("{}…", &text[..end])),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flambeau_nn::Module;
+
+    fn tiny() -> (StateDict, Preparation, Vec<String>) {
+        let options = Options {
+            num_classes: 3,
+            ..Options::default()
+        };
+        let model = models::create("resnet20", options).unwrap();
+        let preparation = Preparation::Photo(ImageClassification {
+            resize_size: 32,
+            ..ImageClassification::new(32)
+        });
+        let categories = ["cat", "dog", "owl"].map(str::to_string).to_vec();
+        (model.state_dict(), preparation, categories)
+    }
+
+    fn picture(height: usize, width: usize) -> Tensor {
+        let levels = (0..3 * height * width).map(|at| (at % 251) as u8);
+        Tensor::from_vec(levels.collect::<Vec<u8>>(), (3, height, width)).unwrap()
+    }
+
+    #[test]
+    fn a_saved_classifier_says_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pets.safetensors");
+        let (state, preparation, categories) = tiny();
+        let made = ImageClassifier::new("resnet20", &state, preparation, categories.clone()).unwrap();
+        ImageClassifier::save(&path, "resnet20", &state, preparation, &categories).unwrap();
+        let read = ImageClassifier::open(&path, None, None).unwrap();
+        assert_eq!((read.name(), read.categories()), ("resnet20", &categories[..]));
+        assert_eq!(read.preparation(), made.preparation());
+        let picture = picture(40, 50);
+        let grey = picture.narrow(0, 0, 1).unwrap();
+        let pictures = [picture, grey];
+        let answers = read.classify(&pictures, 2).unwrap();
+        assert_eq!(answers, made.classify(&pictures, 2).unwrap());
+        assert_eq!((answers.len(), answers[0].len()), (2, 2));
+        assert!(answers[0][0].probability >= answers[0][1].probability);
+        let all = read.classify(&pictures, 9).unwrap();
+        let sum: f64 = all[1].iter().map(|class| class.probability).sum();
+        assert!(all[1].len() == 3 && (sum - 1.0).abs() < 1e-6);
+        let error = ImageClassifier::open(&path, Some("resnet32"), None)
+            .err()
+            .unwrap();
+        assert!(
+            error
+                .to_string()
+                .ends_with("these are weights of resnet20, not of resnet32"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn explanations_lie_on_the_part_that_is_seen() {
+        let photo = Preparation::Photo(ImageClassification {
+            resize_size: 40,
+            ..ImageClassification::new(32)
+        });
+        let part = |preparation: Preparation| {
+            let Crop {
+                top,
+                left,
+                height,
+                width,
+            } = preparation.seen((80, 120)).unwrap();
+            (top, left, height, width)
+        };
+        assert_eq!(part(photo), (8, 28, 64, 64));
+        let thumbnail = Preparation::GreyThumbnail(GreyThumbnail::FASHION_MNIST);
+        assert_eq!(part(thumbnail), (-20, 0, 120, 120));
+        assert!(photo.seen((0, 3)).is_err());
+
+        let (state, _, categories) = tiny();
+        let classifier = ImageClassifier::new("resnet20", &state, photo, categories).unwrap();
+        let picture = picture(80, 120);
+        let heat: Vec<Tensor> = (0..3)
+            .map(|class| classifier.explain(&picture, Some(class)).unwrap())
+            .collect();
+        let sum = heat[0].add(&heat[1]).unwrap().add(&heat[2]).unwrap();
+        assert_eq!(sum.shape(), [80, 120]);
+        // Nothing speaks for or against a class outside of it.
+        let inside = sum
+            .i((8..72, 28..92))
+            .unwrap()
+            .sum()
+            .unwrap()
+            .item::<f32>()
+            .unwrap();
+        let all = sum.sum().unwrap().item::<f32>().unwrap();
+        assert!(
+            inside > 0.0 && (all - inside).abs() < 1e-3 * all,
+            "{inside} of {all}"
+        );
+        assert!(classifier.explain(&picture, Some(3)).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let (state, preparation, categories) = tiny();
+        let error = |state: &StateDict, categories: &[String]| {
+            let made = ImageClassifier::new("resnet20", state, preparation, categories.to_vec());
+            made.err().unwrap().to_string()
+        };
+        let other = error(&state, &categories[..2]);
+        assert!(
+            other.contains("no weights of resnet20") && other.contains("fc.weight: [3, 64]"),
+            "{other}"
+        );
+        assert!(error(&state, &[]).contains("no categories"));
+        let mut lacking = state.clone();
+        lacking.remove("layer2.0.conv1.weight");
+        assert!(error(&lacking, &categories).contains("missing layer2.0.conv1.weight"));
+        assert!(error(&StateDict::new(), &categories).chars().count() < 400);
+        let fits = ImageClassifier::new("resnet20", &state, preparation, categories).unwrap();
+        assert!(fits.classify(&[], 1).is_err());
+        let flat = Tensor::zeros((4, 8, 8), flambeau_tensor::DType::U8).unwrap();
+        assert!(fits.classify(&[flat], 1).is_err());
+    }
+}

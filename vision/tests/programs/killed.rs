@@ -1,0 +1,57 @@
+//! A training that is killed goes on and ends as if it had not been.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use super::Home;
+
+const SMOKE: [&str; 3] = ["--smoke", "--batch-size", "8"];
+
+/// Runs the training until it prints a line that begins like this, and kills it. Returns whether it did.
+fn kill_at(home: &Home, args: &[&str], line: &str) -> bool {
+    let mut command = home.command("train", &[&SMOKE[..], &["--out", "killed"], args].concat());
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let seen = lines.any(|printed| printed.unwrap().starts_with(line));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    seen
+}
+
+#[test]
+fn a_killed_training_ends_with_the_same_weights() {
+    let home = Home::new();
+    let whole = home.run("train", &[&SMOKE[..], &["--out", "whole"]].concat());
+    assert_eq!((whole.code, whole.err.as_str()), (Some(0), ""));
+    // Before the first step, in the first epoch before there is a checkpoint, and, as the line is printed before the
+    // checkpoint is written, at some instant of that or in the epoch after it.
+    assert!(kill_at(&home, &[], "resnet20: "));
+    assert!(kill_at(&home, &["--resume"], "resnet20: "));
+    assert!(kill_at(&home, &["--resume"], "epoch   1"));
+    assert!(kill_at(&home, &["--resume"], "resnet20: "));
+    let rest = home.run("train", &[&SMOKE[..], &["--out", "killed", "--resume"]].concat());
+    assert_eq!((rest.code, rest.err.as_str()), (Some(0), ""));
+    let read = |name: &str| std::fs::read(home.path().join(name)).unwrap();
+    assert_eq!(read("whole/model.safetensors"), read("killed/model.safetensors"));
+    // Measurements are the same but for the speed, which stands last.
+    let table = |name: &str| {
+        let text = String::from_utf8(read(name)).unwrap();
+        let rows = text
+            .lines()
+            .map(|row| row.rsplit_once(',').unwrap().0.to_string());
+        rows.collect::<Vec<String>>()
+    };
+    assert_eq!(table("whole/log.csv"), table("killed/log.csv"));
+    let unfinished = |(path, _): &(std::path::PathBuf, u64)| path.to_string_lossy().ends_with(".tmp");
+    assert!(!home.files().iter().any(unfinished));
+    // Once it is over, there is nothing left to do, and a new run needs another folder.
+    let again = home.run("train", &[&SMOKE[..], &["--out", "killed", "--resume"]].concat());
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    let (code, line) = home.refused("train", &[&SMOKE[..], &["--out", "killed"]].concat());
+    assert!(code == 2 && line.contains("holds a run already"), "{line}");
+    let (code, line) = home.refused("train", &["--smoke", "--out", "killed", "--resume"]);
+    assert!(
+        code == 2 && line.contains("--batch-size is 128, but the run had 8"),
+        "{line}"
+    );
+}
