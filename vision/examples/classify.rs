@@ -16,6 +16,8 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/weights.rs"]
+mod weights;
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -23,15 +25,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
 use flambeau_vision::io::write_png;
-use flambeau_vision::pretrained::{ImageClassifier, Prediction, Published, sample_picture};
+use flambeau_vision::pretrained::{ImageClassifier, Prediction, sample_picture};
 use flambeau_vision::transforms::functional::resize;
 use flambeau_vision::transforms::{InterpolationMode, ResizeOptions};
 use flambeau_vision::utils::draw_heat_map;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+use weights::Choice;
 
 /// Says what is on pictures: the most probable classes of each, by a pretrained model.
 ///
@@ -66,12 +70,6 @@ struct Args {
     batch_size: NonZeroUsize,
 }
 
-/// A model, and where its weights come from.
-struct Choice {
-    classifier: ImageClassifier,
-    weights: String,
-}
-
 /// What the program says about a picture.
 #[derive(Serialize)]
 struct Answer {
@@ -96,7 +94,16 @@ fn run(args: &Args) -> Result<()> {
         "--cam explains one picture, not {}",
         args.pictures.len()
     );
-    let Choice { classifier, weights } = choose(args)?;
+    // A picture of clothing is for the model that knows clothing.
+    let demo = args.pictures.is_empty() && args.model.is_none() && args.weights.is_none();
+    let Choice { classifier, weights } = match demo && args.member.is_none() {
+        true => weights::bundled()?,
+        false => weights::choose(
+            args.model.as_deref(),
+            args.weights.as_deref(),
+            args.member.as_deref(),
+        )?,
+    };
     let begin = Instant::now();
     let (answers, failures) = classify(args, &classifier)?;
     let seconds = begin.elapsed().as_secs_f64();
@@ -232,152 +239,4 @@ fn explain(args: &Args, classifier: &ImageClassifier, path: &Path) -> Result<()>
     }
     write_png(&draw_heat_map(&picture, &heat, 0.6)?, path, 6)?;
     Ok(())
-}
-
-/// The model that the arguments name, or the best there is.
-fn choose(args: &Args) -> Result<Choice> {
-    let (model, member) = (args.model.as_deref(), args.member.as_deref());
-    match (&args.weights, model) {
-        (Some(weights), _) => {
-            if let (Some(model), false) = (model, Path::new(weights).exists()) {
-                // Before anything is downloaded.
-                flambeau_vision::models::entry(model)?;
-            }
-            match Path::new(weights) {
-                path if path.exists() || !is_repository(weights) => Ok(Choice {
-                    classifier: ImageClassifier::open(path, model, member).map_err(|error| {
-                        let known = model.is_some() && member.is_some();
-                        let hint = "--model and --member say whose weights a file holds";
-                        let error = anyhow::Error::from(error);
-                        if known { error } else { hinted(error, hint) }
-                    })?,
-                    weights: weights.clone(),
-                }),
-                _ => from_repository(weights, model, member),
-            }
-        }
-        (None, Some("resnet20")) if member.is_none() => bundled(),
-        (None, Some(model)) => {
-            let published = Published::of(model, member)?;
-            match published.on_disk()? {
-                Some(path) => open(&published, &path),
-                None => get(&published),
-            }
-        }
-        (None, None) if member.is_some() => bail!("--member names weights of a --model, which is missing"),
-        (None, None) if args.pictures.is_empty() => bundled(),
-        (None, None) => match Published::best_on_disk()? {
-            Some((published, path)) => open(&published, &path),
-            None => default(),
-        },
-    }
-}
-
-/// The error with a hint, if it is one of weights that nobody knows.
-fn hinted(error: anyhow::Error, hint: &str) -> anyhow::Error {
-    match error.downcast_ref() {
-        Some(flambeau_tensor::Error::Value(_)) => anyhow::anyhow!("{error} ({hint})"),
-        _ => error,
-    }
-}
-
-fn bundled() -> Result<Choice> {
-    Ok(Choice {
-        classifier: ImageClassifier::fashion_mnist()?,
-        weights: "bundled weights for Fashion-MNIST".to_string(),
-    })
-}
-
-fn open(published: &Published, path: &Path) -> Result<Choice> {
-    Ok(Choice {
-        classifier: published.open(path)?,
-        weights: path.display().to_string(),
-    })
-}
-
-/// Whether a text looks like `owner/name`.
-fn is_repository(text: &str) -> bool {
-    let file = Path::new(text).extension().is_some_and(|ending| {
-        ["pth", "pt", "bin", "ckpt", "safetensors", "npz", "gguf"]
-            .iter()
-            .any(|known| ending == *known)
-    });
-    matches!(text.split('/').collect::<Vec<_>>()[..], [owner, name] if !owner.is_empty() && !name.is_empty())
-        && !text.starts_with('.')
-        && !file
-}
-
-/// What to do without any weights for ImageNet on this machine.
-#[cfg(not(feature = "download"))]
-fn default() -> Result<Choice> {
-    eprintln!(
-        "note: the bundled model knows ten kinds of clothing only. For the thousand kinds of things of ImageNet, build with \
-         `--features download`, or give --model to hear which file with weights belongs where"
-    );
-    bundled()
-}
-
-#[cfg(feature = "download")]
-fn default() -> Result<Choice> {
-    let published = Published::of("resnet18", None)?;
-    get(&published).or_else(|error| {
-        eprintln!(
-            "note: {}; so the bundled model answers, which knows ten kinds of clothing only",
-            common::line(&error)
-        );
-        bundled()
-    })
-}
-
-#[cfg(not(feature = "download"))]
-fn get(published: &Published) -> Result<Choice> {
-    Err(published.missing()).context("the feature `download` would get them")
-}
-
-/// Published weights from Hugging Face.
-#[cfg(feature = "download")]
-fn get(published: &Published) -> Result<Choice> {
-    if let Some(hub) = published.weights.hub {
-        announce(hub.repo, Some(published.weights.megabytes));
-    }
-    open(published, &published.download()?)
-}
-
-#[cfg(feature = "download")]
-fn announce(repository: &str, megabytes: Option<f64>) {
-    let size = megabytes.map_or_else(String::new, |size| format!(" ({size:.0} MB)"));
-    eprintln!("getting {repository}{size} from Hugging Face; HF_HUB_OFFLINE=1 prevents it");
-}
-
-#[cfg(not(feature = "download"))]
-fn from_repository(repository: &str, _: Option<&str>, _: Option<&str>) -> Result<Choice> {
-    bail!(
-        "{repository}: no such file. If it is a repository on Hugging Face, build with `--features download`, or name a file \
-         that has its weights"
-    )
-}
-
-/// The weights in a repository: those of a model of the registry, or ones that say what they are.
-#[cfg(feature = "download")]
-fn from_repository(repository: &str, model: Option<&str>, member: Option<&str>) -> Result<Choice> {
-    let published = match (model, member) {
-        (Some(_), _) => Some(Published::identify("", model, member)?),
-        _ => {
-            Published::all().find(|published| published.weights.hub.is_some_and(|hub| hub.repo == repository))
-        }
-    };
-    let repo = flambeau_hub::Repo::model(repository);
-    if repo.cached("model.safetensors")?.is_none() {
-        announce(repository, published.map(|published| published.weights.megabytes));
-    }
-    let path = repo.safetensors()?;
-    let classifier = match &published {
-        Some(published) => published.open(&path)?,
-        None => ImageClassifier::open(&path, None, None)
-            .map_err(|error| hinted(error.into(), "--model and --member say whose weights these are"))?,
-    };
-    Ok(Choice {
-        classifier,
-        weights: repository.to_string(),
-    })
 }

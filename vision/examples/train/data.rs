@@ -16,9 +16,7 @@ use flambeau_vision::transforms::functional::{
 use flambeau_vision::transforms::{GreyThumbnail, ImageClassification, ResizeOptions};
 
 use crate::args::{Args, Augment, DatasetName};
-
-/// Hands out images `[batch, 3, height, width]` and classes `[batch]`.
-pub(crate) type Loader = DataLoader<(Tensor, Tensor)>;
+use crate::measure::Loader;
 
 /// Images of `uint8` and their classes.
 type Images = Arc<dyn Dataset<Item = (Tensor, i64)>>;

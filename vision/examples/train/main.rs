@@ -13,27 +13,30 @@ mod args;
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
+#[path = "../common/measure.rs"]
+mod measure;
 mod run;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use flambeau_autograd::{Backward, no_grad};
+use flambeau_autograd::Backward;
 use flambeau_data::LoaderState;
 use flambeau_nn::Module;
 use flambeau_nn::utils::clip_grad_norm_;
 use flambeau_optim::lr_scheduler::LRScheduler;
 use flambeau_optim::{AveragedModel, Averaging, Optimizer};
 use flambeau_tensor::ops::loss::{CrossEntropyOptions, cross_entropy};
-use flambeau_tensor::{DType, Tensor, random};
+use flambeau_tensor::{Tensor, random};
 use flambeau_trainer::{Checkpoint, Interrupt};
 use flambeau_vision::models::{self, Classifier, Options};
 use flambeau_vision::pretrained::ImageClassifier;
 
 use args::Args;
-use data::{Data, Loader, preparation};
-use run::{Progress, Row, Sums};
+use data::{Data, preparation};
+use measure::{Progress, evaluate};
+use run::Row;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -217,26 +220,4 @@ impl Trainer {
         self.averaged.load_state_dict(&state, true)?;
         Ok(())
     }
-}
-
-/// The loss and the number of right answers on the test set.
-fn evaluate(model: &dyn Classifier, loader: &Loader) -> Result<Sums> {
-    model.eval();
-    let mut sums = Sums::default();
-    no_grad(|| {
-        for batch in loader {
-            let (x, y) = batch?;
-            let logits = model.forward(&x)?;
-            let loss = cross_entropy(&logits, &y, &CrossEntropyOptions::default())?.item_f64()?;
-            let right = logits
-                .argmax(Some(1), false)?
-                .eq(&y)?
-                .to_dtype(DType::F32)?
-                .sum()?
-                .item_f64()?;
-            sums.add(loss, Some(right), y.numel());
-        }
-        anyhow::Ok(())
-    })?;
-    Ok(sums)
 }

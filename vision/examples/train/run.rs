@@ -1,57 +1,14 @@
-//! How far a run has come, and what is kept of it.
+//! What is kept of a run.
 
 use anyhow::Result;
-use flambeau_data::LoaderState;
 use flambeau_trainer::{Run, RunOptions};
 use flambeau_vision::io::write_png;
 use flambeau_vision::utils::{GridOptions, make_grid};
-use serde::{Deserialize, Serialize};
 
 use crate::Trainer;
 use crate::args::Args;
 use crate::data::Data;
-
-/// How far a run has come.
-#[derive(Default, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    /// Epochs that are done.
-    pub(crate) epoch: usize,
-    /// Where the loader stands in the epoch that was begun.
-    pub(crate) loader: Option<LoaderState>,
-    /// What was measured in that epoch so far.
-    pub(crate) train: Sums,
-    /// The time that it has taken so far.
-    pub(crate) epoch_seconds: f64,
-    /// The time that the training of whole epochs took.
-    pub(crate) seconds: f64,
-}
-
-/// Sums over images.
-#[derive(Clone, Copy, Default, Serialize, Deserialize)]
-pub(crate) struct Sums {
-    pub(crate) images: usize,
-    loss: f64,
-    right: f64,
-}
-
-impl Sums {
-    /// Adds a batch with this mean loss and number of right answers.
-    pub(crate) fn add(&mut self, loss: f64, right: Option<f64>, images: usize) {
-        self.images += images;
-        self.loss += loss * images as f64;
-        self.right += right.unwrap_or(0.0);
-    }
-
-    /// The mean loss.
-    pub(crate) fn loss(&self) -> f64 {
-        self.loss / self.images as f64
-    }
-
-    /// The part of the images that were classified correctly.
-    pub(crate) fn accuracy(&self) -> f64 {
-        self.right / self.images as f64
-    }
-}
+use crate::measure::Sums;
 
 /// What an epoch came to.
 pub(crate) struct Row {

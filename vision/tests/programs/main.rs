@@ -6,6 +6,7 @@ mod bad_input;
 mod classify;
 #[cfg(feature = "download")]
 mod download;
+mod finetune;
 mod killed;
 
 use std::path::{Path, PathBuf};
