@@ -1,6 +1,7 @@
 //! The folder of a run, and the terminal.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -130,10 +131,10 @@ impl Run {
         self.folder.join(CHECKPOINT)
     }
 
-    /// Prints a line.
+    /// Prints a line. A run goes on if nobody reads it any more, as after `| head`.
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            println!("{line}");
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
     }
 

@@ -37,23 +37,19 @@ use serde::Serialize;
 
 use weights::Choice;
 
-/// Says what is on pictures: the most probable classes of each, by a pretrained model.
-///
-/// Without any arguments it shows a bundled picture to a bundled model.
+/// Says what is on pictures: the most probable classes of each, by a pretrained model
 #[derive(Parser)]
-#[command(name = "classify")]
+#[command(name = "classify", after_help = EXAMPLES)]
 struct Args {
     /// PNG or JPEG files [default: a bundled picture of an ankle boot]
     pictures: Vec<PathBuf>,
-    /// The model, by its name in the list that `--example models` prints
-    /// [default: the best one whose weights are on this machine, else a bundled one that knows ten kinds of clothing]
+    /// The model, such as resnet50; the example `models` lists all [default: the best on this machine, else a bundled one]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// A file with the model's weights, or a repository on Hugging Face (owner/name)
-    /// [default: the published weights of the model]
+    /// A file with weights, or a repository on Hugging Face (owner/name) [default: the model's published weights]
     #[arg(long, value_name = "FILE|REPO")]
     weights: Option<String>,
-    /// Which of the model's published weights these are, such as IMAGENET1K_V1, if the file's name does not say it
+    /// Which of the model's published weights, such as IMAGENET1K_V1 [default: what the file's name says, or the best]
     #[arg(long, value_name = "NAME")]
     member: Option<String>,
     /// How many classes to name
@@ -62,13 +58,21 @@ struct Args {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    /// Draw where on the picture the most probable class is seen (Grad-CAM), into this PNG file
+    /// Draw where the most probable class is seen (Grad-CAM) into this file
     #[arg(long, value_name = "PNG")]
     cam: Option<PathBuf>,
     /// How many pictures the model looks at together
     #[arg(long, value_name = "N", default_value = "16")]
     batch_size: NonZeroUsize,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  classify                                      a bundled picture, to see that it works
+  classify photo.jpg                            the best model whose weights are on this machine
+  classify photo.jpg --model resnet50 --cam why.png
+  classify photos/*.jpg --json > answers.json
+  classify tulip.jpg --weights runs/finetune/model.safetensors";
 
 /// What the program says about a picture.
 #[derive(Serialize)]

@@ -30,9 +30,7 @@ use flambeau_vision::utils::{
 /// The bundled portrait; `assets/README.md` says whose it is.
 const PORTRAIT: &[u8] = include_bytes!("../assets/astronaut.jpg");
 
-/// Finds faces on a picture, with eyes, nose and mouth, by MTCNN.
-///
-/// Without any arguments it looks at a bundled portrait.
+/// Finds faces on a picture, with eyes, nose and mouth, by MTCNN
 #[derive(Parser)]
 #[command(name = "detect_faces")]
 struct Args {

@@ -43,21 +43,19 @@ use serde::Serialize;
 use measure::{Loader, Progress, Sums, evaluate};
 use weights::Choice;
 
-/// Teaches a pretrained model to tell your own pictures apart.
+/// Teaches a pretrained model to tell your own pictures apart
 #[derive(Clone, Debug, Parser, Serialize)]
 #[command(name = "finetune")]
 struct Args {
     /// A folder with a folder of pictures for each class, or with folders `train` and `val` that have these
     data: PathBuf,
-    /// The model, by its name in the list that `--example models` prints
-    /// [default: the best one whose weights are on this machine]
+    /// The model, such as resnet50; the example `models` lists all [default: the best on this machine, else a bundled one]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// A file with the model's weights, or a repository on Hugging Face (owner/name)
-    /// [default: the published weights of the model]
+    /// A file with weights, or a repository on Hugging Face (owner/name) [default: the model's published weights]
     #[arg(long, value_name = "FILE|REPO")]
     weights: Option<String>,
-    /// Which of the model's published weights these are, such as IMAGENET1K_V1, if the file's name does not say it
+    /// Which of the model's published weights, such as IMAGENET1K_V1 [default: what the file's name says, or the best]
     #[arg(long, value_name = "NAME")]
     member: Option<String>,
     /// Epochs in which the new head learns alone
@@ -75,7 +73,7 @@ struct Args {
     /// How strongly weights are pulled to zero
     #[arg(long, default_value_t = 1e-2)]
     weight_decay: f64,
-    /// The part of each class's pictures that is kept back to measure how good the model is, if there is no folder `val`
+    /// The part of each class's pictures to measure with, if there is no folder `val`
     #[arg(long, value_name = "PART", default_value_t = 0.2)]
     val: f64,
     /// Height and width of the images that the model sees [default: those of the weights]
@@ -150,6 +148,7 @@ fn finetune(args: &Args) -> Result<Option<serde_json::Value>> {
         done: Progress::default(),
         best: -1.0,
     };
+    let interrupt = Interrupt::new()?;
     let (mut run, checkpoint) = Run::open(RunOptions {
         folder: &args.out,
         settings: serde_json::to_value(args)?,
@@ -161,7 +160,6 @@ fn finetune(args: &Args) -> Result<Option<serde_json::Value>> {
     if let Some(checkpoint) = checkpoint {
         trainer.restore(&checkpoint)?;
     }
-    let interrupt = Interrupt::new()?;
     let best = run.folder().join("model.safetensors");
     run.say(&format!(
         "{name} with {weights}: {} classes, {} pictures to learn from, {} to measure with",

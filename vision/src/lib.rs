@@ -8,3 +8,8 @@ pub mod ops;
 pub mod pretrained;
 pub mod transforms;
 pub mod utils;
+
+/// The page of the book whose program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/vision.md")]
+struct Images;

@@ -77,8 +77,8 @@ fn train(args: &Args) -> Result<Option<serde_json::Value>> {
         done: Progress::default(),
     };
     trainer.scheduler = Some(args.scheduler(&mut *trainer.optimizer, args.epochs() * steps_per_epoch)?);
-    let mut run = run::open(args, &data, &mut trainer)?;
     let interrupt = Interrupt::new()?;
+    let mut run = run::open(args, &data, &mut trainer)?;
     run.say(&format!(
         "{}: {} parameters, {} classes, {steps_per_epoch} steps in each of {} epochs",
         args.model,

@@ -119,3 +119,22 @@ fn the_bundled_portrait_has_a_face() {
         answer.out
     );
 }
+
+#[test]
+fn all_models_are_listed() {
+    let answer = Home::new().run("models", &[]);
+    assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
+    let resnet50 = answer
+        .out
+        .lines()
+        .find(|line| line.starts_with("resnet50 "))
+        .unwrap();
+    assert!(
+        resnet50.contains("25557032") && resnet50.ends_with("IMAGENET1K_V1 (76.1%), IMAGENET1K_V2 (80.9%)"),
+        "{resnet50}"
+    );
+    assert_eq!(
+        answer.out.lines().count(),
+        1 + flambeau_vision::models::list().count()
+    );
+}

@@ -72,11 +72,23 @@ fn what_is_learnt_can_be_asked() {
 }
 
 #[test]
-fn a_killed_run_ends_with_the_same_weights() {
+fn a_run_that_is_interrupted_and_killed_ends_with_the_same_weights() {
     let home = Home::new();
     let args = lamps(&home);
     let whole = run(&home, &args, &["--out", "whole"]);
     assert_eq!((whole.code, whole.err.as_str()), (Some(0), ""));
+    #[cfg(unix)]
+    {
+        let mut stopped: Vec<&str> = args.iter().map(String::as_str).collect();
+        stopped.extend(["--out", "killed"]);
+        let outcome = super::killed::interrupted(&home, "finetune", &stopped);
+        assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), ""));
+        assert!(
+            outcome.out.contains("stopped: --resume goes on"),
+            "{}",
+            outcome.out
+        );
+    }
     // The epoch of the head, and one of everything.
     for line in ["epoch   1", "epoch   2"] {
         let mut killed: Vec<&str> = args.iter().map(String::as_str).collect();

@@ -1,9 +1,9 @@
 //! A training that is killed goes on and ends as if it had not been.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use super::Home;
+use super::{Home, Outcome};
 
 const SMOKE: [&str; 3] = ["--smoke", "--batch-size", "8"];
 
@@ -16,6 +16,49 @@ fn kill_at(home: &Home, args: &[&str], line: &str) -> bool {
     process.kill().unwrap();
     process.wait().unwrap();
     seen
+}
+
+/// Runs an example until it prints its first line, and presses Ctrl-C.
+#[cfg(unix)]
+pub(super) fn interrupted(home: &Home, example: &str, args: &[&str]) -> Outcome {
+    let mut command = home.command(example, args);
+    let mut process = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(process.stdout.take().unwrap());
+    let mut text = String::new();
+    out.read_line(&mut text).unwrap();
+    let pressed = std::process::Command::new("kill")
+        .args(["-INT", &process.id().to_string()])
+        .status();
+    assert!(pressed.unwrap().success());
+    out.read_to_string(&mut text).unwrap();
+    let ended = process.wait_with_output().unwrap();
+    Outcome {
+        code: ended.status.code(),
+        out: text,
+        err: String::from_utf8(ended.stderr).unwrap(),
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_saves_and_goes_on_within_the_epoch() {
+    let home = Home::new();
+    let whole = home.run("train", &[&SMOKE[..], &["--out", "whole"]].concat());
+    assert_eq!((whole.code, whole.err.as_str()), (Some(0), ""));
+    let args = [&SMOKE[..], &["--out", "stopped", "--resume"]].concat();
+    let stopped = interrupted(&home, "train", &args);
+    assert_eq!((stopped.code, stopped.err.as_str()), (Some(0), ""));
+    let last = stopped.out.lines().last().unwrap();
+    assert_eq!(last, "stopped: --resume goes on from stopped/last.safetensors");
+    assert!(!stopped.out.contains("epoch   1"), "{}", stopped.out);
+    let rest = home.run("train", &args);
+    assert_eq!((rest.code, rest.err.as_str()), (Some(0), ""));
+    let read = |name: &str| std::fs::read(home.path().join(name)).unwrap();
+    assert_eq!(read("whole/model.safetensors"), read("stopped/model.safetensors"));
 }
 
 #[test]
