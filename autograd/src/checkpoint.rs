@@ -9,7 +9,7 @@ use std::sync::Arc;
 use flambeau_tensor::graph::{Edge, next_id};
 use flambeau_tensor::ops::custom::{Function, record_on_edges};
 use flambeau_tensor::random::{self, GeneratorState};
-use flambeau_tensor::{Result, Tensor, enable_grad, is_grad_enabled, no_grad};
+use flambeau_tensor::{DType, Result, Tensor, amp, enable_grad, is_grad_enabled, no_grad};
 
 use crate::engine::{self, Walk};
 
@@ -17,7 +17,7 @@ use crate::engine::{self, Walk};
 /// parameters, inputs, results of earlier operations.
 ///
 /// `f` must compute the same each time. The default generator's random numbers are the same: its state is set to what it
-/// was, and put back afterwards.
+/// was, and put back afterwards. So is the region of [`amp::autocast`].
 ///
 /// # Errors
 /// The errors of `f`.
@@ -34,6 +34,7 @@ pub fn checkpoint(f: impl Fn() -> Result<Vec<Tensor>> + Send + Sync + 'static) -
     let function = Recompute {
         f: Box::new(f),
         random_state,
+        region: amp::get_autocast_dtype(),
         boundary: boundary.clone(),
     };
     Ok(record_on_edges(Arc::new(function), values, &boundary))
@@ -61,15 +62,17 @@ struct Recompute {
     f: Box<Recomputed>,
     /// The default generator's state before `f` ran.
     random_state: GeneratorState,
+    /// The region of mixed precision in which `f` ran.
+    region: Option<DType>,
     boundary: Vec<Edge>,
 }
 
 impl Recompute {
-    /// Runs `f` again with the random numbers it had.
+    /// Runs `f` again with the random numbers and in the precision it had.
     fn replay(&self) -> Result<Vec<Tensor>> {
         let now = random::state();
         random::set_state(self.random_state.clone())?;
-        let outputs = (self.f)();
+        let outputs = amp::autocast(self.region, || (self.f)());
         random::set_state(now)?;
         outputs
     }

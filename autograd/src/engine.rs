@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use flambeau_tensor::graph::{Edge, Node, Op};
-use flambeau_tensor::{Error, Result, Tensor, bail, no_grad, set_grad_enabled};
+use flambeau_tensor::{Error, Result, Tensor, amp, bail, no_grad, set_grad_enabled};
 use smallvec::SmallVec;
 
 use crate::rules::{self, Context};
@@ -68,7 +68,17 @@ pub(crate) fn gradients_of(
     Ok(found)
 }
 
+/// Rules work in the types of their forward operations, whatever region of mixed precision this thread is in.
 fn run(
+    roots: Vec<(Edge, Tensor)>,
+    walk: Walk,
+    path: Option<&Path>,
+    visit: impl FnMut(&Arc<Node>, &[Option<Tensor>]),
+) -> Result<()> {
+    amp::autocast(None, || walk_back(roots, walk, path, visit))
+}
+
+fn walk_back(
     roots: Vec<(Edge, Tensor)>,
     walk: Walk,
     path: Option<&Path>,

@@ -30,7 +30,7 @@ pub use anomaly::detect_anomaly;
 pub use backward::{Backward, GradOptions, HookHandle, grad};
 pub use checkpoint::checkpoint;
 pub use flambeau_tensor::ops::custom::{Function, apply};
-pub use flambeau_tensor::{enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled};
+pub use flambeau_tensor::{amp, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled};
 pub use gradcheck::{CheckOptions, gradcheck, gradgradcheck};
 
 /// The page of the book whose programs are tests.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use flambeau_autograd::amp::autocast;
 use flambeau_autograd::{Backward, GradOptions, grad, inference_mode};
 use flambeau_tensor::ops::embedding::{EmbeddingOptions, embedding};
 use flambeau_tensor::ops::fft::{Norm, fft};
@@ -166,4 +167,27 @@ fn frequencies_scale_second_derivatives_too() -> Result<()> {
     first.sum()?.backward()?;
     assert_eq!(gradient(&given), [0.5, 0.5, 1.0]);
     Ok(())
+}
+
+#[test]
+fn mixed_precision_keeps_no_casts_and_decomposes_in_full_width() -> Result<()> {
+    let w = Tensor::new([[1.0f32, 0.5], [0.25, 2.0]])?.requires_grad(true)?;
+    let (unit, small) = (
+        Tensor::eye(2, 2, DType::F32)?,
+        Tensor::new([[1.0f32 / 512.0, 0.0], [0.0, 0.0]])?,
+    );
+    let loss = autocast(DType::BF16, || {
+        w.matmul(&unit)?.sum()?.add(&w.matmul(&small)?.sum()?)
+    })?;
+    loss.backward()?;
+    // 1 + 1/512 has no place in bfloat16; it would be 1 if both uses of the weight shared a cast.
+    assert_eq!(gradient(&w)[0], 1.0 + 1.0 / 512.0);
+    let half = w.detach().to_dtype(DType::BF16)?;
+    assert!(half.lu_factor(true).is_err());
+    autocast(DType::BF16, || {
+        assert_eq!(half.lu_factor(true)?.0.dtype(), DType::F32);
+        assert_eq!(half.pinv(&Default::default())?.dtype(), DType::F32);
+        assert_eq!(autocast(DType::F32, || w.matmul(&w))?.dtype(), DType::F32);
+        Ok(())
+    })
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use flambeau_tensor::{Result, Tensor, ensure, no_grad};
+use flambeau_tensor::{DType, Result, Tensor, bail, ensure, no_grad};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -53,19 +53,26 @@ impl Default for GradScalerOptions {
 /// let loss = weight.square()?.sum()?;
 /// scaler.scale(&loss)?.backward()?;
 /// assert!(scaler.step(&mut optimizer)?);
-/// scaler.update();
+/// scaler.update(None)?;
 /// assert_eq!(weight.to_vec::<f32>()?, [0.5]);
 /// # Ok::<(), flambeau_tensor::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct GradScaler {
     options: GradScalerOptions,
+    /// A number of `float32`, as PyTorch keeps it.
     scale: f64,
     growth_tracker: u64,
-    /// By optimiser (its first parameter): whether its gradients, which are scaled down already, overflowed.
-    unscaled: BTreeMap<usize, bool>,
-    /// Whether the gradients of any optimiser overflowed since the last update.
-    found_inf: Option<bool>,
+    /// What happened since the last update, by optimiser (its first parameter).
+    done: BTreeMap<usize, Done>,
+}
+
+/// What happened to an optimiser since the last update.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    /// Whether its gradients, which are scaled down already, overflowed; nothing if it had none.
+    overflow: Option<bool>,
+    stepped: bool,
 }
 
 /// What is saved.
@@ -98,12 +105,16 @@ impl GradScaler {
             );
         }
         Ok(GradScaler {
-            scale: options.init_scale,
+            scale: single(options.init_scale),
             options,
             growth_tracker: 0,
-            unscaled: BTreeMap::new(),
-            found_inf: None,
+            done: BTreeMap::new(),
         })
+    }
+
+    /// Whether anything is scaled at all.
+    pub fn is_enabled(&self) -> bool {
+        self.options.enabled
     }
 
     /// The scale of the next loss; 1 if disabled.
@@ -111,7 +122,8 @@ impl GradScaler {
         if self.options.enabled { self.scale } else { 1.0 }
     }
 
-    /// The loss times the scale; run `backward` on the result.
+    /// The loss times the scale; run `backward` on the result. A 0-d loss of a half-width type becomes one of `float32`,
+    /// which has room for the product.
     ///
     /// # Errors
     /// `DType` if the loss is not of a floating point type.
@@ -123,7 +135,7 @@ impl GradScaler {
             loss.dtype()
         );
         if self.options.enabled {
-            loss.mul(self.scale)
+            loss.mul(&Tensor::scalar(self.scale as f32))
         } else {
             Ok(loss.clone())
         }
@@ -133,32 +145,45 @@ impl GradScaler {
     /// [`GradScaler::step`].
     ///
     /// # Errors
-    /// `Value` if this was done already since the last [`GradScaler::update`].
+    /// `Value` if this was done already since the last [`GradScaler::update`], or a gradient is of `float16`: parameters
+    /// stay in `float32` where gradients are scaled.
     pub fn unscale_(&mut self, optimizer: &dyn Optimizer) -> Result<()> {
         if !self.options.enabled {
             return Ok(());
         }
         let key = key(optimizer);
+        if let Some(done) = self.done.get(&key) {
+            ensure!(!done.stepped, Value, "unscale_() is being called after step().");
+            bail!(
+                Value,
+                "unscale_() has already been called on this optimizer since the last update()."
+            );
+        }
+        let groups = optimizer.param_groups();
+        let params: Vec<&Tensor> = groups
+            .iter()
+            .flat_map(|group| group.params())
+            .filter(|param| param.grad().is_some())
+            .collect();
         ensure!(
-            !self.unscaled.contains_key(&key),
+            params.iter().all(|param| param.dtype() != DType::F16),
             Value,
-            "unscale_() has already been called on this optimizer since the last update()."
+            "Attempting to unscale FP16 gradients."
         );
-        let mut overflow = false;
+        let factor = single(1.0 / self.scale);
+        let mut overflow = None;
         no_grad(|| {
-            for group in optimizer.param_groups() {
-                for param in group.params() {
-                    if let Some(grad) = param.grad() {
-                        let grad = grad.detach().mul(1.0 / self.scale)?;
-                        overflow |= grad.numel() > 0 && !grad.isfinite()?.all()?.item::<bool>()?;
-                        param.set_grad(Some(grad))?;
-                    }
+            for param in params {
+                if let Some(grad) = param.take_grad() {
+                    let finite = grad.isfinite()?.all()?.item::<bool>()?;
+                    overflow = Some(overflow == Some(true) || !finite);
+                    param.set_grad(Some(grad.detach().mul(factor)?))?;
                 }
             }
             Ok::<_, flambeau_tensor::Error>(())
         })?;
-        self.unscaled.insert(key, overflow);
-        self.found_inf = Some(overflow || self.found_inf == Some(true));
+        let stepped = false;
+        self.done.insert(key, Done { overflow, stepped });
         Ok(())
     }
 
@@ -166,17 +191,29 @@ impl GradScaler {
     /// whether the optimiser took the step.
     ///
     /// # Errors
-    /// The optimiser's.
+    /// `Value` if this was done already since the last [`GradScaler::update`], or no parameter has a gradient; the
+    /// optimiser's.
     pub fn step(&mut self, optimizer: &mut dyn Optimizer) -> Result<bool> {
         if !self.options.enabled {
             optimizer.step()?;
             return Ok(true);
         }
         let key = key(optimizer);
-        if !self.unscaled.contains_key(&key) {
+        if !self.done.contains_key(&key) {
             self.unscale_(optimizer)?;
         }
-        let overflow = self.unscaled.get(&key) == Some(&true);
+        let Some(done) = self.done.get_mut(&key) else {
+            bail!(Value, "GradScaler: the optimizer has no parameters")
+        };
+        ensure!(
+            !done.stepped,
+            Value,
+            "step() has already been called since the last update()."
+        );
+        let Some(overflow) = done.overflow else {
+            bail!(Value, "No inf checks were recorded for this optimizer.")
+        };
+        done.stepped = true;
         if !overflow {
             optimizer.step()?;
         }
@@ -184,35 +221,49 @@ impl GradScaler {
     }
 
     /// Changes the scale by what the steps since the last update met: down after an overflow, up after many steps
-    /// without.
-    pub fn update(&mut self) {
-        let found = self.found_inf.take();
-        self.unscaled.clear();
-        match found {
-            None => {}
-            Some(true) => {
-                self.scale *= self.options.backoff_factor;
+    /// without; or to `new_scale`.
+    ///
+    /// # Errors
+    /// `Value` if no step was taken or left out since the last update, unless there is a new scale.
+    pub fn update(&mut self, new_scale: Option<f64>) -> Result<()> {
+        if !self.options.enabled {
+            return Ok(());
+        }
+        if let Some(new_scale) = new_scale {
+            self.scale = single(new_scale);
+            self.done.clear();
+            return Ok(());
+        }
+        let found = self.done.values().filter_map(|done| done.overflow);
+        let Some(overflow) = found.reduce(|a, b| a || b) else {
+            bail!(Value, "No inf checks were recorded prior to update.")
+        };
+        if overflow {
+            self.scale = single(self.scale * self.options.backoff_factor);
+            self.growth_tracker = 0;
+        } else {
+            self.growth_tracker += 1;
+            if self.growth_tracker == self.options.growth_interval {
+                // A scale beyond float32 would make every loss infinite.
+                let larger = single(self.scale * self.options.growth_factor);
+                if larger.is_finite() {
+                    self.scale = larger;
+                }
                 self.growth_tracker = 0;
             }
-            Some(false) => {
-                self.growth_tracker += 1;
-                if self.growth_tracker == self.options.growth_interval {
-                    // A scale beyond float32 would make every loss infinite.
-                    let larger = self.scale * self.options.growth_factor;
-                    if larger <= f64::from(f32::MAX) {
-                        self.scale = larger;
-                    }
-                    self.growth_tracker = 0;
-                }
-            }
         }
+        self.done.clear();
+        Ok(())
     }
 
-    /// Scale and counters, as data.
+    /// Scale and counters, as data; nothing if disabled.
     ///
     /// # Errors
     /// `Format` if a number can't be written.
     pub fn state_dict(&self) -> Result<Json> {
+        if !self.options.enabled {
+            return Ok(Json::Object(Default::default()));
+        }
         let saved = Saved {
             scale: self.scale,
             growth_factor: self.options.growth_factor,
@@ -223,13 +274,21 @@ impl GradScaler {
         serde_json::to_value(saved).map_err(json_error)
     }
 
-    /// Takes over a saved state.
+    /// Takes over a saved state; does nothing if disabled.
     ///
     /// # Errors
-    /// `Format` if it is of something else.
+    /// `Value` if it is that of a disabled scaler; `Format` if it is of something else.
     pub fn load_state_dict(&mut self, state: &Json) -> Result<()> {
+        if !self.options.enabled {
+            return Ok(());
+        }
+        ensure!(
+            state.as_object().is_none_or(|state| !state.is_empty()),
+            Value,
+            "The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler."
+        );
         let saved = Saved::deserialize(state).map_err(|e| json_error(e).context("GradScaler"))?;
-        self.scale = saved.scale;
+        self.scale = single(saved.scale);
         self.growth_tracker = saved.growth_tracker;
         self.options.growth_factor = saved.growth_factor;
         self.options.backoff_factor = saved.backoff_factor;
@@ -238,66 +297,14 @@ impl GradScaler {
     }
 }
 
+/// The nearest number of `float32`.
+fn single(x: f64) -> f64 {
+    f64::from(x as f32)
+}
+
 /// What tells optimisers apart: no two update the same parameter.
 fn key(optimizer: &dyn Optimizer) -> usize {
     let groups = optimizer.param_groups();
     let first = groups.iter().flat_map(|group| group.params()).next();
     first.map_or(0, Tensor::id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{SGD, SGDOptions};
-
-    #[test]
-    fn overflow_skips_the_step_and_lowers_the_scale() {
-        let param = Tensor::new([1.0f32, 2.0]).unwrap().requires_grad(true).unwrap();
-        let mut optimizer = SGD::new([param.clone()], SGDOptions::default()).unwrap();
-        let options = GradScalerOptions {
-            init_scale: 4.0,
-            growth_interval: 2,
-            ..Default::default()
-        };
-        let mut scaler = GradScaler::new(options.clone()).unwrap();
-        let mut scales = Vec::new();
-        for grad in [1.0, f32::INFINITY, 1.0, 1.0, 1.0, f32::NAN] {
-            param.set_grad(Some(Tensor::new([grad, 0.0]).unwrap())).unwrap();
-            let before = param.to_vec::<f32>().unwrap();
-            let stepped = scaler.step(&mut optimizer).unwrap();
-            assert_eq!(stepped, grad.is_finite());
-            assert_eq!(stepped, before != param.to_vec::<f32>().unwrap());
-            scaler.update();
-            scales.push(scaler.get_scale());
-        }
-        assert_eq!(scales, [4.0, 2.0, 2.0, 4.0, 4.0, 2.0]);
-        let mut other = GradScaler::new(GradScalerOptions::default()).unwrap();
-        other.load_state_dict(&scaler.state_dict().unwrap()).unwrap();
-        assert_eq!(other.get_scale(), 2.0);
-        let wrong = GradScalerOptions {
-            growth_factor: 1.0,
-            ..options
-        };
-        assert!(GradScaler::new(wrong).is_err());
-    }
-
-    #[test]
-    fn gradients_are_scaled_down_once() {
-        let param = Tensor::new([1.0f32]).unwrap().requires_grad(true).unwrap();
-        let mut optimizer = SGD::new(
-            [param.clone()],
-            SGDOptions {
-                lr: 1.0,
-                ..Default::default()
-            },
-        )
-        .unwrap();
-        let mut scaler = GradScaler::new(GradScalerOptions::default()).unwrap();
-        param.set_grad(Some(Tensor::new([65536.0f32]).unwrap())).unwrap();
-        scaler.unscale_(&optimizer).unwrap();
-        assert_eq!(param.grad().unwrap().to_vec::<f32>().unwrap(), [1.0]);
-        assert!(scaler.unscale_(&optimizer).is_err());
-        assert!(scaler.step(&mut optimizer).unwrap());
-        assert_eq!(param.to_vec::<f32>().unwrap(), [0.0]);
-    }
 }

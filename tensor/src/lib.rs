@@ -21,6 +21,7 @@
 //! Methods return [`Result`]; the operators `+ - * /` are sugar for short programs and panic with the same message at
 //! the caller's line.
 
+pub mod amp;
 mod buffer;
 pub mod candle;
 mod dtype;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flambeau_autograd::{GradOptions, grad};
-use flambeau_tensor::{Error, Result, Tensor, bail};
+use flambeau_tensor::{DType, Error, Result, Tensor, amp, bail};
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
 
@@ -100,7 +100,8 @@ impl<'a> Case<'a> {
         for j in grads.iter().chain(&nograd) {
             self.input(*j)?.requires_grad(true)?;
         }
-        let output = registry::call(&call.op, Args::new(&call.op, call.positional, call.keywords))?;
+        let args = Args::new(&call.op, call.positional, call.keywords);
+        let output = amp::autocast(self.region(), || registry::call(&call.op, args))?;
         let outs = match self.compare_outputs(output.values)? {
             Ok(outs) => outs,
             Err(why) => return Ok(Some(why)),
@@ -331,6 +332,11 @@ impl<'a> Case<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// The half-width type of the region of mixed precision in which the case is called.
+    pub(super) fn region(&self) -> Option<DType> {
+        self.json["autocast"].as_str().and_then(DType::from_name)
     }
 
     pub(super) fn tolerance(&self, rtol: &str, atol: &str, json: &Json) -> Tolerance {

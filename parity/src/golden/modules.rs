@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use flambeau_autograd::{GradOptions, grad};
 use flambeau_nn::StateDict;
-use flambeau_tensor::{DType, Result, Tensor, no_grad};
+use flambeau_tensor::{DType, Result, Tensor, amp, no_grad};
 
 use super::case::Case;
 use super::compare::differs;
@@ -54,7 +54,7 @@ impl Case<'_> {
             &self.json["args"].clone(),
             &self.json["kwargs"].clone(),
         )?;
-        let output = instance.call(&mut args)?;
+        let output = amp::autocast(self.region(), || instance.call(&mut args))?;
         args.finish()?;
         let outs = match self.compare_outputs(output.values)? {
             Ok(outs) => outs,

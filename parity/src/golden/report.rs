@@ -147,7 +147,12 @@ fn run_ops(path: &Path, stem: &str, report: &mut GroupReport) -> Result<()> {
 fn run_modules(path: &Path, stem: &str, report: &mut GroupReport) -> Result<()> {
     let file = CaseFile::open(path)?;
     let tensors = file.tensors()?;
-    if !modules::knows(stem) {
+    let name = file
+        .cases
+        .first()
+        .and_then(|case| case["module"].as_str())
+        .unwrap_or(stem);
+    if !modules::knows(name) {
         report.unknown.push(stem.to_string());
         return Ok(());
     }

@@ -78,7 +78,9 @@ pub(super) const TABLE: &[Entry] = &[
             &x.shape()[x.rank() - 2..],
         ]
         .concat();
-        out((solution, x.expand(shape)?.copy()?))
+        // PyTorch returns the matrix as it was used, a cast of it in mixed precision.
+        let matrix = x.expand(shape)?.copy()?.to_dtype(solution.dtype())?;
+        out((solution, matrix))
     }),
     ("linalg.tensorinv", |a| {
         let x = a.tensor(0, "A")?;

@@ -1,4 +1,5 @@
-"""Writes training.json: the losses of 200 training steps of PyTorch's, of each model in float32 and in float64.
+"""Writes training.json: the losses of 200 training steps of PyTorch's, of each model in float32, in float64, and in mixed
+precision with bfloat16; of the last also the 2-norms of the first step's gradients.
 
     python parity/tests/golden/make_training.py
 
@@ -60,26 +61,29 @@ def lstm_optimizer(params):
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=STEPS)
 
 
-def losses(data, build, optimise, clip, dtype):
+def losses(data, build, optimise, clip, dtype, autocast=False):
+    """The losses, and the 2-norms of the first gradients in the order of the parameters."""
     torch.manual_seed(0)
     model = build().to(dtype)
     optimizer, scheduler = optimise(model.parameters())
     generator = torch.Generator().manual_seed(1)
     loader = DataLoader(TensorDataset(*data), batch_size=32, shuffle=True, drop_last=True, generator=generator)
-    all = []
+    all, norms = [], []
     while len(all) < STEPS:
         for x, y in loader:
             if len(all) == STEPS:
                 break
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(x.to(dtype)), y)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+                loss = F.cross_entropy(model(x.to(dtype)), y)
             loss.backward()
+            norms = norms or [p.grad.norm().item() for p in model.parameters()]
             if clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
             scheduler.step()
             all.append(loss.item())
-    return all
+    return all, norms
 
 
 if __name__ == "__main__":
@@ -87,5 +91,6 @@ if __name__ == "__main__":
     runs = {"lenet": (LeNet, lenet_optimizer, None), "lstm": (LstmClassifier, lstm_optimizer, 1.0)}
     out = {"torch": torch.__version__}
     for name, run in runs.items():
-        out[name] = {str(dtype)[6:]: losses(data, *run, dtype) for dtype in [torch.float32, torch.float64]}
+        out[name] = {str(dtype)[6:]: losses(data, *run, dtype)[0] for dtype in [torch.float32, torch.float64]}
+        out[name]["autocast"], out[name]["autocast_gradients"] = losses(data, *run, torch.float32, True)
     (HERE / "training.json").write_text(json.dumps(out) + "\n")

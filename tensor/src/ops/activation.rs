@@ -5,6 +5,7 @@
 
 use flambeau_kernels::unary::{Unary, UnaryInt};
 
+use crate::amp::under_autocast;
 use crate::{DType, Result, Scalar, Tensor, ensure, no_grad};
 
 /// SELU's constants, for which activations keep zero mean and unit variance.
@@ -212,6 +213,7 @@ impl Tensor {
     /// `DType` unless both are of one floating point type; `Shape` if the weight has neither one element nor as many as
     /// there are channels.
     pub fn prelu(&self, weight: &Tensor) -> Result<Tensor> {
+        under_autocast!("prelu": x = self, weight => x.prelu(weight));
         self.expect_float("prelu")?;
         let (own, other) = (self.dtype(), weight.dtype());
         ensure!(own == other, DType, "prelu: input of {own}, weight of {other}");

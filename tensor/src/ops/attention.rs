@@ -9,6 +9,7 @@ use flambeau_kernels::attention::{
 };
 use flambeau_kernels::mem::Buf;
 
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::ops::create::checked_numel;
 use crate::ops::dropout::dropout;
@@ -171,6 +172,8 @@ pub fn scaled_dot_product_attention(
     value: &Tensor,
     options: &SdpaOptions<'_>,
 ) -> Result<Tensor> {
+    under_autocast!("scaled_dot_product_attention": query, key, value, attn_mask = options.attn_mask =>
+        scaled_dot_product_attention(query, key, value, &SdpaOptions { attn_mask, ..*options }));
     let op = "scaled_dot_product_attention";
     let (qs, ks, vs) = (query.shape(), key.shape(), value.shape());
     let dtypes = [query.dtype(), key.dtype(), value.dtype()];

@@ -1,5 +1,6 @@
 //! Complex numbers as a trailing dimension of 2 (real, imaginary): making them and taking them apart.
 
+use crate::amp::under_autocast;
 use crate::{Result, Tensor, ensure};
 
 /// The complex tensor with these real and imaginary parts (`torch.complex`).
@@ -21,6 +22,7 @@ pub fn complex(real: &Tensor, imag: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As [`complex`].
 pub fn polar(abs: &Tensor, angle: &Tensor) -> Result<Tensor> {
+    under_autocast!("polar": abs, angle => polar(abs, angle));
     check_parts("polar", abs, angle)?;
     join("polar", &abs.mul(&angle.cos()?)?, &abs.mul(&angle.sin()?)?)
 }

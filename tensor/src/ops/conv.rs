@@ -16,6 +16,7 @@ use flambeau_kernels::conv::{
 use flambeau_kernels::pooling::embed;
 use flambeau_kernels::view::View;
 
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::ops::create::checked_numel;
 use crate::value::Value;
@@ -338,6 +339,7 @@ pub fn conv<const D: usize>(
     bias: Option<&Tensor>,
     options: &ConvOptions<D>,
 ) -> Result<Tensor> {
+    under_autocast!("conv": x, weight, bias => conv(x, weight, bias, options));
     let op = format!("conv{D}d");
     let ConvOptions {
         stride,
@@ -413,6 +415,7 @@ pub fn conv_transpose<const D: usize>(
     bias: Option<&Tensor>,
     options: &ConvTransposeOptions<D>,
 ) -> Result<Tensor> {
+    under_autocast!("conv_transpose": x, weight, bias => conv_transpose(x, weight, bias, options));
     let op = format!("conv_transpose{D}d");
     let ConvTransposeOptions {
         stride,

@@ -1,5 +1,6 @@
 //! Distances between all pairs of rows: `cdist` and `pdist`.
 
+use crate::amp::under_autocast;
 use crate::{Result, Tensor, broadcast_shapes, ensure, is_grad_enabled};
 
 /// From this many rows on, Euclidean distances are computed by a matrix product where no gradient is wanted.
@@ -15,6 +16,7 @@ impl Tensor {
     /// `Shape` if the numbers of features differ; `Broadcast` if the leading dimensions don't broadcast; `Value` for a
     /// negative `p`.
     pub fn cdist(&self, other: &Tensor, p: f64) -> Result<Tensor> {
+        under_autocast!("cdist": a = self, other => a.cdist(other, p));
         let (a, b) = (self.shape(), other.shape());
         ensure!(
             a.len() >= 2 && b.len() >= 2 && a[a.len() - 1] == b[b.len() - 1],

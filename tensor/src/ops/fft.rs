@@ -6,6 +6,7 @@
 use flambeau_kernels::fft as kernels;
 pub use flambeau_kernels::fft::Direction;
 
+use crate::amp::under_autocast;
 use crate::graph::{Op, record};
 use crate::ops::create::check_room;
 use crate::shape::{resolve_dim, resolve_dims};
@@ -122,6 +123,7 @@ fn size_of(op: &str, x: &Tensor, dim: usize) -> Result<usize> {
 /// # Errors
 /// `Shape` if the dimension is empty; `DType` unless the type is `float32` or `float64`.
 pub fn complex_to_complex(z: &Tensor, op: &FftOp) -> Result<Tensor> {
+    under_autocast!("fft": z => complex_to_complex(z, op));
     let n = size_of("fft", z, op.dim)?;
     let x = z.read();
     let rows = x.value.signal_rows(op.dim, 1)?;
@@ -141,6 +143,7 @@ pub fn complex_to_complex(z: &Tensor, op: &FftOp) -> Result<Tensor> {
 /// # Errors
 /// As [`complex_to_complex`].
 pub fn real_to_complex(input: &Tensor, op: &RealFftOp) -> Result<Tensor> {
+    under_autocast!("fft": input => real_to_complex(input, op));
     let n = size_of("rfft", input, op.dim)?;
     ensure!(
         n == op.n,
@@ -169,6 +172,7 @@ pub fn real_to_complex(input: &Tensor, op: &RealFftOp) -> Result<Tensor> {
 /// # Errors
 /// As [`complex_to_complex`].
 pub fn complex_to_real(z: &Tensor, op: &RealFftOp) -> Result<Tensor> {
+    under_autocast!("fft": z => complex_to_real(z, op));
     let (half, n) = (size_of("irfft", z, op.dim)?, op.n);
     ensure!(
         n > 0 && half == n / 2 + 1,

@@ -6,6 +6,7 @@ pub use flambeau_kernels::grid_sample::{
 };
 use flambeau_kernels::mem::Buf;
 
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::ops::create::checked_numel;
 use crate::ops::linear_map::{LinearMap, LinearMapOp};
@@ -53,6 +54,7 @@ macro_rules! with_sizes {
 /// `Shape` if shapes do not fit; `DType` unless both are of one floating point type; `Value` for cubic interpolation of
 /// volumes.
 pub fn grid_sample(x: &Tensor, grid: &Tensor, options: &GridSampleOptions) -> Result<Tensor> {
+    under_autocast!("grid_sample": x, grid => grid_sample(x, grid, options));
     let op = "grid_sample";
     let (xs, gs) = (x.shape(), grid.shape());
     let rank = xs.len();

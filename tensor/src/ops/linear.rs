@@ -6,6 +6,7 @@
 use flambeau_kernels::binary::BinaryInt;
 use flambeau_kernels::gemm::{Epilogue, MatRef, gemm, gemm_integer};
 
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, ensure, with_float, with_integer};
@@ -27,6 +28,7 @@ pub struct LinearOp {
 /// # Errors
 /// `Shape` if sizes do not fit; `DType` if types differ.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    under_autocast!("linear": x, weight, bias => linear(x, weight, bias));
     let (xs, ws) = (x.shape(), weight.shape());
     ensure!(
         !xs.is_empty() && (ws.len() == 1 || ws.len() == 2) && xs[xs.len() - 1] == ws[ws.len() - 1],
@@ -105,6 +107,7 @@ fn compute(x: &Value, weight: &Value, bias: Option<&Value>) -> Result<Value> {
 /// # Errors
 /// `Shape` if sizes do not fit; `DType` if types differ.
 pub fn bilinear(x1: &Tensor, x2: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    under_autocast!("bilinear": x1, x2, weight, bias => bilinear(x1, x2, weight, bias));
     let (a, b, w) = (x1.shape(), x2.shape(), weight.shape());
     let fits = w.len() == 3
         && !a.is_empty()

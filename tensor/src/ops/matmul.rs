@@ -2,6 +2,7 @@
 
 use flambeau_kernels::gemm::{Epilogue, MatRef, gemm_batched, gemm_integer};
 
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, bail, broadcast_shapes, ensure, with_float, with_integer};
@@ -26,6 +27,7 @@ impl Tensor {
     /// `Shape` for a 0-d tensor or if the inner dimensions differ; `Broadcast` if the others don't broadcast; `DType` if
     /// the types differ.
     pub fn matmul(&self, rhs: &Tensor) -> Result<Tensor> {
+        under_autocast!("matmul": a = self, rhs => a.matmul(rhs));
         let (a, b) = (self.shape(), rhs.shape());
         ensure!(
             !a.is_empty() && !b.is_empty(),

@@ -4,6 +4,7 @@
 use flambeau_kernels::pad;
 pub use flambeau_kernels::pad::Mode as PadMode;
 
+use crate::amp::under_autocast;
 use crate::ops::create::{FromScalar, checked_numel};
 use crate::ops::linear_map::{LinearMap, LinearMapOp, record_linear_map};
 use crate::value::Value;
@@ -17,6 +18,16 @@ impl Tensor {
     /// `Value` if the list is odd or longer than the tensor has dimensions, or if the other modes are asked to pad more
     /// than the last three dimensions; `Shape` if a size gets negative, or the mode can't fill so many cells.
     pub fn pad(&self, padding: &[isize], mode: PadMode, value: impl Into<Scalar>) -> Result<Tensor> {
+        match (mode, padding.len()) {
+            (PadMode::Replicate, _) => {
+                under_autocast!("replication_pad": x = self => x.pad(padding, mode, value));
+            }
+            // PyTorch's list has no `reflection_pad3d`.
+            (PadMode::Reflect, ..=4) => {
+                under_autocast!("reflection_pad": x = self => x.pad(padding, mode, value));
+            }
+            _ => {}
+        }
         let (shape, rank) = (self.shape(), self.rank());
         let dims = padding.len() / 2;
         ensure!(

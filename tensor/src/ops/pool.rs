@@ -12,6 +12,7 @@ pub use fractional::{FractionalOutput, fractional_max_pool, fractional_max_pool_
 
 use flambeau_kernels::index::validate;
 
+use crate::amp::under_autocast;
 use crate::ops::binary::pow;
 use crate::ops::create::checked_numel;
 use crate::ops::linear_map::{LinearMap, LinearMapOp, record_linear_map};
@@ -224,6 +225,9 @@ pub fn max_pool<const D: usize>(
     kernel: [usize; D],
     options: &MaxPoolOptions<D>,
 ) -> Result<Tensor> {
+    if D == 3 {
+        under_autocast!("max_pool3d": x => max_pool(x, kernel, options));
+    }
     if x.is_tracked() && crate::is_grad_enabled() {
         return Ok(max_pool_with_indices(x, kernel, options)?.0);
     }
@@ -252,6 +256,9 @@ pub fn adaptive_max_pool_with_indices<const D: usize>(
     x: &Tensor,
     output: [Option<usize>; D],
 ) -> Result<(Tensor, Tensor)> {
+    if D == 3 {
+        under_autocast!("adaptive_max_pool3d": x => adaptive_max_pool_with_indices(x, output));
+    }
     let op = format!("adaptive_max_pool{D}d");
     let (input, output) = adaptive_sizes(&op, x, output)?;
     let shape = with_spatial(x.shape(), output);
@@ -284,6 +291,9 @@ fn adaptive_sizes<const D: usize>(
 /// # Errors
 /// `Shape` if the rank or sizes do not fit; `DType` unless the type is a floating point one.
 pub fn adaptive_avg_pool<const D: usize>(x: &Tensor, output: [Option<usize>; D]) -> Result<Tensor> {
+    if D == 3 {
+        under_autocast!("adaptive_avg_pool3d": x => adaptive_avg_pool(x, output));
+    }
     let op = format!("adaptive_avg_pool{D}d");
     let (input, output) = adaptive_sizes(&op, x, output)?;
     let map = LinearMap::AdaptiveAvgPool {
@@ -307,6 +317,9 @@ pub fn avg_pool<const D: usize>(
     kernel: [usize; D],
     options: &AvgPoolOptions<D>,
 ) -> Result<Tensor> {
+    if D == 3 {
+        under_autocast!("avg_pool3d": x => avg_pool(x, kernel, options));
+    }
     let op = format!("avg_pool{D}d");
     ensure!(
         options.divisor_override != Some(0),
@@ -381,6 +394,7 @@ pub fn lp_pool<const D: usize>(
 /// # Errors
 /// `Shape` if shapes differ or the rank does not fit; `DType` unless the indices are `int64`; `Index` if one lies outside.
 pub fn max_unpool<const D: usize>(x: &Tensor, indices: &Tensor, output: [usize; D]) -> Result<Tensor> {
+    under_autocast!("max_unpool": x => max_unpool(x, indices, output));
     let op = format!("max_unpool{D}d");
     let sizes = spatial::<D>(&op, x)?;
     ensure!(

@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use crate::amp::under_autocast;
 use crate::shape::{resolve_dim, resolve_dims};
 use crate::{DType, Result, Scalar, Tensor, bail, broadcast_shapes, ensure};
 
@@ -94,6 +95,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless they fit; `DType` if the types differ.
     pub fn mv(&self, vector: &Tensor) -> Result<Tensor> {
+        under_autocast!("mv": a = self, vector => a.mv(vector));
         expect_rank("mv", "a matrix", self, 2)?;
         expect_rank("mv", "a vector", vector, 1)?;
         self.matmul(vector).map_err(|error| error.context("mv"))
@@ -104,6 +106,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless both are vectors of one length; `DType` if the types differ.
     pub fn dot(&self, other: &Tensor) -> Result<Tensor> {
+        under_autocast!("dot": a = self, other => a.dot(other));
         expect_rank("dot", "a vector", self, 1)?;
         expect_rank("dot", "a vector", other, 1)?;
         self.matmul(other).map_err(|error| error.context("dot"))
@@ -150,6 +153,7 @@ impl Tensor {
     /// # Errors
     /// `Broadcast` if the shapes don't broadcast; `Dim` if there is no such dimension.
     pub fn vecdot(&self, other: &Tensor, dim: isize) -> Result<Tensor> {
+        under_autocast!("vecdot": a = self, other => a.vecdot(other, dim));
         expect_same_dtype("vecdot", self, other)?;
         let sum = self.mul(other)?.sum_dim(dim, false)?;
         sum.to_dtype(self.dtype())
@@ -160,6 +164,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::mm`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn addmm(&self, mat1: &Tensor, mat2: &Tensor, factors: AddProduct) -> Result<Tensor> {
+        under_autocast!("addmm": input = self, mat1, mat2 => input.addmm(mat1, mat2, factors));
         self.in_full_width([mat1, mat2], |input, [mat1, mat2]| {
             let product = mat1.mm(mat2).map_err(|error| error.context("addmm"))?;
             input.add_product("addmm", &product, factors)
@@ -171,6 +176,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::bmm`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn baddbmm(&self, batch1: &Tensor, batch2: &Tensor, factors: AddProduct) -> Result<Tensor> {
+        under_autocast!("baddbmm": input = self, batch1, batch2 => input.baddbmm(batch1, batch2, factors));
         self.in_full_width([batch1, batch2], |input, [batch1, batch2]| {
             let product = batch1.bmm(batch2).map_err(|error| error.context("baddbmm"))?;
             input.add_product("baddbmm", &product, factors)
@@ -182,6 +188,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::bmm`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn addbmm(&self, batch1: &Tensor, batch2: &Tensor, factors: AddProduct) -> Result<Tensor> {
+        under_autocast!("addbmm": input = self, batch1, batch2 => input.addbmm(batch1, batch2, factors));
         expect_rank("addbmm", "a batch of matrices", batch1, 3)?;
         expect_rank("addbmm", "a batch of matrices", batch2, 3)?;
         self.in_full_width([batch1, batch2], |input, [batch1, batch2]| {
@@ -195,6 +202,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::mv`]; `Broadcast` if this tensor does not broadcast to the product.
     pub fn addmv(&self, matrix: &Tensor, vector: &Tensor, factors: AddProduct) -> Result<Tensor> {
+        under_autocast!("addmv": input = self, matrix, vector => input.addmv(matrix, vector, factors));
         self.in_full_width([matrix, vector], |input, [matrix, vector]| {
             let product = matrix.mv(vector).map_err(|error| error.context("addmv"))?;
             input.add_product("addmv", &product, factors)
@@ -413,7 +421,12 @@ fn tensordot_dims(op: &str, a: &Tensor, b: &Tensor, left: &[usize], right: &[usi
     );
     let lhs = a.permute(signed(&[&a_free, left]))?.reshape((n, k))?;
     let rhs = b.permute(signed(&[right, &b_free]))?.reshape((k, m))?;
-    lhs.matmul(&rhs)?.reshape([a_sizes, b_sizes].concat())
+    let product = if n == 1 && m == 1 {
+        lhs.reshape(k)?.dot(&rhs.reshape(k)?)?
+    } else {
+        lhs.matmul(&rhs)?
+    };
+    product.reshape([a_sizes, b_sizes].concat())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use flambeau_kernels::reduce::{self, Reduce, ReduceInt};
 use smallvec::SmallVec;
 
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::shape::resolve_dims;
 use crate::value::Value;
@@ -104,6 +105,7 @@ impl Tensor {
     /// # Errors
     /// None that a valid tensor meets.
     pub fn prod(&self) -> Result<Tensor> {
+        under_autocast!("prod": x = self => x.prod());
         self.prod_over(all_dims(self.rank()), false)
     }
 
@@ -112,6 +114,7 @@ impl Tensor {
     /// # Errors
     /// `Dim` if there is no such dimension.
     pub fn prod_dim(&self, dims: impl Dims, keepdim: bool) -> Result<Tensor> {
+        under_autocast!("prod": x = self => x.prod_dim(dims, keepdim));
         self.prod_over(resolve_dims("prod", &dims.to_dims(), self.rank())?, keepdim)
     }
 

@@ -15,9 +15,10 @@ use flambeau_kernels::rnn::{RnnGradients, RnnShape, RnnWeights, rnn_backward, rn
 
 use super::dropout::dropout;
 use super::linear::linear;
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record_many};
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, ensure, no_grad, with_float};
+use crate::{DType, Result, Shape, Tensor, amp, ensure, no_grad, with_float};
 
 /// The parameters of one layer in one direction.
 #[derive(Clone, Copy, Debug)]
@@ -101,9 +102,11 @@ impl<'a, V> Roles<'a, V> {
 /// `x` `[rows, input]`, `h0` and `c0` (LSTM only) `[batch, hidden]` → output `[rows, hidden]`, `h_n` and `c_n`
 /// `[batch, hidden]`.
 ///
+/// States of `float32` may go with an input and weights of a half-width type: results have the states' type.
+///
 /// # Errors
 /// `Shape` if shapes do not fit; `Value` if the steps rise or are empty, or a cell is missing or superfluous; `DType`
-/// unless all tensors are of one floating point type.
+/// unless all tensors are of one floating point type, but for those states.
 pub fn rnn_layer(
     kind: RnnKind,
     x: &Tensor,
@@ -119,6 +122,15 @@ pub fn rnn_layer(
         b_ih,
         b_hh,
     } = *parameters;
+    if matches!(kind, RnnKind::Tanh | RnnKind::Relu) {
+        under_autocast!("rnn": x, h0, w_ih, w_hh, b_ih, b_hh => {
+            rnn_layer(kind, x, steps, h0, c0, &RnnParameters { w_ih, w_hh, b_ih, b_hh }, reverse)
+        });
+    }
+    // Gates are products of half-width floats; states are sums over all steps and stay as they are, as in PyTorch.
+    under_autocast!("rnn": x, w_ih, w_hh, b_ih, b_hh => {
+        rnn_layer(kind, x, steps, h0, c0, &RnnParameters { w_ih, w_hh, b_ih, b_hh }, reverse)
+    });
     let has_bias = [b_ih.is_some(), b_hh.is_some()];
     let op = format!("{kind:?}").to_lowercase();
     ensure!(
@@ -130,9 +142,13 @@ pub fn rnn_layer(
         .into_iter()
         .flatten()
         .collect();
-    let dtype = x.dtype();
+    let (dtype, state_dtype) = (x.dtype(), h0.dtype());
+    let weights = [Some(w_ih), Some(w_hh), b_ih, b_hh];
     ensure!(
-        dtype.is_float() && list.iter().all(|t| t.dtype() == dtype),
+        dtype.is_float()
+            && weights.into_iter().flatten().all(|t| t.dtype() == dtype)
+            && c0.is_none_or(|c0| c0.dtype() == state_dtype)
+            && (state_dtype == dtype || dtype.is_half() && state_dtype == DType::F32),
         DType,
         "{op}: expected tensors of one floating point type, got {:?}",
         list.iter().map(|t| t.dtype()).collect::<Vec<_>>()
@@ -191,9 +207,9 @@ pub fn rnn_layer(
             reverse,
         )?;
         return Ok(RnnOutput {
-            output: out.output.to_dtype(dtype)?,
-            h_n: out.h_n.to_dtype(dtype)?,
-            c_n: out.c_n.map(|c| c.to_dtype(dtype)).transpose()?,
+            output: out.output.to_dtype(state_dtype)?,
+            h_n: out.h_n.to_dtype(state_dtype)?,
+            c_n: out.c_n.map(|c| c.to_dtype(state_dtype)).transpose()?,
         });
     }
     let inputs: Vec<Saved> = list.iter().map(|t| t.read()).collect();
@@ -415,6 +431,18 @@ pub struct RnnOptions {
     pub training: bool,
 }
 
+/// A first state of a padded batch as [`rnn_layer`] takes it in a region of mixed precision: as in PyTorch's fused layer, those
+/// of an LSTM are in the region's type, and so are its results. Those of others stay as they are.
+///
+/// # Errors
+/// None that a valid tensor meets.
+pub fn padded_state(kind: RnnKind, state: &Tensor) -> Result<Tensor> {
+    match amp::get_autocast_dtype() {
+        Some(half) if kind == RnnKind::Lstm && state.dtype() == DType::F32 => state.to_dtype(half),
+        _ => Ok(state.clone()),
+    }
+}
+
 /// Sequences through several layers, in one or both directions; `parameters` hold the layers' in order, both directions'
 /// of each if there are two.
 ///
@@ -448,6 +476,8 @@ pub fn rnn(
     } else {
         x.clone()
     };
+    let h0 = padded_state(kind, h0)?;
+    let c0 = c0.map(|c0| padded_state(kind, c0)).transpose()?;
     let (time, batch) = (x.shape()[0], x.shape()[1]);
     let steps = vec![batch; time];
     let mut rows = x.reshape((time * batch, x.shape()[2]))?;
@@ -458,7 +488,7 @@ pub fn rnn(
             let i = layer * directions + direction;
             let (h, c) = (
                 h0.select(0, i as isize)?,
-                c0.map(|c| c.select(0, i as isize)).transpose()?,
+                c0.as_ref().map(|c| c.select(0, i as isize)).transpose()?,
             );
             let out = rnn_layer(
                 kind,

@@ -1,6 +1,7 @@
 //! Writing by index tensors: `index_add`, `index_copy`, `index_fill`, `index_reduce`, `scatter`, `scatter_add`,
 //! `scatter_reduce`, `put`; each also in place, with a trailing underscore.
 
+use crate::amp::under_autocast;
 use crate::ops::gather::{elements, positions, rows};
 use crate::ops::index::{IndexOp, Mode, Reduction};
 use crate::{Operand, Result, Scalar, Tensor, ensure};
@@ -27,13 +28,14 @@ type Write = (IndexOp, Content, Mode);
 macro_rules! writes {
     ($(
         $(#[$doc:meta])*
-        fn $beside:ident, $in_place:ident($this:ident $(, $arg:ident: $ty:ty)*) = $write:expr;
+        fn $beside:ident, $in_place:ident($this:ident $(, $arg:ident: $ty:ty)*) $(, $autocast:block)? = $write:expr;
     )*) => {
         impl Tensor { $(
             $(#[$doc])*
             #[allow(clippy::extra_unused_lifetimes)] // some methods take an operand of that lifetime
             pub fn $beside<'a>(&self $(, $arg: $ty)*) -> Result<Tensor> {
                 let $this = self;
+                $($autocast)?
                 let (op, content, mode): Write = $write?;
                 self.scattered(&op, content.operand(), mode)
             }
@@ -68,7 +70,8 @@ writes! {
     ///
     /// # Errors
     /// As [`Tensor::index_add`].
-    fn index_copy, index_copy_(x, dim: isize, index: &Tensor, source: &Tensor) =
+    fn index_copy, index_copy_(x, dim: isize, index: &Tensor, source: &Tensor),
+        { under_autocast!("index_copy": x, source => x.index_copy(dim, index, source)) } =
         write_rows("index_copy", x, dim, index, source, Mode::Copy);
 
     /// This tensor with the rows that a 1-d index names set to a number or a 0-d tensor (`torch.index_fill`). Negative

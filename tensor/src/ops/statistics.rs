@@ -1,6 +1,7 @@
 //! Statistics and calculus on samples: `quantile`, `nanquantile`, `cov`, `corrcoef`, `trapezoid`,
 //! `cumulative_trapezoid`, `diff`, `gradient`, `trace`.
 
+use crate::amp::under_autocast;
 use crate::shape::resolve_dim;
 use crate::{DType, Result, Tensor, ensure};
 
@@ -53,6 +54,7 @@ impl Tensor {
     /// `Value` for a fraction outside 0..=1 or no elements; `Dim` if there is no such dimension; `DType` for integers or
     /// if the types differ; `Shape` if `q` has more than one dimension.
     pub fn quantile(&self, q: &Tensor, options: QuantileOptions) -> Result<Tensor> {
+        under_autocast!("quantile": x = self, q => x.quantile(q, options));
         self.quantile_with("quantile", q, options, false)
     }
 
@@ -61,6 +63,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::quantile`].
     pub fn nanquantile(&self, q: &Tensor, options: QuantileOptions) -> Result<Tensor> {
+        under_autocast!("nanquantile": x = self, q => x.nanquantile(q, options));
         self.quantile_with("nanquantile", q, options, true)
     }
 
@@ -430,6 +433,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless there are two dimensions.
     pub fn trace(&self) -> Result<Tensor> {
+        under_autocast!("trace": x = self => x.trace());
         ensure!(
             self.rank() == 2,
             Shape,

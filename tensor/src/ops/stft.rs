@@ -4,6 +4,7 @@ pub use flambeau_kernels::frames::{FrameLayout, PadMode};
 use flambeau_kernels::frames::{frames, frames_backward};
 
 use super::fft::{self, Norm};
+use crate::amp::under_autocast;
 use crate::graph::{Op, record};
 use crate::ops::complex;
 use crate::ops::create::check_room;
@@ -149,6 +150,7 @@ pub fn overlap_add(framed: &Tensor, op: &FramesOp) -> Result<Tensor> {
 /// # Errors
 /// `Shape` unless there are one or two dimensions and the signal is long enough; `Value` for invalid lengths.
 pub fn stft(signal: &Tensor, options: &StftOptions<'_>) -> Result<Tensor> {
+    under_autocast!("stft": signal, window = options.window => stft(signal, &StftOptions { window, ..*options }));
     let framed = framed(signal, options)?;
     let spectra = if options.onesided.unwrap_or(true) {
         fft::rfft(&framed, None, -1, options.norm())?
@@ -163,6 +165,7 @@ pub fn stft(signal: &Tensor, options: &StftOptions<'_>) -> Result<Tensor> {
 /// # Errors
 /// As [`stft`]; `Value` if half a spectrum is asked for.
 pub fn stft_complex(signal: &Tensor, options: &StftOptions<'_>) -> Result<Tensor> {
+    under_autocast!("stft": signal, window = options.window => stft_complex(signal, &StftOptions { window, ..*options }));
     ensure!(
         options.onesided != Some(true),
         Value,

@@ -8,7 +8,7 @@ use flambeau_optim::lr_scheduler::{
     OneCycleLROptions,
 };
 use flambeau_optim::{AdamW, AdamWOptions, Optimizer, SGD, SGDOptions};
-use flambeau_tensor::{Result, Tensor};
+use flambeau_tensor::{DType, Result, Tensor};
 use serde::Serialize;
 
 /// Trains a model to classify images. The defaults are a recipe for Fashion-MNIST.
@@ -62,6 +62,9 @@ pub(crate) struct Args {
     /// Height and width to which images are brought; small datasets keep theirs.
     #[arg(long)]
     pub(crate) image_size: Option<usize>,
+    /// Train in mixed precision: convolutions and other products of bfloat16.
+    #[arg(long)]
+    pub(crate) amp: bool,
     /// Threads that prepare images.
     #[arg(long, default_value_t = 1)]
     pub(crate) workers: usize,
@@ -136,6 +139,11 @@ impl Args {
     /// The number of epochs.
     pub(crate) fn epochs(&self) -> usize {
         if self.smoke { 2 } else { self.epochs }
+    }
+
+    /// The half-width type of mixed precision, if that is asked for.
+    pub(crate) fn half(&self) -> Option<DType> {
+        self.amp.then_some(DType::BF16)
     }
 
     /// The optimiser of these parameters.

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use flambeau_autograd::Backward;
+use flambeau_autograd::amp::autocast;
 use flambeau_data::LoaderState;
 use flambeau_nn::Module;
 use flambeau_nn::utils::clip_grad_norm_;
@@ -169,11 +170,14 @@ impl Trainer {
             ..Default::default()
         };
         self.optimizer.zero_grad();
-        let outputs = self.model.forward_outputs(x)?;
-        let mut loss = cross_entropy(&outputs.logits, y, &options)?;
-        for auxiliary in &outputs.auxiliary {
-            loss = loss.add(&cross_entropy(auxiliary, y, &options)?.mul(args.aux_weight)?)?;
-        }
+        let loss = autocast(args.half(), || {
+            let outputs = self.model.forward_outputs(x)?;
+            let mut loss = cross_entropy(&outputs.logits, y, &options)?;
+            for auxiliary in &outputs.auxiliary {
+                loss = loss.add(&cross_entropy(auxiliary, y, &options)?.mul(args.aux_weight)?)?;
+            }
+            anyhow::Ok(loss)
+        })?;
         loss.backward()?;
         if let Some(norm) = args.clip_norm {
             clip_grad_norm_(&self.model.parameters(), norm, 2.0, true)?;

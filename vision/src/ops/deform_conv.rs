@@ -1,7 +1,7 @@
 //! Convolutions that read their input at displaced points (Dai et al., 2017; with a mask: Zhu et al., 2019;
 //! `deform_conv2d`): `y(p) = Σₖ wₖ·mₖ(p)·x(p + pₖ + Δₖ(p))`.
 
-use flambeau_tensor::{DType, Result, Tensor, bail, ensure};
+use flambeau_tensor::{DType, Result, Tensor, amp, bail, ensure};
 
 /// Options of [`deform_conv2d`]; the defaults are torchvision's.
 #[derive(Clone, Copy, Debug)]
@@ -213,7 +213,9 @@ pub fn deform_conv2d(
     let depth = sizes.channels / groups * taps;
     let columns_of = sampled.reshape([batch, groups, depth, points])?;
     let weight = weight.reshape([1, groups, out / groups, depth])?;
-    let output = weight.matmul(&columns_of)?.reshape([batch, out, rows, columns])?;
+    // PyTorch's kernel is one operation, which mixed precision leaves alone.
+    let product = amp::autocast(None, || weight.matmul(&columns_of))?;
+    let output = product.reshape([batch, out, rows, columns])?;
     match bias {
         Some(bias) => output.add(&bias.reshape([out, 1, 1])?),
         None => Ok(output),

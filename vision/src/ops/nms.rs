@@ -1,6 +1,6 @@
 //! Non-maximum suppression: of boxes that overlap, the one with the highest score stays (`nms`, `batched_nms`).
 
-use flambeau_tensor::{DType, Result, Tensor, ensure};
+use flambeau_tensor::{DType, Result, Tensor, amp, ensure};
 
 use super::taps::Real;
 
@@ -38,7 +38,7 @@ fn check(op: &str, boxes: &Tensor, scores: &Tensor) -> Result<()> {
         "{op}: expected boxes [n, 4] and scores [n], got {b:?} and {s:?}"
     );
     ensure!(
-        boxes.dtype().is_float() && boxes.dtype() == scores.dtype(),
+        boxes.dtype().is_float() && (boxes.dtype() == scores.dtype() || amp::is_autocast_enabled()),
         DType,
         "{op}: expected boxes and scores of one floating point type, got {} and {}",
         boxes.dtype(),

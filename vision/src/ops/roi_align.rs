@@ -1,7 +1,7 @@
 //! Regions of interest sampled bilinearly (He et al., 2017; `roi_align`), and their position-sensitive version (Dai et
 //! al., 2016; `ps_roi_align`). The features get a gradient, the regions do not, as in torchvision.
 
-use flambeau_tensor::{Result, Tensor, ensure};
+use flambeau_tensor::{DType, Result, Tensor, amp, ensure, promote};
 
 use super::taps::{Channels, Real, Taps, check_bins, read, rois, with_real};
 
@@ -40,6 +40,13 @@ pub fn roi_align(
     output_size: [usize; 2],
     options: &RoiAlignOptions,
 ) -> Result<Tensor> {
+    if amp::is_autocast_enabled() {
+        // As torchvision's: in full width, with a result of the features' type.
+        let wide = |x: &Tensor| x.to_dtype(promote(x.dtype(), DType::F32));
+        let (full, regions) = (wide(features)?, wide(regions)?);
+        let pooled = amp::autocast(None, || roi_align(&full, &regions, output_size, options))?;
+        return pooled.to_dtype(features.dtype());
+    }
     let op = "roi_align";
     check_bins(op, output_size)?;
     let taps = with_real!(features.dtype(), T => {

@@ -8,9 +8,12 @@ use super::{Home, Outcome};
 const SMOKE: [&str; 3] = ["--smoke", "--batch-size", "8"];
 
 /// Runs the training until it prints a line that begins like this, and kills it. Returns whether it did.
-fn kill_at(home: &Home, args: &[&str], line: &str) -> bool {
-    let mut command = home.command("train", &[&SMOKE[..], &["--out", "killed"], args].concat());
-    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+pub(crate) fn kill_at(home: &Home, args: &[&str], line: &str) -> bool {
+    let mut process = home
+        .command("train", args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let seen = lines.any(|printed| printed.unwrap().starts_with(line));
     process.kill().unwrap();
@@ -64,14 +67,16 @@ fn an_interrupted_training_saves_and_goes_on_within_the_epoch() {
 #[test]
 fn a_killed_training_ends_with_the_same_weights() {
     let home = Home::new();
+    let kill_at =
+        |args: &[&str], line: &str| kill_at(&home, &[&SMOKE[..], &["--out", "killed"], args].concat(), line);
     let whole = home.run("train", &[&SMOKE[..], &["--out", "whole"]].concat());
     assert_eq!((whole.code, whole.err.as_str()), (Some(0), ""));
     // Before the first step, in the first epoch before there is a checkpoint, and, as the line is printed before the
     // checkpoint is written, at some instant of that or in the epoch after it.
-    assert!(kill_at(&home, &[], "resnet20: "));
-    assert!(kill_at(&home, &["--resume"], "resnet20: "));
-    assert!(kill_at(&home, &["--resume"], "epoch   1"));
-    assert!(kill_at(&home, &["--resume"], "resnet20: "));
+    assert!(kill_at(&[], "resnet20: "));
+    assert!(kill_at(&["--resume"], "resnet20: "));
+    assert!(kill_at(&["--resume"], "epoch   1"));
+    assert!(kill_at(&["--resume"], "resnet20: "));
     let rest = home.run("train", &[&SMOKE[..], &["--out", "killed", "--resume"]].concat());
     assert_eq!((rest.code, rest.err.as_str()), (Some(0), ""));
     let read = |name: &str| std::fs::read(home.path().join(name)).unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod amp;
 mod bad_input;
 mod classify;
 #[cfg(feature = "download")]

@@ -2,7 +2,7 @@
 //! with [`RNN`](crate::RNN), [`LSTM`](crate::LSTM) and [`GRU`](crate::GRU).
 
 use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, rnn_layer};
-use flambeau_tensor::{Result, Tensor, ensure};
+use flambeau_tensor::{Result, Tensor, amp, ensure};
 
 use super::{RnnNonlinearity, RnnWeights, both};
 use crate::layers::linear::rows;
@@ -36,7 +36,7 @@ fn step(
         x.shape()
     );
     ensure!(
-        x.dtype() == dtype,
+        x.dtype() == dtype || amp::is_autocast_enabled(),
         DType,
         "{op}: expected an input of the parameters' type {dtype}, got {}",
         x.dtype()
@@ -46,7 +46,7 @@ fn step(
         *last = hidden;
     }
     let state = |given: Option<&Tensor>| match given {
-        None => Tensor::zeros(&shape[..], dtype),
+        None => Tensor::zeros(&shape[..], x.dtype()),
         Some(state) => {
             ensure!(
                 state.shape() == shape,

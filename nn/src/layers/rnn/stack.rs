@@ -3,8 +3,8 @@
 
 use flambeau_tensor::ops::dropout::dropout;
 use flambeau_tensor::ops::linear::linear;
-use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, rnn_layer};
-use flambeau_tensor::{Result, Tensor, ensure};
+use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, padded_state, rnn_layer};
+use flambeau_tensor::{DType, Result, Tensor, amp, ensure};
 
 use super::{RnnOptions, RnnWeights};
 use crate::layers::text;
@@ -145,7 +145,7 @@ impl Stack {
             x.shape()
         );
         ensure!(
-            x.dtype() == dtype,
+            x.dtype() == dtype || amp::is_autocast_enabled(),
             DType,
             "{op}: expected an input of the parameters' type {dtype}, got {}",
             x.dtype()
@@ -154,10 +154,10 @@ impl Stack {
     }
 
     /// A first state `[layers·directions, batch, size]`: the given one, or zeros.
-    fn state(&self, given: Option<&Tensor>, batch: usize, size: usize) -> Result<Tensor> {
+    fn state(&self, given: Option<&Tensor>, batch: usize, size: usize, dtype: DType) -> Result<Tensor> {
         let shape = [self.weights.len(), batch, size];
         match given {
-            None => Tensor::zeros(shape, self.weights[0].weight_ih.dtype()),
+            None => Tensor::zeros(shape, dtype),
             Some(state) => {
                 ensure!(
                     state.shape() == shape,
@@ -177,10 +177,11 @@ impl Stack {
         h0: Option<&Tensor>,
         c0: Option<&Tensor>,
         batch: usize,
+        dtype: DType,
     ) -> Result<(Tensor, Option<Tensor>)> {
-        let h0 = self.state(h0, batch, self.projection.unwrap_or(self.hidden_size))?;
+        let h0 = self.state(h0, batch, self.projection.unwrap_or(self.hidden_size), dtype)?;
         let has_cell = self.kind == RnnKind::Lstm;
-        let c0 = has_cell.then(|| self.state(c0, batch, self.hidden_size));
+        let c0 = has_cell.then(|| self.state(c0, batch, self.hidden_size, dtype));
         Ok((h0, c0.transpose()?))
     }
 
@@ -224,7 +225,15 @@ impl Stack {
             Shape,
             "{op}: expected at least one step and one sequence, got {time} and {batch}"
         );
-        let (h0, c0) = self.states(h0, c0, batch)?;
+        let (h0, c0) = self.states(h0, c0, batch, x.dtype())?;
+        let (h0, c0) = match self.projection {
+            // Not fused in PyTorch either.
+            Some(_) => (h0, c0),
+            None => (
+                padded_state(self.kind, &h0)?,
+                c0.map(|c0| padded_state(self.kind, &c0)).transpose()?,
+            ),
+        };
         let rows = x.reshape((time * batch, input))?;
         let out = self.run(rows, &vec![batch; time], &h0, c0.as_ref())?;
         let output = out.output.reshape((time, batch, out.output.shape()[1]))?;
@@ -259,7 +268,7 @@ impl Stack {
             None => Ok(state.clone()),
         };
         let batch = x.batch_sizes.first().copied().unwrap_or(0);
-        let (h0, c0) = self.states(h0, c0, batch)?;
+        let (h0, c0) = self.states(h0, c0, batch, x.data.dtype())?;
         let sorted = x.sorted_indices.as_ref();
         let (h0, c0) = (
             permuted(&h0, sorted)?,
@@ -366,9 +375,15 @@ fn projected_lstm(
         let new_c = gates[1].sigmoid()?.mul(&old_c)?;
         let new_c = new_c.add(&gates[0].sigmoid()?.mul(&gates[2].tanh()?)?)?;
         let new_h = linear(&gates[3].sigmoid()?.mul(&new_c.tanh()?)?, weight_hr, None)?;
-        h = Tensor::cat(&[&new_h, &rest(&h)?], 0)?;
-        c = Tensor::cat(&[&new_c, &rest(&c)?], 0)?;
-        outputs[t] = Some(new_h);
+        outputs[t] = Some(new_h.clone());
+        (h, c) = if n == h.shape()[0] {
+            (new_h, new_c)
+        } else {
+            (
+                Tensor::cat(&[&new_h, &rest(&h)?], 0)?,
+                Tensor::cat(&[&new_c, &rest(&c)?], 0)?,
+            )
+        };
     }
     let outputs: Vec<Tensor> = outputs.into_iter().flatten().collect();
     Ok(RnnOutput {

@@ -3,6 +3,7 @@
 use flambeau_kernels::linalg::cholesky as kernels;
 
 use super::{batched, check_info, identity, integers, mt, square_dims};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::{DType, Result, Tensor, with_float};
 
@@ -20,6 +21,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the matrices are square; `DType` unless they are `float32` or `float64`.
     pub fn cholesky_ex(&self, upper: bool) -> Result<(Tensor, Tensor)> {
+        under_autocast!("cholesky": a = self => a.cholesky_ex(upper));
         if upper {
             let (factor, info) = mt(self)?.cholesky_ex(false)?;
             return Ok((mt(&factor)?, info));
@@ -60,6 +62,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensors fit.
     pub fn cholesky_solve(&self, factor: &Tensor, upper: bool) -> Result<Tensor> {
+        under_autocast!("cholesky_solve": b = self, factor => b.cholesky_solve(factor, upper));
         let l = if upper { mt(factor)? } else { factor.clone() };
         mt(&l)?.solve_triangular_with(
             &l.solve_triangular_with(self, false, false, true)?,
@@ -74,6 +77,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the matrices are square.
     pub fn cholesky_inverse(&self, upper: bool) -> Result<Tensor> {
+        under_autocast!("cholesky_inverse": factor = self => factor.cholesky_inverse(upper));
         let (_, n) = square_dims("cholesky_inverse", self)?;
         let l = if upper { mt(self)? } else { self.clone() };
         let inverse = l.solve_triangular_with(&identity(n, self.dtype())?, false, false, true)?;

@@ -1,6 +1,7 @@
 //! Quotients, matrix products and linear systems of complex tensors (pairs in the last dimension), as gradient rules of
 //! eigenvalues need them.
 
+use crate::amp::under_autocast;
 use crate::ops::complex::complex;
 use crate::{Result, Tensor};
 
@@ -18,6 +19,7 @@ pub fn div(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// `Shape` unless both are complex matrices that fit.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    under_autocast!("complex_matmul": a, b => matmul(a, b));
     let ((ar, ai), (br, bi)) = ((a.real()?, a.imag()?), (b.real()?, b.imag()?));
     let re = ar.matmul(&br)?.sub(&ai.matmul(&bi)?)?;
     complex(&re, &ar.matmul(&bi)?.add(&ai.matmul(&br)?)?)

@@ -3,6 +3,7 @@
 use flambeau_kernels::mem::Buf;
 
 use super::{batched, diagonal_matrix, mt, square_dims, triangle};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record_many};
 use crate::ops::complex;
 use crate::ops::linalg::lu::two;
@@ -35,6 +36,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the matrices are square; `Value` for matrices with NaNs or infinities.
     pub fn eigh(&self, upper: bool) -> Result<(Tensor, Tensor)> {
+        under_autocast!("eigh": a = self => a.eigh(upper));
         let (batch, n) = square_dims("eigh", self)?;
         let a = self.read();
         let lower = if upper {
@@ -78,6 +80,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::eigh`].
     pub fn eig(&self) -> Result<(Tensor, Tensor)> {
+        under_autocast!("eig": a = self => a.eig());
         let (batch, n) = square_dims("eig", self)?;
         let a = self.read();
         let matrices = a.value.contiguous()?;
@@ -118,6 +121,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::eigh`].
     pub fn matrix_sqrth(&self) -> Result<Tensor> {
+        under_autocast!("matrix_sqrth": a = self => a.matrix_sqrth());
         let (values, vectors) = self.eigh(false)?;
         let scaled = vectors.mul(&values.sqrt()?.unsqueeze(-2)?)?;
         scaled.matmul(&mt(&vectors)?)

@@ -1,6 +1,7 @@
 //! Functions of square matrices: `matrix_power`, `matrix_exp`.
 
 use super::{identity, norms::MatrixNorm, square_dims};
+use crate::amp::under_autocast;
 use crate::{Result, Tensor};
 
 impl Tensor {
@@ -39,6 +40,7 @@ impl Tensor {
     pub fn matrix_exp(&self) -> Result<Tensor> {
         /// The degree whose remainder for norms up to 1 is below the rounding of `f64`.
         const DEGREE: i32 = 18;
+        under_autocast!("matrix_exp": a = self => a.matrix_exp());
         let (_, n) = square_dims("matrix_exp", self)?;
         if self.numel() == 0 {
             return Ok(self.clone());

@@ -1,6 +1,7 @@
 //! Least squares: `lstsq`.
 
 use super::{matrix_dims, mt};
+use crate::amp::under_autocast;
 use crate::ops::linalg::pinv::RankTolerance;
 use crate::ops::linalg::qr::QrMode;
 use crate::{DType, Result, Tensor, bail, ensure};
@@ -57,6 +58,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensors fit; `Value` for matrices with NaNs or infinities.
     pub fn lstsq(&self, b: &Tensor, rcond: Option<f64>, driver: LstsqDriver) -> Result<Lstsq> {
+        under_autocast!("lstsq": a = self, b => a.lstsq(b, rcond, driver));
         let (batch, m, n) = matrix_dims("lstsq", self)?;
         if b.rank() + 1 == self.rank() && b.shape() == &self.shape()[..b.rank()] {
             let mut found = self.lstsq(&b.unsqueeze(-1)?, rcond, driver)?;

@@ -3,6 +3,7 @@
 use flambeau_kernels::linalg::lu as kernels;
 
 use super::{batched, check_info, constant, integers, matrix_dims, mt, square_dims, triangle};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record_many};
 use crate::value::Value;
 use crate::{DType, Result, Tensor, bail, ensure, with_float};
@@ -111,6 +112,7 @@ fn check_pivots(op: &str, factors: &Tensor, pivots: &Tensor, k: usize) -> Result
 /// # Errors
 /// `Shape` unless the tensors fit; `DType` unless the pivots are `int32`.
 pub fn lu_solve(factors: &Tensor, pivots: &Tensor, b: &Tensor, left: bool, adjoint: bool) -> Result<Tensor> {
+    under_autocast!("lu_solve": factors, b => lu_solve(factors, pivots, b, left, adjoint));
     let (_, n) = square_dims("lu_solve", factors)?;
     if !left {
         return mt(&lu_solve(factors, pivots, &mt(b)?, true, !adjoint)?);
@@ -133,6 +135,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensor is a matrix or a batch of them; `DType` unless it is `float32` or `float64`.
     pub fn lu_factor_ex(&self, pivot: bool) -> Result<(Tensor, Tensor, Tensor)> {
+        under_autocast!("lu": a = self => a.lu_factor_ex(pivot));
         let (batch, m, n) = matrix_dims("lu_factor", self)?;
         let x = self.read();
         let (factors, pivots, info) = factorise("lu_factor", &x.value, pivot)?;

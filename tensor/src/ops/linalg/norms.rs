@@ -1,6 +1,7 @@
 //! Norms of matrices, and condition numbers: `matrix_norm`, `cond`.
 
 use super::{matrix_dims, square_dims};
+use crate::amp::under_autocast;
 use crate::shape::resolve_dims;
 use crate::{Result, Tensor, bail};
 
@@ -122,6 +123,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::matrix_norm`]; `Shape` unless the matrices are square where an inverse is needed.
     pub fn cond(&self, ord: Option<MatrixNorm>) -> Result<Tensor> {
+        under_autocast!("cond": a = self => a.cond(ord));
         let (_, m, n) = matrix_dims("cond", self)?;
         let ord = ord.unwrap_or(MatrixNorm::Two);
         if self.numel() == 0 {

@@ -1,6 +1,7 @@
 //! Pseudo-inverses and ranks: `pinv`, `matrix_rank`.
 
 use super::{batched, matrix_dims, mt, square_dims};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::ops::linalg::svd::epsilon;
 use crate::{DType, Result, Tensor};
@@ -66,6 +67,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensor is a matrix or a batch of them; `Value` for matrices with NaNs or infinities.
     pub fn pinv(&self, tolerance: &RankTolerance) -> Result<Tensor> {
+        under_autocast!("pinv": a = self => a.pinv(tolerance));
         let (batch, m, n) = matrix_dims("pinv", self)?;
         if self.numel() == 0 {
             return mt(self);
@@ -94,6 +96,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::pinv`].
     pub fn matrix_rank(&self, tolerance: &RankTolerance) -> Result<Tensor> {
+        under_autocast!("matrix_rank": a = self => a.matrix_rank(tolerance));
         let (batch, m, n) = matrix_dims("matrix_rank", self)?;
         if self.numel() == 0 {
             return Tensor::zeros(batched(batch, &[]), DType::I64);

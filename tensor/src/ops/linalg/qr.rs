@@ -3,6 +3,7 @@
 use flambeau_kernels::linalg::qr as kernels;
 
 use super::{batched, constant, matrix_dims};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record_many};
 use crate::ops::linalg::lu::two;
 use crate::value::Value;
@@ -96,6 +97,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensor is a matrix or a batch of them; `DType` unless it is `float32` or `float64`.
     pub fn qr(&self, mode: QrMode) -> Result<(Tensor, Tensor)> {
+        under_autocast!("qr": a = self => a.qr(mode));
         let (_, m, n) = matrix_dims("qr", self)?;
         let a = self.read();
         let (packed, tau) = packed("qr", &a.value)?;
@@ -124,6 +126,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::qr`].
     pub fn geqrf(&self) -> Result<(Tensor, Tensor)> {
+        under_autocast!("geqrf": a = self => a.geqrf());
         matrix_dims("geqrf", self)?;
         let (packed, tau) = packed("geqrf", &self.value())?;
         Ok((Tensor::from_value(packed), Tensor::from_value(tau)))
@@ -135,6 +138,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless m ≥ n ≥ k.
     pub fn householder_product(&self, tau: &Tensor) -> Result<Tensor> {
+        under_autocast!("householder_product": a = self, tau => a.householder_product(tau));
         let (_, m, n) = matrix_dims("householder_product", self)?;
         let k = tau.shape().last().copied().unwrap_or(0);
         ensure!(
@@ -155,6 +159,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensors fit.
     pub fn ormqr(&self, tau: &Tensor, c: &Tensor, left: bool, transpose: bool) -> Result<Tensor> {
+        under_autocast!("ormqr": a = self, tau, c => a.ormqr(tau, c, left, transpose));
         if !left {
             return super::mt(&self.ormqr(tau, &super::mt(c)?, true, !transpose)?);
         }

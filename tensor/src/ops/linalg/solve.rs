@@ -4,6 +4,7 @@ use flambeau_kernels::gemm::MatRef;
 use flambeau_kernels::linalg::triangular;
 
 use super::{batched, check_info, identity, integers, lu, matrix_dims, mt, square_dims};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
 use crate::{DType, Result, Tensor, broadcast_shapes, ensure, with_float};
@@ -95,6 +96,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensors fit; `DType` if the types differ.
     pub fn solve_ex(&self, b: &Tensor, left: bool) -> Result<(Tensor, Tensor)> {
+        under_autocast!("solve": a = self, b => a.solve_ex(b, left));
         let (_, n) = square_dims("solve", self)?;
         let vector = b.rank() == 1 || (b.rank() + 1 == self.rank() && b.shape() == &self.shape()[..b.rank()]);
         let equations = match b.shape() {
@@ -161,6 +163,7 @@ impl Tensor {
         unit: bool,
         general: bool,
     ) -> Result<Tensor> {
+        under_autocast!("triangular_solve": a = self, b => a.solve_triangular_with(b, upper, unit, general));
         let op = "solve_triangular";
         let ((_, n), (_, rows, columns)) = (square_dims(op, self)?, matrix_dims(op, b)?);
         ensure!(
@@ -212,6 +215,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the matrices are square; `DType` unless they are `float32` or `float64`.
     pub fn inv_ex(&self) -> Result<(Tensor, Tensor)> {
+        under_autocast!("inv": a = self => a.inv_ex());
         let (batch, n) = square_dims("inv", self)?;
         let a = self.read();
         let (factors, pivots, info) = lu::factorise("inv", &a.value, true)?;
@@ -243,6 +247,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless both groups of dimensions have as many elements; `Value` if the matrix is singular or `ind` is 0.
     pub fn tensorinv(&self, ind: usize) -> Result<Tensor> {
+        under_autocast!("tensorinv": a = self => a.tensorinv(ind));
         ensure!(
             ind > 0 && ind <= self.rank(),
             Value,
@@ -266,6 +271,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensors fit; `Value` if the matrix is singular.
     pub fn tensorsolve(&self, b: &Tensor, dims: Option<&[isize]>) -> Result<Tensor> {
+        under_autocast!("tensorsolve": a = self, b => a.tensorsolve(b, dims));
         let mut a = self.clone();
         if let Some(dims) = dims {
             let moved = crate::shape::resolve_dims("tensorsolve", dims, a.rank())?;

@@ -3,6 +3,7 @@
 use flambeau_kernels::mem::Buf;
 
 use super::{batched, matrix_dims, mt};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record_many};
 use crate::ops::linalg::lu::three;
 use crate::value::Value;
@@ -45,6 +46,7 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless the tensor is a matrix or a batch of them; `Value` for matrices with NaNs or infinities.
     pub fn svd(&self, full_matrices: bool) -> Result<(Tensor, Tensor, Tensor)> {
+        under_autocast!("svd": a = self => a.svd(full_matrices));
         let (batch, m, n) = matrix_dims("svd", self)?;
         let k = m.min(n);
         let (p, q) = if full_matrices { (m, n) } else { (k, k) };
@@ -104,7 +106,7 @@ impl Tensor {
         );
         let (u, s, vh) = self.svd(false)?;
         let h = mt(&vh)?.mul(&s.unsqueeze(-2)?)?.matmul(&vh)?;
-        Ok((u.matmul(&vh)?, h))
+        Ok((u.matmul(&vh)?.to_dtype(self.dtype())?, h.to_dtype(self.dtype())?))
     }
 }
 

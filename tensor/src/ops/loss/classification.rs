@@ -1,6 +1,7 @@
 //! Losses of probabilities: binary cross-entropy and the negative log-likelihood.
 
 use super::{Reduction, check_broadcast, weighted};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::{DType, Result, Shape, Tensor, bail, ensure, no_grad};
 
@@ -27,6 +28,7 @@ pub fn binary_cross_entropy(
     weight: Option<&Tensor>,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    under_autocast!("binary_cross_entropy": input, target, weight => binary_cross_entropy(input, target, weight, reduction));
     ensure!(
         input.shape() == target.shape(),
         Shape,
@@ -72,6 +74,8 @@ pub fn binary_cross_entropy_with_logits(
     positive_weight: Option<&Tensor>,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    under_autocast!("binary_cross_entropy_with_logits": input, target, weight, positive_weight =>
+        binary_cross_entropy_with_logits(input, target, weight, positive_weight, reduction));
     ensure!(
         input.shape() == target.shape(),
         Shape,
@@ -138,6 +142,8 @@ pub(super) fn class_sizes(op: &str, input: &Tensor) -> Result<([usize; 3], Shape
 /// # Errors
 /// `Shape` if the targets are not one for each place; `Index` if one is not a class.
 pub fn nll_loss(input: &Tensor, target: &Tensor, options: &ClassOptions) -> Result<Tensor> {
+    under_autocast!("nll_loss": input, weight = options.weight.as_ref() =>
+        nll_loss(input, target, &ClassOptions { weight: weight.cloned(), ..options.clone() }));
     let ([outer, classes, inner], places) = class_sizes("nll_loss", input)?;
     ensure!(
         target.shape() == &places[..],

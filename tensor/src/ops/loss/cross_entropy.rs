@@ -6,6 +6,7 @@ use flambeau_kernels::mem::Buf;
 
 use super::classification::class_sizes;
 use super::{ClassOptions, Reduction};
+use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
 use crate::{DType, Error, Result, Shape, Tensor, ensure, with_float};
@@ -42,6 +43,10 @@ pub struct CrossEntropyOptions {
 /// # Errors
 /// `Shape` if the targets or weights don't fit; `Index` if a target is not a class; `Value` for a smoothing outside 0..=1.
 pub fn cross_entropy(input: &Tensor, target: &Tensor, options: &CrossEntropyOptions) -> Result<Tensor> {
+    under_autocast!("cross_entropy": input, target, weight = options.class.weight.as_ref() => {
+        let class = ClassOptions { weight: weight.cloned(), ..options.class.clone() };
+        cross_entropy(input, target, &CrossEntropyOptions { class, ..options.clone() })
+    });
     let (sizes, places) = class_sizes("cross_entropy", input)?;
     let smoothing = options.label_smoothing;
     ensure!(

@@ -9,6 +9,7 @@ use flambeau_kernels::mem::Buf;
 
 use self::alignment::Alignment;
 use super::Reduction;
+use crate::amp::under_autocast;
 use crate::ops::custom::{Function, apply};
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, ensure, is_grad_enabled, with_float};
@@ -81,6 +82,7 @@ pub fn ctc_loss(
     target_lengths: &[i64],
     options: CtcOptions,
 ) -> Result<Tensor> {
+    under_autocast!("ctc_loss": log_probs => ctc_loss(log_probs, targets, input_lengths, target_lengths, options));
     let batched = log_probs.rank() == 3;
     ensure!(
         batched || log_probs.rank() == 2,

@@ -1,6 +1,7 @@
 //! Losses that ask for a margin between what belongs together and what does not.
 
 use super::{Reduction, check_broadcast, weighted};
+use crate::amp::under_autocast;
 use crate::{DType, Result, Tensor, ensure};
 
 /// `x` where it is positive, else 0.
@@ -27,6 +28,8 @@ pub fn cosine_embedding_loss(
     margin: f64,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    under_autocast!("cosine_embedding_loss": input1, input2, target =>
+        cosine_embedding_loss(input1, input2, target, margin, reduction));
     let rank = target.rank();
     ensure!(
         rank <= 1 && input1.rank() == rank + 1 && input2.rank() == rank + 1,
@@ -59,6 +62,8 @@ pub fn margin_ranking_loss(
     margin: f64,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    under_autocast!("margin_ranking_loss": input1, input2, target =>
+        margin_ranking_loss(input1, input2, target, margin, reduction));
     check_broadcast("margin_ranking_loss", &[input1, input2, target])?;
     let distance = target.neg()?.mul(&input1.sub(input2)?)?;
     reduction.apply(&hinge(&distance.add(margin)?)?)
@@ -74,6 +79,7 @@ pub fn hinge_embedding_loss(
     margin: f64,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    under_autocast!("hinge_embedding_loss": input, target => hinge_embedding_loss(input, target, margin, reduction));
     let shape = crate::broadcast_shapes("hinge_embedding_loss", &[input.shape(), target.shape()])?;
     let (input, target) = (input.expand(&shape)?, target.expand(&shape)?);
     let apart = kept(&hinge(&input.neg()?.add(margin)?)?, &target.ne(1i64)?)?;
@@ -117,6 +123,8 @@ pub fn triplet_margin_loss(
     negative: &Tensor,
     options: TripletOptions,
 ) -> Result<Tensor> {
+    under_autocast!("triplet_margin_loss": anchor, positive, negative =>
+        triplet_margin_loss(anchor, positive, negative, options));
     check_broadcast("triplet_margin_loss", &[anchor, positive, negative])?;
     let TripletOptions {
         margin,
@@ -170,6 +178,8 @@ pub fn multi_margin_loss(
     weight: Option<&Tensor>,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    under_autocast!("multi_margin_loss": input, weight =>
+        multi_margin_loss(input, target, p, margin, weight, reduction));
     ensure!(
         matches!(p, 1 | 2),
         Value,
@@ -225,6 +235,7 @@ pub fn multi_margin_loss(
 /// # Errors
 /// `Shape` if the shapes differ; `Index` if a target is not a class.
 pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    under_autocast!("multilabel_margin_loss": input => multilabel_margin_loss(input, target, reduction));
     ensure!(
         input.shape() == target.shape() && input.rank() <= 2,
         Shape,
@@ -276,6 +287,7 @@ pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduct
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast.
 pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    under_autocast!("soft_margin_loss": input, target => soft_margin_loss(input, target, reduction));
     check_broadcast("soft_margin_loss", &[input, target])?;
     reduction.apply(&target.mul(input)?.logsigmoid()?.neg()?)
 }
@@ -292,7 +304,7 @@ pub fn multilabel_soft_margin_loss(
 ) -> Result<Tensor> {
     check_broadcast("multilabel_soft_margin_loss", &[input, target])?;
     let present = target.mul(&input.logsigmoid()?)?;
-    let absent = target.neg()?.add(1.0)?.mul(&input.neg()?.logsigmoid()?)?;
+    let absent = target.neg()?.add(1)?.mul(&input.neg()?.logsigmoid()?)?;
     let losses = weighted(present.add(&absent)?.neg()?, weight)?;
     reduction.apply(&losses.mean_dim(-1, false)?)
 }

@@ -1,6 +1,7 @@
 //! Losses of real-valued predictions.
 
 use super::{Reduction, check_broadcast};
+use crate::amp::under_autocast;
 use crate::{Result, Tensor, bail, ensure};
 
 /// `|x - y|`.
@@ -8,6 +9,7 @@ use crate::{Result, Tensor, bail, ensure};
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast.
 pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    under_autocast!("l1_loss": input, target => l1_loss(input, target, reduction));
     check_broadcast("l1_loss", &[input, target])?;
     reduction.apply(&input.sub(target)?.abs()?)
 }
@@ -17,6 +19,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast.
 pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    under_autocast!("mse_loss": input, target => mse_loss(input, target, reduction));
     check_broadcast("mse_loss", &[input, target])?;
     reduction.apply(&input.sub(target)?.square()?)
 }
@@ -26,6 +29,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast; `Value` unless `delta` is positive.
 pub fn huber_loss(input: &Tensor, target: &Tensor, delta: f64, reduction: Reduction) -> Result<Tensor> {
+    under_autocast!("huber_loss": input, target => huber_loss(input, target, delta, reduction));
     check_broadcast("huber_loss", &[input, target])?;
     ensure!(
         delta > 0.0,
@@ -43,6 +47,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, delta: f64, reduction: Reduct
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast; `Value` if `beta` is negative.
 pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, beta: f64, reduction: Reduction) -> Result<Tensor> {
+    under_autocast!("smooth_l1_loss": input, target => smooth_l1_loss(input, target, beta, reduction));
     check_broadcast("smooth_l1_loss", &[input, target])?;
     ensure!(
         beta >= 0.0,
@@ -111,6 +116,8 @@ pub fn poisson_nll_loss(
     eps: f64,
     reduction: Reduction,
 ) -> Result<Tensor> {
+    under_autocast!("poisson_nll_loss": input, target =>
+        poisson_nll_loss(input, target, log_input, full, eps, reduction));
     check_broadcast("poisson_nll_loss", &[input, target])?;
     let mut losses = if log_input {
         input.exp()?.sub(&target.mul(input)?)?
@@ -132,6 +139,7 @@ pub fn poisson_nll_loss(
 /// # Errors
 /// `Broadcast` if the shapes don't broadcast.
 pub fn kl_div(input: &Tensor, target: &Tensor, log_target: bool, reduction: Reduction) -> Result<Tensor> {
+    under_autocast!("kl_div": input, target => kl_div(input, target, log_target, reduction));
     check_broadcast("kl_div", &[input, target])?;
     let losses = if log_target {
         target.exp()?.mul(&target.sub(input)?)?

@@ -4,6 +4,7 @@
 use flambeau_kernels::pooling::{self, embed};
 
 use super::{full_width, selection, spatial, with_spatial};
+use crate::amp::under_autocast;
 use crate::value::{Value, buffer};
 use crate::{DType, Result, Tensor, bail, ensure, with_float};
 
@@ -33,6 +34,7 @@ pub fn fractional_max_pool_with_indices<const D: usize>(
     output: FractionalOutput<D>,
     samples: Option<&Tensor>,
 ) -> Result<(Tensor, Tensor)> {
+    under_autocast!("fractional_max_pool": x, samples => fractional_max_pool_with_indices(x, kernel, output, samples));
     let op = format!("fractional_max_pool{D}d");
     let order: &[usize] = match D {
         2 => &[1, 0],
