@@ -34,7 +34,7 @@ use flambeau_tensor::random::{self, Generator};
 use flambeau_tensor::{Result as TensorResult, Tensor};
 use flambeau_trainer::{Checkpoint, Interrupt, Run, RunOptions};
 use flambeau_vision::models::{Classifier, Outputs};
-use flambeau_vision::pretrained::{ImageClassifier, Preparation};
+use flambeau_vision::pretrained::Preparation;
 use flambeau_vision::transforms::{
     Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ResizeOptions, ToDtype, Transform,
 };
@@ -131,9 +131,10 @@ fn finetune(args: &Args) -> Result<Option<serde_json::Value>> {
         args.weights.as_deref(),
         args.member.as_deref(),
     )?;
-    let name = classifier.name().to_string();
-    let preparation = sized(*classifier.preparation(), args.size);
-    let data = Data::new(&pictures, preparation, args)?;
+    let mut description = classifier.description().clone();
+    description.categories = pictures.classes.clone();
+    description.preparation = sized(description.preparation, args.size);
+    let data = Data::new(&pictures, description.preparation, args)?;
     let mut model = classifier.into_model();
     model.reset_classifier(pictures.classes.len())?;
     let options = AdamWOptions {
@@ -162,7 +163,8 @@ fn finetune(args: &Args) -> Result<Option<serde_json::Value>> {
     }
     let best = run.folder().join("model.safetensors");
     run.say(&format!(
-        "{name} with {weights}: {} classes, {} pictures to learn from, {} to measure with",
+        "{} with {weights}: {} classes, {} pictures to learn from, {} to measure with",
+        description.model,
         pictures.classes.len(),
         pictures.train.len(),
         pictures.val.len()
@@ -204,8 +206,7 @@ fn finetune(args: &Args) -> Result<Option<serde_json::Value>> {
         // Of equally good weights, the later ones have seen more.
         if val.accuracy() >= trainer.best {
             trainer.best = val.accuracy();
-            let state = trainer.model.state_dict();
-            ImageClassifier::save(&best, &name, &state, preparation, &pictures.classes)?;
+            description.save(&best, &trainer.model.state_dict())?;
         }
         run.save(trainer.checkpoint()?)?;
     }
@@ -216,7 +217,7 @@ fn finetune(args: &Args) -> Result<Option<serde_json::Value>> {
         best.display()
     ));
     Ok(Some(serde_json::json!({
-        "model": name,
+        "model": description.model,
         "classes": pictures.classes,
         "accuracy": trainer.best,
         "epochs": trainer.done.epoch,

@@ -32,7 +32,7 @@ use flambeau_tensor::ops::loss::{CrossEntropyOptions, cross_entropy};
 use flambeau_tensor::{Tensor, random};
 use flambeau_trainer::{Checkpoint, Interrupt};
 use flambeau_vision::models::{self, Classifier, Options};
-use flambeau_vision::pretrained::ImageClassifier;
+use flambeau_vision::pretrained::Description;
 
 use args::Args;
 use data::{Data, preparation};
@@ -132,8 +132,8 @@ fn train(args: &Args) -> Result<Option<serde_json::Value>> {
     }
     trainer.average_into()?;
     let weights = run.folder().join("model.safetensors");
-    let state = trainer.averaged.state_dict();
-    ImageClassifier::save(&weights, &args.model, &state, preparation(args), &data.classes)?;
+    Description::new(&args.model, preparation(args), data.classes.clone())
+        .save(&weights, &trainer.averaged.state_dict())?;
     let test = evaluate(&*trainer.averaged, &data.test)?;
     run.say(&format!(
         "{:.2}% of {} test images are right; the weights are in {}",

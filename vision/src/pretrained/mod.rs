@@ -38,8 +38,8 @@ use crate::transforms::{GreyThumbnail, ImageClassification, ResizeOptions, Sampl
 
 pub use published::{Published, torch_cache};
 
-/// What the file of a [`ImageClassifier::save`]d classifier says about it, in its metadata.
-const ABOUT: &str = "classifier";
+/// The key of a [`Description`] in a file's metadata.
+const DESCRIPTION: &str = "classifier";
 
 /// How pictures are prepared for a model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,19 +93,80 @@ pub struct Prediction {
     pub probability: f64,
 }
 
-/// A model with its weights, the preparation of pictures and the names of the classes.
-pub struct ImageClassifier {
-    about: About,
-    model: Box<dyn Classifier>,
+/// What there is to know about weights beside the weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// The model's name in the registry.
+    pub model: String,
+    /// The names of the classes, in the order of the scores.
+    pub categories: Vec<String>,
+    /// How pictures are prepared.
+    pub preparation: Preparation,
+    /// The option [`Options::image_size`], for models that have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    /// The option [`Options::transform_input`], for models that have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform_input: Option<bool>,
 }
 
-/// What makes weights usable.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct About {
-    /// The model's name in the registry.
-    model: String,
-    categories: Vec<String>,
-    preparation: Preparation,
+impl Description {
+    /// Of weights of a model of the registry with its default options.
+    pub fn new(model: impl Into<String>, preparation: Preparation, categories: Vec<String>) -> Description {
+        Description {
+            model: model.into(),
+            categories,
+            preparation,
+            image_size: None,
+            transform_input: None,
+        }
+    }
+
+    /// Of weights that were published for a model of the registry.
+    ///
+    /// # Errors
+    /// `Value` if they have no head.
+    pub fn published(entry: &Entry, weights: &Weights) -> Result<Description> {
+        let categories = (weights.categories)();
+        ensure!(
+            !categories.is_empty(),
+            Value,
+            "{} {} have no head to classify with",
+            entry.name,
+            weights.name
+        );
+        let preparation = Preparation::Photo(ImageClassification::try_from(weights.preset)?);
+        let categories = categories.into_iter().map(str::to_string).collect();
+        // These two were trained with TensorFlow, on levels from -1 to 1.
+        let from_tensorflow = matches!(entry.name, "googlenet" | "inception_v3");
+        // A vision transformer has an embedding for each place of an image of this size.
+        let fixed_size = entry.family == "vision_transformer";
+        Ok(Description {
+            image_size: fixed_size.then_some(weights.preset.crop_size),
+            transform_input: from_tensorflow.then_some(true),
+            ..Description::new(entry.name, preparation, categories)
+        })
+    }
+
+    /// Writes weights to a `.safetensors` file that says what they are, for [`ImageClassifier::open`]. An old file is
+    /// replaced in one step.
+    ///
+    /// # Errors
+    /// `Io` if the file can't be written.
+    pub fn save(&self, path: impl AsRef<Path>, state: &StateDict) -> Result<()> {
+        let text = serde_json::to_string(self).map_err(|error| Error::Format(error.to_string()))?;
+        let metadata = BTreeMap::from([
+            ("format".to_string(), "pt".to_string()),
+            (DESCRIPTION.to_string(), text),
+        ]);
+        safetensors::save_with_metadata(path, state, &metadata)
+    }
+}
+
+/// A model with its weights, the preparation of pictures and the names of the classes.
+pub struct ImageClassifier {
+    description: Description,
+    model: Box<dyn Classifier>,
 }
 
 /// Fashion-MNIST's bundled weights; `assets/README.md` says where they come from.
@@ -132,42 +193,31 @@ pub fn sample_picture() -> Result<Tensor> {
 }
 
 impl ImageClassifier {
-    /// A model of the registry with weights, what its classes are called and how pictures are prepared for it.
+    /// A model of the registry with these weights.
     ///
     /// # Errors
-    /// `Key` if there is no such model or the weights are another's, `Value` for other than one category for each class.
-    pub fn new(
-        model: &str,
-        state: &StateDict,
-        preparation: Preparation,
-        categories: Vec<String>,
-    ) -> Result<ImageClassifier> {
-        let options = Options {
-            num_classes: categories.len(),
-            ..Options::default()
-        };
-        let about = About {
-            model: model.to_string(),
-            categories,
-            preparation,
-        };
-        ImageClassifier::build(about, options, state)
-    }
-
-    fn build(about: About, options: Options, state: &StateDict) -> Result<ImageClassifier> {
+    /// `Key` if there is no such model or the weights are another's; `Value` without categories and for options that the
+    /// model has not.
+    pub fn new(description: Description, state: &StateDict) -> Result<ImageClassifier> {
         ensure!(
-            !about.categories.is_empty(),
+            !description.categories.is_empty(),
             Value,
             "ImageClassifier: no categories for {}",
-            about.model
+            description.model
         );
+        let options = Options {
+            num_classes: description.categories.len(),
+            image_size: description.image_size,
+            transform_input: description.transform_input,
+            ..Options::default()
+        };
         // The parameters are loaded, so none is drawn.
-        let model = init::skip(|| models::create(&about.model, options))?;
-        model
-            .load_state_dict(state, true)
-            .map_err(|error| shortened(error).context(format!("these are no weights of {}", about.model)))?;
+        let model = init::skip(|| models::create(&description.model, options))?;
+        model.load_state_dict(state, true).map_err(|error| {
+            shortened(error).context(format!("these are no weights of {}", description.model))
+        })?;
         model.eval();
-        Ok(ImageClassifier { about, model })
+        Ok(ImageClassifier { description, model })
     }
 
     /// The bundled classifier of ten kinds of clothing: a ResNet-20 of 0.27 million parameters, trained on Fashion-MNIST.
@@ -181,40 +231,12 @@ impl ImageClassifier {
             .collect();
         let preparation = Preparation::GreyThumbnail(GreyThumbnail::FASHION_MNIST);
         let state = safetensors::load(FASHION_MNIST)?;
-        ImageClassifier::new("resnet20", &state, preparation, categories)
-    }
-
-    /// Published weights of a model of the registry, with their categories and preparation.
-    ///
-    /// # Errors
-    /// `Key` if the weights are another model's, `Value` if they have no head.
-    pub fn published(entry: &Entry, weights: &Weights, state: &StateDict) -> Result<ImageClassifier> {
-        let categories = (weights.categories)();
-        ensure!(
-            !categories.is_empty(),
-            Value,
-            "{} {} have no head to classify with",
-            entry.name,
-            weights.name
-        );
-        // These two were trained with TensorFlow, on levels from -1 to 1.
-        let from_tensorflow = matches!(entry.name, "googlenet" | "inception_v3");
-        let options = Options {
-            num_classes: categories.len(),
-            transform_input: from_tensorflow.then_some(true),
-            ..Options::default()
-        };
-        let about = About {
-            model: entry.name.to_string(),
-            categories: categories.into_iter().map(str::to_string).collect(),
-            preparation: Preparation::Photo(ImageClassification::try_from(weights.preset)?),
-        };
-        ImageClassifier::build(about, options, state)
+        ImageClassifier::new(Description::new("resnet20", preparation, categories), &state)
     }
 
     /// The classifier whose weights are in the file at `path`, in any format that [`flambeau_hub::load`] reads.
     ///
-    /// Files that [`ImageClassifier::save`] wrote say themselves what they are, and torchvision's are known by their names.
+    /// Files that [`Description::save`] wrote say themselves what they are, and torchvision's are known by their names.
     /// Of others, `model` must say which model's they are, and `member`, which of the weights that were published for it
     /// (`IMAGENET1K_V1`): preparation and categories are those of these weights.
     ///
@@ -228,17 +250,16 @@ impl ImageClassifier {
     ) -> Result<ImageClassifier> {
         let path = path.as_ref();
         let checkpoint = flambeau_hub::load(path)?;
-        let read = || match about(&checkpoint)? {
-            Some(about) => {
+        let read = || match described(&checkpoint)? {
+            Some(description) => {
                 ensure!(
-                    model.is_none_or(|model| model == about.model),
+                    model.is_none_or(|model| model == description.model),
                     Value,
                     "these are weights of {}, not of {}",
-                    about.model,
+                    description.model,
                     model.unwrap_or_default()
                 );
-                let state = checkpoint.state_dict()?;
-                ImageClassifier::new(&about.model, &state, about.preparation, about.categories)
+                ImageClassifier::new(description, &checkpoint.state_dict()?)
             }
             None => {
                 let name = path
@@ -246,40 +267,21 @@ impl ImageClassifier {
                     .and_then(|name| name.to_str())
                     .unwrap_or_default();
                 let published = Published::identify(name, model, member)?;
-                ImageClassifier::published(published.entry, published.weights, &checkpoint.state_dict()?)
+                let description = Description::published(published.entry, published.weights)?;
+                ImageClassifier::new(description, &checkpoint.state_dict()?)
             }
         };
         read().map_err(|error| error.context(path.display()))
     }
 
-    /// Writes weights to a `.safetensors` file that says what they are, for [`ImageClassifier::open`]. An old file is
-    /// replaced in one step.
-    ///
-    /// # Errors
-    /// `Io` if the file can't be written.
-    pub fn save(
-        path: impl AsRef<Path>,
-        model: &str,
-        state: &StateDict,
-        preparation: Preparation,
-        categories: &[String],
-    ) -> Result<()> {
-        let about = About {
-            model: model.to_string(),
-            categories: categories.to_vec(),
-            preparation,
-        };
-        let text = serde_json::to_string(&about).map_err(|error| Error::Format(error.to_string()))?;
-        let metadata = BTreeMap::from([
-            ("format".to_string(), "pt".to_string()),
-            (ABOUT.to_string(), text),
-        ]);
-        safetensors::save_with_metadata(path, state, &metadata)
+    /// What there is to know about the weights.
+    pub fn description(&self) -> &Description {
+        &self.description
     }
 
     /// The model's name in the registry.
     pub fn name(&self) -> &str {
-        &self.about.model
+        &self.description.model
     }
 
     /// The model, ready for use.
@@ -294,12 +296,12 @@ impl ImageClassifier {
 
     /// The names of the classes, in the order of the scores.
     pub fn categories(&self) -> &[String] {
-        &self.about.categories
+        &self.description.categories
     }
 
     /// How pictures are prepared.
     pub fn preparation(&self) -> &Preparation {
-        &self.about.preparation
+        &self.description.preparation
     }
 
     /// Pictures of any sizes as the batch that the model takes.
@@ -322,7 +324,7 @@ impl ImageClassifier {
                     picture.shape()
                 ),
             };
-            self.about.preparation.apply(&rgb)
+            self.description.preparation.apply(&rgb)
         });
         Tensor::stack(&prepared.collect::<Result<Vec<_>>>()?, 0)
     }
@@ -342,7 +344,7 @@ impl ImageClassifier {
             ..GradCamOptions::default()
         };
         let heat = grad_cam(&*self.model, &prepared, options)?;
-        let seen = self.about.preparation.seen((height, width))?;
+        let seen = self.description.preparation.seen((height, width))?;
         let heat = resize(&heat, (seen.height, seen.width), &ResizeOptions::default())?;
         let picture = Crop {
             top: -seen.top,
@@ -372,7 +374,7 @@ impl ImageClassifier {
     /// # Errors
     /// `Shape` for images that are too small for the model.
     pub fn classify_prepared(&self, images: &Tensor, top: usize) -> Result<Vec<Vec<Prediction>>> {
-        let top = top.clamp(1, self.about.categories.len());
+        let top = top.clamp(1, self.description.categories.len());
         let scores = no_grad(|| self.model.forward(images))?;
         let (probabilities, classes) = scores.softmax(-1)?.topk(top, -1, true, true)?;
         let (probabilities, classes) = (probabilities.to_vec_f64()?, classes.to_vec::<i64>()?);
@@ -381,7 +383,7 @@ impl ImageClassifier {
             .zip(probabilities)
             .map(|(class, probability)| Prediction {
                 class: class as usize,
-                category: self.about.categories[class as usize].clone(),
+                category: self.description.categories[class as usize].clone(),
                 probability,
             })
             .collect();
@@ -390,13 +392,20 @@ impl ImageClassifier {
 }
 
 /// What a checkpoint says about itself.
-fn about(checkpoint: &Checkpoint) -> Result<Option<About>> {
-    let Some(text) = checkpoint.metadata.get(ABOUT).and_then(|value| value.as_str()) else {
+fn described(checkpoint: &Checkpoint) -> Result<Option<Description>> {
+    let Some(text) = checkpoint
+        .metadata
+        .get(DESCRIPTION)
+        .and_then(|value| value.as_str())
+    else {
         return Ok(None);
     };
-    let about = serde_json::from_str(text)
-        .map_err(|error| Error::Format(format!("its metadata `{ABOUT}` can't be understood: {error}")))?;
-    Ok(Some(about))
+    let description = serde_json::from_str(text).map_err(|error| {
+        Error::Format(format!(
+            "its metadata `{DESCRIPTION}` can't be understood: {error}"
+        ))
+    })?;
+    Ok(Some(description))
 }
 
 /// The error of weights that don't fit, in a line that can be read: whole networks of names are cut off.
@@ -438,11 +447,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pets.safetensors");
         let (state, preparation, categories) = tiny();
-        let made = ImageClassifier::new("resnet20", &state, preparation, categories.clone()).unwrap();
-        ImageClassifier::save(&path, "resnet20", &state, preparation, &categories).unwrap();
+        let description = Description::new("resnet20", preparation, categories.clone());
+        description.save(&path, &state).unwrap();
+        let made = ImageClassifier::new(description, &state).unwrap();
         let read = ImageClassifier::open(&path, None, None).unwrap();
         assert_eq!((read.name(), read.categories()), ("resnet20", &categories[..]));
-        assert_eq!(read.preparation(), made.preparation());
+        assert_eq!(read.description(), made.description());
         let picture = picture(40, 50);
         let grey = picture.narrow(0, 0, 1).unwrap();
         let pictures = [picture, grey];
@@ -485,7 +495,8 @@ mod tests {
         assert!(photo.seen((0, 3)).is_err());
 
         let (state, _, categories) = tiny();
-        let classifier = ImageClassifier::new("resnet20", &state, photo, categories).unwrap();
+        let description = Description::new("resnet20", photo, categories);
+        let classifier = ImageClassifier::new(description, &state).unwrap();
         let picture = picture(80, 120);
         let heat: Vec<Tensor> = (0..3)
             .map(|class| classifier.explain(&picture, Some(class)).unwrap())
@@ -509,11 +520,28 @@ mod tests {
     }
 
     #[test]
+    fn options_that_weights_need_are_kept() {
+        let description = |model: &str, member: Option<&str>| {
+            let published = Published::of(model, member).unwrap();
+            Description::published(published.entry, published.weights).unwrap()
+        };
+        assert_eq!(description("googlenet", None).transform_input, Some(true));
+        assert_eq!(description("resnet18", None).image_size, None);
+        let large = description("vit_b_16", Some("IMAGENET1K_SWAG_E2E_V1"));
+        assert_eq!(large.image_size, Some(384));
+        let text = serde_json::to_string(&large).unwrap();
+        assert_eq!(serde_json::from_str::<Description>(&text).unwrap(), large);
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
         let (state, preparation, categories) = tiny();
         let error = |state: &StateDict, categories: &[String]| {
-            let made = ImageClassifier::new("resnet20", state, preparation, categories.to_vec());
-            made.err().unwrap().to_string()
+            let description = Description::new("resnet20", preparation, categories.to_vec());
+            ImageClassifier::new(description, state)
+                .err()
+                .unwrap()
+                .to_string()
         };
         let other = error(&state, &categories[..2]);
         assert!(
@@ -525,7 +553,8 @@ mod tests {
         lacking.remove("layer2.0.conv1.weight");
         assert!(error(&lacking, &categories).contains("missing layer2.0.conv1.weight"));
         assert!(error(&StateDict::new(), &categories).chars().count() < 400);
-        let fits = ImageClassifier::new("resnet20", &state, preparation, categories).unwrap();
+        let fits =
+            ImageClassifier::new(Description::new("resnet20", preparation, categories), &state).unwrap();
         assert!(fits.classify(&[], 1).is_err());
         let flat = Tensor::zeros((4, 8, 8), flambeau_tensor::DType::U8).unwrap();
         assert!(fits.classify(&[flat], 1).is_err());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use flambeau_tensor::{Error, Result, bail};
 
-use super::ImageClassifier;
+use super::{Description, ImageClassifier};
 use crate::models::{self, Entry, Weights};
 
 /// Where the files that torchvision publishes are.
@@ -149,7 +149,8 @@ impl Published {
     /// As [`ImageClassifier::open`].
     pub fn open(&self, path: &Path) -> Result<ImageClassifier> {
         let state = flambeau_hub::load(path)?.state_dict()?;
-        ImageClassifier::published(self.entry, self.weights, &state)
+        Description::published(self.entry, self.weights)
+            .and_then(|description| ImageClassifier::new(description, &state))
             .map_err(|error| error.context(path.display()))
     }
 

@@ -17,7 +17,7 @@ use flambeau_nn::{Module, StateDict};
 use flambeau_tensor::{DType, Tensor, random};
 use flambeau_vision::io::encode_png;
 use flambeau_vision::models::{self, Options};
-use flambeau_vision::pretrained::{ImageClassifier, Preparation};
+use flambeau_vision::pretrained::{Description, Preparation};
 use flambeau_vision::transforms::ImageClassification;
 
 /// How a program ended.
@@ -130,7 +130,9 @@ impl Home {
             ..ImageClassification::new(32)
         });
         let categories = ["cat", "dog", "owl"].map(str::to_string);
-        ImageClassifier::save(&path, "resnet20", &weights("resnet20", 3), photo, &categories).unwrap();
+        Description::new("resnet20", photo, categories.to_vec())
+            .save(&path, &weights("resnet20", 3))
+            .unwrap();
         path
     }
 
