@@ -17,7 +17,7 @@ pub use checkpoint::Checkpoint;
 pub use csv_logger::CsvLogger;
 pub use curves::{Curve, Panel, plot_curves};
 pub use interrupt::Interrupt;
-pub use run::{EpochBar, Run, RunOptions};
+pub use run::{Chart, EpochBar, Run, RunOptions};
 pub use tensorboard::TensorBoard;
 
 use std::path::Path;

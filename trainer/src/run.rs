@@ -31,6 +31,17 @@ pub struct RunOptions<'a> {
     pub quiet: bool,
 }
 
+/// What [`Run::draw`] draws in one coordinate system.
+#[derive(Clone, Copy, Debug)]
+pub struct Chart<'a> {
+    /// What stands above it.
+    pub title: &'a str,
+    /// What the measurements are multiplied with, such as 100 for percent.
+    pub scale: f64,
+    /// For each curve a column and what it is called.
+    pub curves: &'a [(&'a str, &'a str)],
+}
+
 /// A run's folder with its checkpoint (`last.safetensors`), its measurements (`log.csv`, and event files for TensorBoard)
 /// and their curves (`curves.png`), and what it says on the terminal.
 ///
@@ -167,17 +178,18 @@ impl Run {
         self.table.column(name)
     }
 
-    /// Draws columns into `curves.png`: for each panel a title, and for each of its curves a column and a name.
+    /// Draws measurements into `curves.png`.
     ///
     /// # Errors
     /// `Key` for a column that there is not; as [`plot_curves`].
-    pub fn draw(&self, panels: &[(&str, &[(&str, &str)])]) -> Result<()> {
-        let panels = panels.iter().map(|(title, curves)| {
-            let curves = curves
-                .iter()
-                .map(|(column, name)| Ok(Curve::new(*name, &self.column(column)?)));
+    pub fn draw(&self, charts: &[Chart<'_>]) -> Result<()> {
+        let panels = charts.iter().map(|chart| {
+            let curves = chart.curves.iter().map(|(column, name)| {
+                let values = self.column(column)?.into_iter().map(|x| chart.scale * x);
+                Ok(Curve::new(*name, &values.collect::<Vec<f64>>()))
+            });
             Ok(Panel {
-                title: title.to_string(),
+                title: chart.title.to_string(),
                 x_label: "epoch".into(),
                 curves: curves.collect::<Result<_>>()?,
             })
@@ -308,8 +320,15 @@ mod tests {
         assert_eq!(run.column("loss").unwrap(), [2.0]);
         assert_eq!(run.column("epoch").unwrap(), [1.0]);
         assert_eq!(random::with_default(|g| g.next_u32()), next);
-        run.draw(&[("loss", &[("loss", "training")])]).unwrap();
-        assert!(run.draw(&[("loss", &[("lost", "training")])]).is_err());
+        let draw = |column| {
+            run.draw(&[Chart {
+                title: "loss",
+                scale: 1.0,
+                curves: &[(column, "training")],
+            }])
+        };
+        draw("loss").unwrap();
+        assert!(draw("lost").is_err());
         let names: Vec<_> = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())

@@ -32,7 +32,7 @@ use flambeau_optim::{AdamW, AdamWOptions, Optimizer};
 use flambeau_tensor::ops::loss::{CrossEntropyOptions, cross_entropy};
 use flambeau_tensor::random::{self, Generator};
 use flambeau_tensor::{Result as TensorResult, Tensor};
-use flambeau_trainer::{Checkpoint, Interrupt, Run, RunOptions};
+use flambeau_trainer::{Chart, Checkpoint, Interrupt, Run, RunOptions};
 use flambeau_vision::models::{Classifier, Outputs};
 use flambeau_vision::pretrained::Preparation;
 use flambeau_vision::transforms::{
@@ -302,8 +302,16 @@ fn write_row(run: &mut Run, trainer: &Trainer, train: Sums, val: Sums, seconds: 
     let lr = trainer.optimizer.param_groups()[0].lr();
     run.row(&[lr, train.loss(), val.loss(), val.accuracy(), speed])?;
     run.draw(&[
-        ("loss", &[("train_loss", "training"), ("val_loss", "validation")]),
-        ("accuracy", &[("val_accuracy", "validation")]),
+        Chart {
+            title: "loss",
+            scale: 1.0,
+            curves: &[("train_loss", "training"), ("val_loss", "validation")],
+        },
+        Chart {
+            title: "accuracy (%)",
+            scale: 100.0,
+            curves: &[("val_accuracy", "validation")],
+        },
     ])?;
     run.say(&format!(
         "epoch {:3}: loss {:.4}, accuracy {:.2}%, {speed:.0} images/s",

@@ -1,7 +1,7 @@
 //! What is kept of a run.
 
 use anyhow::Result;
-use flambeau_trainer::{Run, RunOptions};
+use flambeau_trainer::{Chart, Run, RunOptions};
 use flambeau_vision::io::write_png;
 use flambeau_vision::utils::{GridOptions, make_grid};
 
@@ -66,21 +66,23 @@ impl Row {
             speed,
         ])?;
         run.draw(&[
-            (
-                "loss",
-                &[
+            Chart {
+                title: "loss",
+                scale: 1.0,
+                curves: &[
                     ("train_loss", "training"),
                     ("test_loss", "test"),
                     ("ema_test_loss", "test, averaged weights"),
                 ],
-            ),
-            (
-                "test accuracy",
-                &[
+            },
+            Chart {
+                title: "test accuracy (%)",
+                scale: 100.0,
+                curves: &[
                     ("test_accuracy", "weights"),
                     ("ema_test_accuracy", "averaged weights"),
                 ],
-            ),
+            },
         ])?;
         run.say(&format!(
             "epoch {:3}: loss {:.4}, test accuracy {:.2}%, of the averaged weights {:.2}%, {speed:.0} images/s",
