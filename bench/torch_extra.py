@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""PyTorch's side of what torch_bench.py has no workload for: `overhead/*`, and the memory of a training step.
+"""PyTorch's side of what torch_bench.py has no workload for: `overhead/*`, `data/*`, and the memory of a training step.
 
     cargo xtask bench --only overhead/ --against "python3 bench/torch_extra.py"
+    python3 bench/jpegs.py && cargo xtask bench --only data/ --against "python3 bench/torch_extra.py"
     cargo xtask bench --only step/resnet18_b8_224 --memory
     python3 bench/torch_extra.py --only step/resnet18_b8_224 --memory
 
@@ -10,6 +11,8 @@ one is shorter than a clock can measure well.
 """
 import argparse
 import json
+import os
+import tempfile
 import time
 
 import torch
@@ -62,12 +65,48 @@ def resnet18_step():
     return run
 
 
+def jpegs(decode):
+    """An epoch over the pictures of jpegs.py, by two worker processes that stay."""
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import default_loader
+    from torchvision.io import ImageReadMode, decode_image
+    from torchvision.transforms import v2
+
+    # OMP_PROC_BIND has bound this process to one processor, and its workers would inherit that.
+    os.sched_setaffinity(0, range(os.cpu_count()))
+
+    def read(path):
+        return default_loader(path) if decode == "pillow" else decode_image(path, mode=ImageReadMode.RGB)
+
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(224, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )
+    folder = os.environ.get("FLAMBEAU_BENCH_JPEGS") or os.path.join(tempfile.gettempdir(), "flambeau-bench-jpegs")
+    dataset = ImageFolder(folder, transform=transform, loader=read)
+    loader = DataLoader(dataset, 32, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True)
+
+    def run():
+        for _ in loader:
+            pass
+
+    return run
+
+
 WORKLOADS = {
     "overhead/add_4_x1000": lambda: add_4_x1000(False),
     "overhead/add_4_tracked_x1000": lambda: add_4_x1000(True),
     "overhead/mlp_4_128_128_2_b64_forward": mlp_forward,
     "overhead/adam_step_mlp_4_128_128_2": adam_step,
     "step/resnet18_b8_224": resnet18_step,
+    "data/jpeg_crop224_b32_pillow": lambda: jpegs("pillow"),
+    "data/jpeg_crop224_b32_decode_image": lambda: jpegs("decode_image"),
 }
 
 

@@ -6,6 +6,7 @@
 //! other processes used the processor is repeated ([`load`]), and a result says how quiet the machine was.
 
 mod clock;
+mod data;
 mod load;
 mod machine;
 mod op;
@@ -104,6 +105,10 @@ fn run(options: &Options) -> Result<()> {
         println!("{}", Row::heading(peer.is_some()));
     }
     for workload in &workloads {
+        if let Err(reason) = workload.check() {
+            eprintln!("{} is left out: {reason}", workload.name);
+            continue;
+        }
         let row =
             measure(workload, peer.as_ref(), options).with_context(|| format!("{} failed", workload.name))?;
         if options.json {

@@ -222,6 +222,7 @@ impl Report {
             "overhead": geomean("overhead/"),
             "infer": geomean("infer/"),
             "step": geomean("step/"),
+            "data": geomean("data/"),
             "worst": ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1)),
             "above_1": ratios.iter().filter(|(_, ratio)| *ratio > 1.0).count(),
         })

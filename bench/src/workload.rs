@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{op, overhead, step};
+use crate::{data, op, overhead, step};
 
 /// One call of a workload; it holds its inputs.
 pub(crate) type Call = Box<dyn FnMut() -> Result<()>>;
@@ -23,6 +23,7 @@ pub(crate) struct Workload {
     pub(crate) name: String,
     pub(crate) work: Work,
     prepare: Box<dyn Fn() -> Result<Call>>,
+    needs: fn() -> Result<()>,
 }
 
 impl Workload {
@@ -32,7 +33,19 @@ impl Workload {
             name: name.into(),
             work: Work::Unstated,
             prepare: Box::new(prepare),
+            needs: || Ok(()),
         }
+    }
+
+    /// States what has to be there beforehand: `needs` returns an error if it is not.
+    pub(crate) fn needs(mut self, needs: fn() -> Result<()>) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// What keeps the workload from running, as an error.
+    pub(crate) fn check(&self) -> Result<()> {
+        (self.needs)()
     }
 
     /// States the arithmetic of one call.
@@ -59,6 +72,7 @@ pub(crate) fn all() -> Vec<Workload> {
         .into_iter()
         .chain(overhead::workloads())
         .chain(step::workloads())
+        .chain(data::workloads())
         .collect()
 }
 
@@ -77,7 +91,7 @@ mod tests {
             assert!(
                 matches!(
                     name.split_once('/'),
-                    Some(("op" | "overhead" | "infer" | "step", _))
+                    Some(("op" | "overhead" | "infer" | "step" | "data", _))
                 ),
                 "{name}"
             );

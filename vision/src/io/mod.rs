@@ -3,7 +3,7 @@
 //! A picture is a tensor `[channels, height, width]` of `uint8`.
 //!
 //! ```no_run
-//! use flambeau_vision::io::{ImageReadMode, DecodeOptions, read_image, write_png};
+//! use flambeau_vision::io::{DecodeOptions, ImageReadMode, read_image, write_png};
 //!
 //! let options = DecodeOptions {
 //!     mode: ImageReadMode::Rgb,
@@ -14,8 +14,11 @@
 //! # Ok::<(), flambeau_tensor::Error>(())
 //! ```
 
-mod decode;
 mod encode;
 
-pub use decode::{DecodeOptions, ImageReadMode, decode_image, read_image};
+#[doc(inline)]
+pub use flambeau_data::formats::image::{
+    DecodeOptions, ImageReadMode, decode as decode_image, read as read_image,
+};
+
 pub use encode::{encode_jpeg, encode_png, write_jpeg, write_png};
