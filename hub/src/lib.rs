@@ -31,7 +31,7 @@ mod value;
 
 pub use checkpoint::{Checkpoint, Format, load, save};
 #[cfg(feature = "download")]
-pub use download::{Hub, HubBuilder, Repo, Snapshot};
+pub use download::{Checksum, Hub, HubBuilder, Repo, Snapshot};
 pub use sharded::save_sharded;
 pub use value::{Dict, Key, StateDict, Value};
 

@@ -3,6 +3,7 @@
 pub mod datasets;
 pub mod interpret;
 pub mod io;
+pub mod metrics;
 pub mod models;
 pub mod ops;
 pub mod pretrained;

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
-use flambeau_tensor::{Error, Result, Tensor, ensure};
+use flambeau_tensor::{Error, Result, Tensor, bail, ensure};
 
 use super::{MAX_RATIO, io_error, open, read_bytes};
 
@@ -121,6 +121,64 @@ fn check_packing(bytes: &[u8], format: Option<ImageFormat>, size: u64) -> Result
         "the data end early"
     );
     Ok(())
+}
+
+/// Reads the numbers of the colours in a PNG file with a palette, or its levels of grey if it has none: what masks are
+/// stored in (Pillow's modes `P` and `L`).
+///
+/// # Shapes
+/// `→ [height, width]`, `uint8`.
+///
+/// # Errors
+/// `Io` if the file can't be read, `Format` if it is not such a PNG; both name the file.
+pub fn read_indices(path: impl AsRef<Path>) -> Result<Tensor> {
+    let path = path.as_ref();
+    let (mut file, length) = open(path)?;
+    let indices = read_bytes(&mut file, length).and_then(|bytes| decode_indices(&bytes));
+    indices.map_err(|error| error.context(path.display()))
+}
+
+/// Decodes a mask from the bytes of its file; see [`read_indices`].
+///
+/// # Errors
+/// `Format` if they are not a PNG of at most eight bits per pixel, with a palette or grey.
+pub fn decode_indices(bytes: &[u8]) -> Result<Tensor> {
+    let op = "decode_indices";
+    let bad = |error: png::DecodingError| Error::Format(format!("{op}: {error}"));
+    let mut decoder = png::Decoder::new_with_limits(
+        Cursor::new(bytes),
+        png::Limits {
+            bytes: LARGEST as usize,
+        },
+    );
+    decoder.set_transformations(png::Transformations::IDENTITY);
+    let mut reader = decoder.read_info().map_err(bad)?;
+    let (color, depth) = reader.output_color_type();
+    ensure!(
+        matches!(color, png::ColorType::Indexed | png::ColorType::Grayscale)
+            && depth != png::BitDepth::Sixteen,
+        Format,
+        "{op}: expected a palette or grey, of at most 8 bits, got {color:?} of {} bits",
+        depth as u8
+    );
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    let size = reader.output_buffer_size().filter(|&size| size as u64 <= LARGEST);
+    let Some(size) = size else {
+        bail!(Format, "{op}: a picture of {height} x {width} is too large")
+    };
+    check_packing(bytes, Some(ImageFormat::Png), size as u64)?;
+    let mut rows = vec![0; size];
+    let info = reader.next_frame(&mut rows).map_err(bad)?;
+    let bits = depth as usize;
+    let mask = (1u16 << bits) as u8;
+    let mut indices = Vec::with_capacity(height * width);
+    for row in rows.chunks_exact(info.line_size.max(1)).take(height) {
+        // The first pixel of a byte is in its highest bits.
+        indices.extend(
+            (0..width).map(|x| row[x * bits / 8] >> (8 - bits - x * bits % 8) & mask.wrapping_sub(1)),
+        );
+    }
+    Tensor::from_vec(indices, (height, width))
 }
 
 /// The values of all pixels one after the other, and how many each has.
@@ -280,6 +338,55 @@ mod tests {
         // The width and height in the header, and its checksum.
         huge[16..24].copy_from_slice(&[0x7f; 8]);
         assert!(decode(&huge, &options).is_err());
+    }
+
+    #[test]
+    fn masks_are_numbers_of_colours() {
+        let encoded = |color, depth, width: u32, rows: &[u8]| {
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, width, 2);
+            encoder.set_color(color);
+            encoder.set_depth(depth);
+            encoder.set_palette(vec![0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]);
+            encoder.write_header().unwrap().write_image_data(rows).unwrap();
+            bytes
+        };
+        let palette = encoded(
+            png::ColorType::Indexed,
+            png::BitDepth::Eight,
+            3,
+            &[0, 1, 2, 3, 2, 1],
+        );
+        let indices = decode_indices(&palette).unwrap();
+        assert_eq!(indices.to_vec2::<u8>().unwrap(), [[0, 1, 2], [3, 2, 1]]);
+        let packed = encoded(
+            png::ColorType::Indexed,
+            png::BitDepth::Two,
+            5,
+            &[0x1b, 0xc0, 0xe4, 0x40],
+        );
+        let indices = decode_indices(&packed).unwrap();
+        assert_eq!(
+            indices.to_vec2::<u8>().unwrap(),
+            [[0, 1, 2, 3, 3], [3, 2, 1, 0, 1]]
+        );
+        let folder = Folder::new();
+        let grey = encoded(png::ColorType::Grayscale, png::BitDepth::Eight, 1, &[255, 7]);
+        assert_eq!(
+            values(&read_indices(folder.file("x.png", grey)).unwrap()),
+            [255, 7]
+        );
+        let colors = bytes_of(RgbImage::new(2, 2), ImageFormat::Png);
+        let error = decode_indices(&colors).unwrap_err().to_string();
+        assert!(error.contains("got Rgb of 8 bits"), "{error}");
+        for at in 0..palette.len() {
+            let _ = decode_indices(&palette[..at]);
+            for value in [0, 1, 0x7f, 0xff, palette[at] ^ 1] {
+                let mut altered = palette.clone();
+                altered[at] = value;
+                let _ = decode_indices(&altered);
+            }
+        }
     }
 
     #[test]

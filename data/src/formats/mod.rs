@@ -5,6 +5,7 @@
 //! | tables, CSV | [`csv`] |
 //! | JSON lines | [`jsonl`] |
 //! | IDX, the files of MNIST | [`idx`] |
+//! | MATLAB's files of version 5 | [`mat`] |
 //! | NumPy's `.npy` and `.npz` | [`flambeau_tensor::io`]; then a [`TensorDataset`](crate::TensorDataset) |
 //! | a folder for each class | [`folder`] |
 //! | pictures (feature `image`) | `image` |
@@ -20,6 +21,7 @@ pub mod idx;
 #[cfg(feature = "image")]
 pub mod image;
 pub mod jsonl;
+pub mod mat;
 pub mod tar;
 pub mod webdataset;
 

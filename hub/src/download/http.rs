@@ -43,7 +43,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What is asked for, in the words of errors.
+/// What is asked for, in the words of errors. A file that is in no repository has none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
     pub(super) kind: &'static str,
@@ -54,8 +54,10 @@ pub(super) struct Asked<'a> {
 
 impl fmt::Display for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = self.file {
-            write!(f, "`{file}` of ")?;
+        match self.file {
+            Some(file) if self.repo.is_empty() => return write!(f, "`{file}`"),
+            Some(file) => write!(f, "`{file}` of ")?,
+            None => {}
         }
         write!(f, "the {} `{}` at `{}`", self.kind, self.repo, self.revision)
     }
@@ -251,6 +253,35 @@ impl Client {
         Err(too_many_redirects(url))
     }
 
+    /// The length of a file that is in no repository, where the server tells it.
+    pub(super) fn size(&self, url: &Uri, asked: Asked<'_>) -> Result<Option<u64>, Failure> {
+        let mut tries = self.tries();
+        loop {
+            match self.size_once(url, asked) {
+                Err(failure) => tries.failed(failure)?,
+                size => return size,
+            }
+        }
+    }
+
+    fn size_once(&self, url: &Uri, asked: Asked<'_>) -> Result<Option<u64>, Failure> {
+        let mut location = url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.send("HEAD", &location, 0)?;
+            match (redirect(&location, &response)?, response.status()) {
+                (Some(next), _) => location = next,
+                (None, StatusCode::OK) => {
+                    let length = text_of(response.headers(), "content-length");
+                    return Ok(length.and_then(|length| length.parse().ok()));
+                }
+                // There are servers that do not know this kind of request.
+                (None, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => return Ok(None),
+                _ => return Err(self.refusal(&location, &response, asked)),
+            }
+        }
+        Err(too_many_redirects(url))
+    }
+
     /// The answer to a request for what lies from byte `from` on: 200, 206 or 416.
     pub(super) fn get(&self, url: &Uri, from: u64, asked: Asked<'_>) -> Result<Response<Body>, Failure> {
         let mut location = url.clone();
@@ -308,6 +339,10 @@ impl Client {
             what.push_str(&format!(" ({message})"));
         }
         let passing = matches!(status.as_u16(), 408 | 429) || status.is_server_error();
+        let elsewhere = asked.repo.is_empty();
+        if elsewhere && !passing {
+            return Failure::Lasting(Error::Io(format!("{what}: {asked}")));
+        }
         if passing || !self.is_hub(url) {
             // The storage refuses links that are too old: the hub makes new ones.
             if let Some(seconds) = header("retry-after") {

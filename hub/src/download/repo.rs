@@ -9,6 +9,7 @@ use hf_hub::api::RepoInfo;
 use ureq::http::Uri;
 
 use super::cache::{Folder, Found};
+use super::checksum::Checksum;
 use super::config::Hub;
 use super::http::{Asked, Client, Failure, parse};
 use super::names;
@@ -290,6 +291,7 @@ impl Access<'_> {
                     asked,
                     url: &url,
                     head: &head,
+                    checksum: names::is_sha256(&head.etag).then(|| Checksum::Sha256(head.etag.clone())),
                     show_progress: self.hub.settings().progress,
                 };
                 transfer.run(&blob)?;

@@ -13,14 +13,13 @@ use std::path::{Path, PathBuf};
 
 use flambeau_tensor::{Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ring::digest::{Context, SHA256};
 use ureq::Body;
 use ureq::http::header::CONTENT_RANGE;
 use ureq::http::{Response, StatusCode, Uri};
 
 use super::cache::{io_error, make_parent};
+use super::checksum::{Checksum, Sum};
 use super::http::{Asked, Client, Failure, Head, lost, shown};
-use super::names;
 
 const PIECE: usize = 1 << 16;
 /// A download that has moved by this much since it last failed has all its tries again.
@@ -34,6 +33,8 @@ pub(super) struct Transfer<'a> {
     /// Where the hub has it, by its commit.
     pub(super) url: &'a Uri,
     pub(super) head: &'a Head,
+    /// What it has to be, where that is known.
+    pub(super) checksum: Option<Checksum>,
     pub(super) show_progress: bool,
 }
 
@@ -42,13 +43,13 @@ struct Partial {
     path: PathBuf,
     file: File,
     len: u64,
-    /// Of all that has arrived, where the ETag tells what it has to be.
-    sha256: Option<Context>,
+    /// Of all that has arrived, where it is known what it has to be.
+    sum: Option<Sum>,
 }
 
 impl Partial {
     /// The file as an earlier download left it, or a new one.
-    fn open(path: PathBuf, checked: bool, keep: bool) -> Result<Partial> {
+    fn open(path: PathBuf, sum: Option<Sum>, keep: bool) -> Result<Partial> {
         if !keep {
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(io_error(&path)(e)),
@@ -66,7 +67,7 @@ impl Partial {
             path,
             file,
             len: 0,
-            sha256: checked.then(|| Context::new(&SHA256)),
+            sum,
         };
         let mut piece = vec![0; PIECE];
         loop {
@@ -80,8 +81,8 @@ impl Partial {
 
     fn note(&mut self, bytes: &[u8]) {
         self.len += bytes.len() as u64;
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(bytes);
+        if let Some(sum) = &mut self.sum {
+            sum.update(bytes);
         }
     }
 
@@ -92,8 +93,8 @@ impl Partial {
     }
 
     /// Throws away what has arrived.
-    fn restart(&mut self) -> Result<()> {
-        *self = Partial::open(self.path.clone(), self.sha256.is_some(), false)?;
+    fn restart(&mut self, sum: Option<Sum>) -> Result<()> {
+        *self = Partial::open(self.path.clone(), sum, false)?;
         Ok(())
     }
 }
@@ -102,18 +103,17 @@ impl Transfer<'_> {
     /// Makes the blob be there.
     pub(super) fn run(&self, blob: &Path) -> Result<(), Failure> {
         make_parent(blob)?;
-        let checked = names::is_sha256(&self.head.etag);
         let path = blob.with_file_name(format!("{}.incomplete", self.head.etag));
         // Without a size, what is there could be all there is.
-        let mut partial = Partial::open(path, checked, self.head.size.is_some())?;
+        let mut partial = Partial::open(path, self.sum(), self.head.size.is_some())?;
         if self.head.size.is_some_and(|size| partial.len > size) {
-            partial.restart()?;
+            partial.restart(self.sum())?;
         }
         let bar = self.bar(partial.len);
         let resumed = partial.len > 0;
         self.complete(&mut partial, &bar)?;
         if let Err(error) = self.check(&partial) {
-            partial.restart()?;
+            partial.restart(self.sum())?;
             if !resumed {
                 // Nothing may go on from it.
                 remove(&partial.path)?;
@@ -157,7 +157,7 @@ impl Transfer<'_> {
             // The link to the storage may be too old by now; the hub gives a new one.
             url = self.url;
             if self.head.size.is_none() {
-                partial.restart()?;
+                partial.restart(self.sum())?;
             }
         }
         Ok(())
@@ -169,14 +169,14 @@ impl Transfer<'_> {
         match response.status() {
             StatusCode::PARTIAL_CONTENT => self.check_range(&response, partial.len, url)?,
             StatusCode::RANGE_NOT_SATISFIABLE => {
-                partial.restart()?;
+                partial.restart(self.sum())?;
                 return Err(lost(
                     url,
                     format_args!("has nothing to go on with, for {}", self.asked),
                 ));
             }
             // All of it, whatever was asked for.
-            _ if partial.len > 0 => partial.restart()?,
+            _ if partial.len > 0 => partial.restart(self.sum())?,
             _ => {}
         }
         bar.set_position(partial.len);
@@ -198,7 +198,7 @@ impl Transfer<'_> {
             partial.append(&piece[..read])?;
             bar.set_position(partial.len);
             if let Some(size) = self.head.size.filter(|&size| partial.len > size) {
-                partial.restart()?;
+                partial.restart(self.sum())?;
                 let (place, asked) = (shown(url), self.asked);
                 let what = format!("{place}: sends more than {size} bytes for {asked}");
                 return Err(Failure::Lasting(Error::Format(what)));
@@ -239,21 +239,25 @@ impl Transfer<'_> {
         )))
     }
 
+    /// A checksum of the kind that is known, of nothing yet.
+    fn sum(&self) -> Option<Sum> {
+        self.checksum.as_ref().map(Checksum::begin)
+    }
+
     /// Compares the checksum, where there is one. The size is right already.
     fn check(&self, partial: &Partial) -> Result<()> {
-        let Some(sha256) = &partial.sha256 else {
+        let (Some(sum), Some(expected)) = (&partial.sum, &self.checksum) else {
             return Ok(());
         };
-        let digest = sha256.clone().finish();
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        if hex == self.head.etag {
+        let arrived = sum.clone().finish();
+        if arrived == *expected {
             return Ok(());
         }
         Err(Error::Format(format!(
-            "{}: {}: the SHA-256 of what arrived is {hex}, that of the file is {}; it was thrown away",
+            "{}: {}: the {} of what arrived is {arrived}, that of the file is {expected}; it was thrown away",
             shown(self.url),
             self.asked,
-            self.head.etag
+            expected.kind()
         )))
     }
 

@@ -9,6 +9,7 @@ mod refusals;
 mod server;
 mod snapshots;
 mod transfers;
+mod urls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
