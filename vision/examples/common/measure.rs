@@ -3,8 +3,9 @@
 use anyhow::Result;
 use flambeau_autograd::no_grad;
 use flambeau_data::{DataLoader, LoaderState};
+use flambeau_tensor::Tensor;
 use flambeau_tensor::ops::loss::{CrossEntropyOptions, cross_entropy};
-use flambeau_tensor::{DType, Tensor};
+use flambeau_vision::metrics::top_k_correct;
 use flambeau_vision::models::Classifier;
 use serde::{Deserialize, Serialize};
 
@@ -62,13 +63,8 @@ pub(crate) fn evaluate(model: &dyn Classifier, loader: &Loader) -> Result<Sums> 
             let (x, y) = batch?;
             let logits = model.forward(&x)?;
             let loss = cross_entropy(&logits, &y, &CrossEntropyOptions::default())?.item_f64()?;
-            let right = logits
-                .argmax(Some(1), false)?
-                .eq(&y)?
-                .to_dtype(DType::F32)?
-                .sum()?
-                .item_f64()?;
-            sums.add(loss, Some(right), y.numel());
+            let right = top_k_correct(&logits, &y, 1)?;
+            sums.add(loss, Some(right as f64), y.numel());
         }
         anyhow::Ok(())
     })?;

@@ -5,9 +5,7 @@ use std::path::Path;
 use flambeau_data::formats::idx;
 use flambeau_tensor::{DType, Error, Result, Tensor, ensure};
 
-use super::{ImageSet, Split, find_file};
-
-const DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+use super::{DIGITS, ImageSet, Split, find_file};
 
 /// The classes of [`fashion_mnist`], by number.
 pub const FASHION_MNIST_CLASSES: &[&str] = &[

@@ -1,8 +1,15 @@
 //! Datasets of images under torchvision's names (`torchvision.datasets`).
 //!
-//! Small ones are read into memory as an [`ImageSet`]; a folder of files is
-//! [`ImageFolder`](flambeau_data::formats::folder::ImageFolder) of the crate `data`. All are a
-//! [`Dataset`], so that samplers, splits and loaders work on them.
+//! | Datasets | Sample |
+//! |---|---|
+//! | [`mnist`], [`fashion_mnist`], [`kmnist`], [`emnist`], [`cifar10`], [`cifar100`], [`svhn`]: an [`ImageSet`] in memory | image, class |
+//! | [`ImageNet`], [`FakeData`] | image, class |
+//! | [`OxfordIIITPet`], [`VOCSegmentation`] | a [`Sample`](crate::transforms::Sample) |
+//! | [`VOCDetection`], [`CocoDetection`] | a [`Sample`](crate::transforms::Sample) and its annotations |
+//! | [`ImageFolder`](flambeau_data::formats::folder::ImageFolder) of the crate `data` | path, class |
+//!
+//! All are a [`Dataset`], so that samplers, splits and loaders work on them. They read files that are there; an error says
+//! where a missing one belongs and where it can be had. With the feature `download`, the module `download` gets them.
 //!
 //! ```no_run
 //! use flambeau_data::{DataLoader, Dataset};
@@ -18,8 +25,18 @@
 //! ```
 
 mod cifar;
+mod coco;
+mod coco_mask;
+#[cfg(feature = "download")]
+pub mod download;
 mod fake;
+mod imagenet;
 mod mnist;
+mod oxford_iiit_pet;
+mod svhn;
+#[cfg(test)]
+mod test_files;
+mod voc;
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +44,16 @@ use flambeau_data::Dataset;
 use flambeau_tensor::{DType, Error, Result, Tensor, ensure};
 
 pub use cifar::{cifar10, cifar100};
+pub use coco::{CocoAnnotation, CocoCategory, CocoDetection, CocoSegmentation};
 pub use fake::FakeData;
+pub use imagenet::ImageNet;
 pub use mnist::{EmnistSplit, FASHION_MNIST_CLASSES, emnist, fashion_mnist, kmnist, mnist};
+pub use oxford_iiit_pet::{OxfordIIITPet, PetSplit, PetTarget};
+pub use svhn::{SvhnSplit, svhn};
+pub use voc::{VOC_CLASSES, VOCAnnotation, VOCDetection, VOCImageSet, VOCObject, VOCSegmentation, VOCYear};
+
+/// What ten digits are called.
+const DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// Which part of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +167,42 @@ fn find_file(dataset: &str, root: &Path, folders: &[&str], names: &[&str], sourc
         names.join(" or "),
         places.join(" or ")
     )))
+}
+
+/// The first of the folders `names` below `root` that is there.
+fn find_folder(dataset: &str, root: &Path, names: &[&str], source: &str) -> Result<PathBuf> {
+    let found = names
+        .iter()
+        .map(|name| root.join(name))
+        .find(|path| path.is_dir());
+    found.ok_or_else(|| {
+        Error::Io(format!(
+            "{dataset}: no folder {} in {}; it can be had from {source}",
+            names.join(" or "),
+            root.display()
+        ))
+    })
+}
+
+/// A file of text.
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("{}: {error}", path.display());
+        match error.kind() {
+            std::io::ErrorKind::InvalidData => Error::Format(what),
+            _ => Error::Io(what),
+        }
+    })
+}
+
+/// An `Index` error unless `index < len`.
+fn check_index(dataset: &str, index: usize, len: usize) -> Result<()> {
+    ensure!(
+        index < len,
+        Index,
+        "{dataset}: index {index} is out of range for {len} images"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
