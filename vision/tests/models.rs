@@ -31,6 +31,7 @@ const SMALLEST: &[(&str, usize)] = &[
     ("swin_t", 32),
     ("swin_v2_t", 32),
     ("convnext_tiny", 32),
+    ("maxvit_t", 224),
 ];
 
 fn small(name: &str) -> Box<dyn models::Classifier> {

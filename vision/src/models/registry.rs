@@ -41,6 +41,7 @@ const FAMILIES: &[&[Entry]] = &[
     super::vision_transformer::MODELS,
     super::swin_transformer::MODELS,
     super::convnext::MODELS,
+    super::maxvit::MODELS,
 ];
 
 /// All models.

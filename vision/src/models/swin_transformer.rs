@@ -264,7 +264,7 @@ impl Forward for ShiftedWindowAttention {
 }
 
 /// For each pair of tokens of a window, the place of their distance in the table of biases, `[tokens·tokens]`.
-fn position_index(window: usize) -> Result<Tensor> {
+pub(super) fn position_index(window: usize) -> Result<Tensor> {
     let side = 2 * window - 1;
     let mut index = Vec::with_capacity(window.pow(4));
     for query in 0..window * window {

@@ -28,6 +28,7 @@ NAMES = [
     "swin_t",
     "swin_v2_t",
     "convnext_tiny",
+    "maxvit_t",
 ]
 
 if __name__ == "__main__":
