@@ -3,7 +3,7 @@
 //!
 //! # Example: what is on a picture
 //!
-//! ```no_run
+//! ```
 //! use flambeau_vision::pretrained::ImageClassifier;
 //!
 //! # fn main() -> flambeau_tensor::Result<()> {
@@ -170,10 +170,7 @@ pub struct ImageClassifier {
 }
 
 /// Fashion-MNIST's bundled weights; `assets/README.md` says where they come from.
-const FASHION_MNIST: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/assets/fashion_mnist_resnet20.safetensors"
-);
+const FASHION_MNIST: &[u8] = include_bytes!("../../assets/fashion_mnist_resnet20.safetensors");
 /// The bundled picture.
 const SAMPLE: &[u8] = include_bytes!("../../assets/ankle_boot.png");
 
@@ -223,14 +220,14 @@ impl ImageClassifier {
     /// The bundled classifier of ten kinds of clothing: a ResNet-20 of 0.27 million parameters, trained on Fashion-MNIST.
     ///
     /// # Errors
-    /// `Io` if the file with the weights is missing.
+    /// None: it is part of the program.
     pub fn fashion_mnist() -> Result<ImageClassifier> {
         let categories = FASHION_MNIST_CLASSES
             .iter()
             .map(|name| name.to_string())
             .collect();
         let preparation = Preparation::GreyThumbnail(GreyThumbnail::FASHION_MNIST);
-        let state = safetensors::load(FASHION_MNIST)?;
+        let state = safetensors::from_bytes(FASHION_MNIST)?;
         ImageClassifier::new(Description::new("resnet20", preparation, categories), &state)
     }
 
@@ -558,5 +555,18 @@ mod tests {
         assert!(fits.classify(&[], 1).is_err());
         let flat = Tensor::zeros((4, 8, 8), flambeau_tensor::DType::U8).unwrap();
         assert!(fits.classify(&[flat], 1).is_err());
+    }
+
+    #[test]
+    fn the_bundled_classifier_knows_the_bundled_picture() {
+        let classifier = ImageClassifier::fashion_mnist().unwrap();
+        let boot = sample_picture().unwrap();
+        // As it is, and dark on a bright ground and larger, as a photograph may be.
+        let inverted = crate::transforms::functional::invert(&boot).unwrap();
+        let photo = resize(&inverted, 140, &ResizeOptions::default()).unwrap();
+        for answer in classifier.classify(&[boot, photo], 3).unwrap() {
+            assert_eq!(answer[0].category, "Ankle boot");
+            assert!(answer[0].probability > 0.7, "{answer:?}");
+        }
     }
 }

@@ -6,6 +6,22 @@ use flambeau_vision::io::{DecodeOptions, read_image};
 use super::{Home, arg, weights};
 
 #[test]
+fn without_arguments_a_boot_is_recognised() {
+    let home = Home::new();
+    let answer = home.run("classify", &[]);
+    assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = answer.out.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (7, "ankle_boot.png"), "{}", answer.out);
+    assert!(lines[1].ends_with("%  Ankle boot"), "{}", answer.out);
+    assert!(
+        lines[6].starts_with("1 picture in ") && lines[6].contains(" by resnet20, bundled"),
+        "{}",
+        answer.out
+    );
+    assert_eq!(home.files(), []);
+}
+
+#[test]
 fn many_pictures_are_answered_in_batches() {
     let home = Home::new();
     let weights = home.pets();
@@ -98,6 +114,22 @@ fn weights_in_the_cache_of_pytorch_are_found() {
         assert!(answer.out.contains(" by squeezenet1_1, "), "{}", answer.out);
         assert!(answer.out.contains(name), "{}", answer.out);
     }
+    // Without a picture, the bundled one is for the bundled model.
+    assert!(home.run("classify", &[]).out.contains("by resnet20"));
+}
+
+#[test]
+fn without_weights_for_imagenet_the_bundled_model_says_what_it_knows() {
+    let home = Home::new();
+    let picture = home.picture("picture.png");
+    let answer = home.run("classify", &[arg(&picture)]);
+    assert_eq!(answer.code, Some(0));
+    assert!(answer.out.contains("by resnet20, bundled"), "{}", answer.out);
+    assert!(
+        answer.err.contains("note: ") && answer.err.contains("ten kinds of clothing only"),
+        "{}",
+        answer.err
+    );
 }
 
 #[test]

@@ -91,3 +91,17 @@ fn published_weights_are_got_and_become_the_default() {
         assert!(again.out.contains(" by densenet121, "), "{}", again.out);
     }
 }
+
+#[test]
+fn a_hub_that_can_not_be_reached_is_no_obstacle() {
+    let home = Home::new();
+    let picture = home.picture("picture.png");
+    let answer = home.run("classify", &[arg(&picture)]);
+    assert_eq!(answer.code, Some(0), "{}", answer.err);
+    assert!(answer.out.contains("by resnet20, bundled"), "{}", answer.out);
+    assert!(
+        answer.err.starts_with("note: ") && answer.err.contains("timm/resnet18.tv_in1k"),
+        "{}",
+        answer.err
+    );
+}
