@@ -17,6 +17,7 @@ import argparse
 import json
 import pathlib
 import warnings
+from itertools import zip_longest
 
 import torch
 from safetensors import safe_open
@@ -33,10 +34,12 @@ WATCHED_OPS = """mv addmv addr dot vdot inner outer kron tensordot bilinear cros
 WATCHED_MODULES = """LSTM GRU RNN LSTMCell GRUCell RNNCell MultiheadAttention TransformerEncoderLayer TransformerDecoderLayer
     TransformerEncoder Transformer Linear Bilinear Conv1d Conv2d Conv3d ConvTranspose2d BatchNorm1d BatchNorm2d InstanceNorm2d
     GroupNorm LayerNorm RMSNorm Embedding EmbeddingBag PReLU CrossEntropyLoss MSELoss BCEWithLogitsLoss
-    AdaptiveLogSoftmaxWithLoss LinearCrossEntropyLoss""".split()
+    AdaptiveLogSoftmaxWithLoss LinearCrossEntropyLoss MaxPool3d AdaptiveMaxPool3d FractionalMaxPool3d ReflectionPad1d
+    ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad2d""".split()
 FLOAT16 = "matmul conv2d linear prelu cross_entropy mse_loss prod index_copy scaled_dot_product_attention".split()
-# Of bfloat16 throughout, weights included, PyTorch's instance norm rounds the batch's statistics before it blends them in.
-ONLY_FLOAT32 = ["instance_norm"]
+# Of bfloat16 throughout, weights included, PyTorch's instance norm rounds the batch's statistics before it blends them in. A
+# complex tensor is one of pairs here, which there is nothing to be done to.
+ONLY_FLOAT32 = ["instance_norm", "view_as_complex"]
 
 
 class Skip(Exception):
@@ -139,15 +142,13 @@ def run(json, tensors, half, region, **moved):
     """The call with inputs of `half` (None: float32) inside a region of a type (None: outside of any): its flat results, the
     gradients of its inputs and parameters, its tensors, its module, and which results have gradients."""
     case = Case(json, tensors, half, **moved)
-    if any("post" in (out or {}) for out in json["outs"]) or json.get("complex"):
-        raise Skip("complex or post-processed")
     call, args, kwargs, module = prepared(case)
     wanted = [j for j in json.get("grads", []) if case.tensor("in", j).is_floating_point()]
     for j in wanted:
         case.tensor("in", j).requires_grad_()
     state = torch.get_rng_state()
     with torch.autocast("cpu", dtype=region or torch.bfloat16, enabled=region is not None):
-        results = flat(call(*args, **kwargs))
+        results = [post(x, out) for x, out in zip_longest(flat(call(*args, **kwargs)), json["outs"])]
     if not torch.equal(torch.get_rng_state(), state):
         raise Skip("random")
     given = [json["gouts"].index(k) if k in json["gouts"] else None for k in range(len(results))]
@@ -157,11 +158,32 @@ def run(json, tensors, half, region, **moved):
         parameters = dict(module.named_parameters())
         names |= {f"gparam.{n}": parameters[n] for n in json.get("param_grads", [])}
     grads = {}
+    if any("post" in (out or {}) for out in json["outs"]):
+        roots = []  # gradients through what is compared are another matter
     if roots and names:
-        gouts = [case.tensors[f"gout.{k}"].to(r.dtype) for r, k in roots]
+        gouts = [given_gradient(case, k, r) for r, k in roots]
         found = torch.autograd.grad([r for r, _ in roots], list(names.values()), gouts, allow_unused=True)
         grads = {n: g for n, g in zip(names, found) if g is not None}
     return results, grads, case, module, [k for _, k in roots]
+
+
+def post(x, out):
+    """What is compared of a result: factors of decompositions have signs, or an order, of their own."""
+    kind = (out or {}).get("post")
+    if kind is None:
+        return x
+    if kind == "abs":
+        return x.abs()
+    raise Skip(kind)
+
+
+def given_gradient(case, k, result):
+    gradient = case.tensors[f"gout.{k}"]
+    return torch.view_as_complex(gradient.clone()) if result.is_complex() else gradient.to(result.dtype)
+
+
+def real(x):
+    return torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
 
 
 def equal_types(a, b):
@@ -170,7 +192,7 @@ def equal_types(a, b):
 
 
 def wide(x):
-    return x.detach().double() if isinstance(x, torch.Tensor) else torch.tensor(float(x) if isinstance(x, (int, float)) else 0.0)
+    return real(x.detach()).double() if isinstance(x, torch.Tensor) else torch.tensor(float(x) if isinstance(x, (int, float)) else 0.0)
 
 
 def tolerances(results, plain, moved, json, names, unit):
@@ -192,7 +214,7 @@ def packed(results):
         if not isinstance(r, torch.Tensor):
             outs.append({"$v": r} if isinstance(r, (bool, int, float)) else None)
             continue
-        tensors[f"out.{k}"] = torch.view_as_real(r.resolve_conj()) if r.is_complex() else r
+        tensors[f"out.{k}"] = real(r)
         outs.append({"$t": k} | ({"complex": True} if r.is_complex() else {}))
     return tensors, outs
 
@@ -215,7 +237,7 @@ def variant(json, tensors, half, region):
         changed = True
     kept, outs = packed(results)
     # What the original case does not compare is not compared here: indices of equal elements.
-    outs = [None if old is None else new for old, new in zip(json["outs"], outs)] if len(outs) == len(json["outs"]) else outs
+    outs = [old and (new or {}) | {k: v for k, v in old.items() if k == "post"} for old, new in zip(json["outs"], outs)] if len(outs) == len(json["outs"]) else outs
     new = {k: v for k, v in json.items() if k not in ("gradgrad", "torch", "seed", "src", "nograd")}
     unit = UNIT[region]
     new |= {"autocast": str(region)[6:], "outs": outs, "torch": torch.__version__}
@@ -239,7 +261,7 @@ def variant(json, tensors, half, region):
         new["state_after"] = []
         kept |= {k: v for k, v in case.tensors.items() if k.startswith(("sd.", "ctor."))}
     for k in new["gouts"]:
-        kept[f"gout.{k}"] = case.tensors[f"gout.{k}"].to(results[k].dtype)
+        kept[f"gout.{k}"] = real(given_gradient(case, k, results[k]))
     before = Case(json, tensors, half)
     for key in case.tensors:
         if key.startswith("in."):
@@ -248,7 +270,7 @@ def variant(json, tensors, half, region):
     for j in new.get("mutates", []):
         kept[f"after.{j}"] = case.tensor("in", j)
     kept |= grads
-    return new, {k: v.detach().contiguous().clone() for k, v in kept.items()}, changed
+    return new, {k: real(v.detach()).contiguous().clone() for k, v in kept.items()}, changed
 
 
 def smallest(path):
@@ -276,7 +298,7 @@ def collect(folder, watched, keep_all):
         if short in FLOAT16:
             kinds += [(None, torch.float16), (torch.float16, torch.float16)]
         found = [v for v in (variant(json, stored, half, region) for half, region in kinds) if v is not None]
-        keep = keep_all or short in watched or ("op" in json and any(v[2] for v in found))
+        keep = keep_all or short in watched + FLOAT16 or ("op" in json and any(v[2] for v in found))
         for new, kept, _ in found if keep else []:
             new["id"] = len(cases)
             cases.append(new)
