@@ -98,6 +98,13 @@ fn run(args: &Args) -> Result<()> {
         "--cam explains one picture, not {}",
         args.pictures.len()
     );
+    // Before weights are looked for or downloaded.
+    if let (Some(first), true) = (
+        args.pictures.first(),
+        args.pictures.iter().all(|path| !path.exists()),
+    ) {
+        common::read_photo(first)?;
+    }
     // A picture of clothing is for the model that knows clothing.
     let demo = args.pictures.is_empty() && args.model.is_none() && args.weights.is_none();
     let Choice { classifier, weights } = match demo && args.member.is_none() {

@@ -76,6 +76,10 @@ fn published_weights_are_got_and_become_the_default() {
     let file = home.path().join("densenet.safetensors");
     safetensors::save(&file, &weights("densenet121", 1000)).unwrap();
     let hub = hub(&file);
+    // Nothing is got for a picture that there is not.
+    let absent = online(&home, &hub, &["--model", "densenet121", "absent.png"]);
+    assert!(absent.err.starts_with("error: absent.png: "), "{}", absent.err);
+    assert!(hub.requests().is_empty());
     let first = online(&home, &hub, &["--model", "densenet121", arg(&picture)]);
     assert_eq!(first.code, Some(0), "{}", first.err);
     assert!(
