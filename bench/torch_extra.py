@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""PyTorch's side of what torch_bench.py has no workload for: `overhead/*`, `data/*`, and the memory of a training step.
+"""PyTorch's side of what torch_bench.py has no workload for: `overhead/*`, `data/*`, steps in mixed precision, and the memory of
+a training step.
 
     cargo xtask bench --only overhead/ --against "python3 bench/torch_extra.py"
     python3 bench/jpegs.py && cargo xtask bench --only data/ --against "python3 bench/torch_extra.py"
@@ -51,18 +52,30 @@ def adam_step():
     return optimizer.step
 
 
-def resnet18_step():
-    from torchvision.models import resnet18
-
-    model, x, y = resnet18(weights=None), torch.randn(8, 3, 224, 224), torch.randint(0, 1000, (8,))
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-
+def step(optimizer, loss, mixed):
     def run():
         optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            value = loss()
+        value.backward()
         optimizer.step()
 
     return run
+
+
+def resnet18_step(size, mixed=False):
+    from torchvision.models import resnet18
+
+    model, x, y = resnet18(weights=None), torch.randn(8, 3, size, size), torch.randint(0, 1000, (8,))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+    return step(optimizer, lambda: F.cross_entropy(model(x), y), mixed)
+
+
+def transformer_step(mixed):
+    layer = nn.TransformerEncoderLayer(256, 4, 1024, dropout=0.0, batch_first=True)
+    model, x, y = nn.TransformerEncoder(layer, 2), torch.randn(8, 64, 256), torch.randn(8, 64, 256)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    return step(optimizer, lambda: F.mse_loss(model(x), y), mixed)
 
 
 def jpegs(decode):
@@ -104,7 +117,11 @@ WORKLOADS = {
     "overhead/add_4_tracked_x1000": lambda: add_4_x1000(True),
     "overhead/mlp_4_128_128_2_b64_forward": mlp_forward,
     "overhead/adam_step_mlp_4_128_128_2": adam_step,
-    "step/resnet18_b8_224": resnet18_step,
+    "step/resnet18_b8_224": lambda: resnet18_step(224),
+    "step/resnet18_b8_64": lambda: resnet18_step(64),
+    "step/resnet18_b8_64_bf16": lambda: resnet18_step(64, True),
+    "step/transformer_b8_t64_d256": lambda: transformer_step(False),
+    "step/transformer_b8_t64_d256_bf16": lambda: transformer_step(True),
     "data/jpeg_crop224_b32_pillow": lambda: jpegs("pillow"),
     "data/jpeg_crop224_b32_decode_image": lambda: jpegs("decode_image"),
 }
@@ -143,8 +160,9 @@ def main():
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    exact = options.only in WORKLOADS  # a name may begin another
     for name, prepare in WORKLOADS.items():
-        if options.only in name:
+        if options.only in name and (options.only == name or not exact):
             figures = memory(prepare) if options.memory else timed(prepare())
             by = f"torch {torch.__version__}"
             print(json.dumps({"name": name, "by": by, "threads": options.threads, **figures}), flush=True)
