@@ -8,6 +8,7 @@
 //! | [`optim`] | `torch.optim` | |
 //! | [`data`] | `torch.utils.data` | |
 //! | [`hub`] | `torch.load`, `huggingface_hub` | `download` for the network |
+//! | `graph` | `torch_geometric` | `graph` |
 //! | `trainer` | a part of `lightning` | `trainer` |
 //! | `vision` | `torchvision` | `vision` |
 //!
@@ -56,6 +57,8 @@
 
 pub use flambeau_autograd as autograd;
 pub use flambeau_data as data;
+#[cfg(feature = "graph")]
+pub use flambeau_graph as graph;
 pub use flambeau_hub as hub;
 pub use flambeau_nn as nn;
 pub use flambeau_optim as optim;

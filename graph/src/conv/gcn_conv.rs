@@ -1,0 +1,84 @@
+//! The graph convolution `X' = D^(-1/2)·A·D^(-1/2)·X·Wᵀ + b` of "Semi-Supervised Classification with Graph Convolutional
+//! Networks" (Kipf & Welling, 2016, arXiv:1609.02907); `torch_geometric.nn.GCNConv`.
+
+use flambeau_nn::{Linear, Module, Parameter};
+use flambeau_tensor::{DType, Result, Tensor};
+
+use super::{biased, glorot_linear, zero_bias};
+use crate::{Edges, MessagePassing};
+
+/// Options of [`GCNConv`].
+#[derive(Clone, Copy, Debug)]
+pub struct GCNConvOptions {
+    /// Whether a bias is learnt.
+    pub bias: bool,
+}
+
+impl Default for GCNConvOptions {
+    fn default() -> Self {
+        GCNConvOptions { bias: true }
+    }
+}
+
+/// The graph convolution of Kipf and Welling. Self-loops are part of the [edges](Edges::with_self_loops), so that they are
+/// made once and not in every layer.
+///
+/// # Shapes
+/// `[nodes, in_channels] → [nodes, out_channels]`.
+#[derive(Clone, Debug, Module)]
+pub struct GCNConv {
+    /// `[out_channels]`.
+    pub bias: Option<Parameter>,
+    /// The weights, `[out_channels, in_channels]`.
+    pub lin: Linear,
+}
+
+impl MessagePassing for GCNConv {}
+
+impl GCNConv {
+    /// A layer with Glorot's weights and a bias of zeros.
+    ///
+    /// # Errors
+    /// `Shape` if the weights are larger than memory can address.
+    pub fn new(in_channels: usize, out_channels: usize, options: GCNConvOptions) -> Result<GCNConv> {
+        Ok(GCNConv {
+            bias: zero_bias(options.bias, out_channels)?,
+            lin: glorot_linear(in_channels, out_channels)?,
+        })
+    }
+
+    /// The new features of the nodes; each edge counts as one.
+    ///
+    /// # Errors
+    /// `Shape` unless there is a row for each node.
+    pub fn forward(&self, x: &Tensor, edges: &Edges) -> Result<Tensor> {
+        let x = flambeau_nn::Forward::forward(&self.lin, x)?;
+        // D^(-1/2) on either side: rows of what is sent, rows of what arrives.
+        let scale = inverse_root(&edges.degrees(x.dtype())?)?.unsqueeze(-1)?;
+        let arrived = self.propagate(edges, &x.mul(&scale)?)?.mul(&scale)?;
+        biased(arrived, &self.bias)
+    }
+
+    /// The new features of the nodes for edges with weights, `[edges]` in the edges' own [order](Edges::arranged).
+    ///
+    /// # Errors
+    /// `Shape` unless there is a row for each node and a weight for each edge.
+    pub fn forward_weighted(&self, x: &Tensor, edges: &Edges, weights: &Tensor) -> Result<Tensor> {
+        let x = flambeau_nn::Forward::forward(&self.lin, x)?;
+        let degrees = edges.aggregate(weights, crate::Aggregation::Sum)?;
+        let scale = inverse_root(&degrees)?;
+        let weights = edges
+            .from_sources(&scale)?
+            .mul(weights)?
+            .mul(&edges.from_targets(&scale)?)?;
+        let messages = self.message(edges, &x)?.mul(&weights.unsqueeze(-1)?)?;
+        biased(self.aggregate(edges, &messages)?, &self.bias)
+    }
+}
+
+/// `1/√degree`, and 0 where the degree is.
+fn inverse_root(degrees: &Tensor) -> Result<Tensor> {
+    let isolated = degrees.eq(0)?;
+    debug_assert_eq!(isolated.dtype(), DType::Bool);
+    degrees.pow(-0.5)?.masked_fill(&isolated, 0)
+}

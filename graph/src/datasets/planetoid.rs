@@ -1,0 +1,119 @@
+//! Citation networks with the split of "Revisiting Semi-Supervised Learning with Graph Embeddings" (Yang et al., 2016,
+//! arXiv:1603.08861): Cora, CiteSeer, PubMed.
+
+use std::path::Path;
+
+use flambeau_tensor::io::safetensors;
+use flambeau_tensor::{DType, Error, Result, Tensor};
+
+use super::NodeGraph;
+use crate::Edges;
+
+/// The citation network in a `.safetensors` file with `edge_index` `[2, edges]`, each edge in both directions, `x_index` `[2, ones]` (node and feature of
+/// each 1 among the features), `y` `[nodes]` and `train_mask`, `val_mask` and `test_mask` `[nodes]`. A node's features are divided
+/// by their sum (`NormalizeFeatures`).
+///
+/// There are files with source and target of each edge side by side under the shape `[2, edges]`. It shows, because then not every
+/// edge has its opposite, and they are read as what they are.
+///
+/// # Errors
+/// `Io` or `Format` if the file can't be read, `Key` if a tensor is missing, `Index` for edges and features of nodes that there
+/// are not, `Value` for edges without their opposites; all name the file.
+pub fn planetoid(path: impl AsRef<Path>) -> Result<NodeGraph> {
+    let path = path.as_ref();
+    read(path).map_err(|error| error.context(path.display()))
+}
+
+fn read(path: &Path) -> Result<NodeGraph> {
+    let tensors = safetensors::load(path)?;
+    let get = |name: &str| {
+        let tensor = tensors.get(name);
+        tensor.ok_or_else(|| Error::Key(format!("planetoid: there is no tensor {name}")))
+    };
+    let y = get("y")?.to_dtype(DType::I64)?;
+    let nodes = y.numel();
+    let ones = get("x_index")?.to_dtype(DType::I64)?;
+    let features = match ones.numel() {
+        0 => 0,
+        _ => ones.select(0, 1)?.max()?.item::<i64>()? as usize + 1,
+    };
+    let x = Tensor::zeros((nodes, features), DType::F32)?;
+    let (rows, columns) = (ones.select(0, 0)?, ones.select(0, 1)?);
+    let x = x.index_put(&[Some(&rows), Some(&columns)], &Tensor::new(1f32)?, false)?;
+    let x = x.div(&x.sum_dim(1, true)?.clamp_min(1.0)?)?;
+    let mask = |name: &str| get(name)?.to_dtype(DType::Bool);
+    let num_classes = y.max()?.item::<i64>()? as usize + 1;
+    Ok(NodeGraph {
+        x,
+        edges: symmetric(&get("edge_index")?.to_dtype(DType::I64)?, nodes)?,
+        y,
+        num_classes,
+        train_mask: mask("train_mask")?,
+        val_mask: mask("val_mask")?,
+        test_mask: mask("test_mask")?,
+    })
+}
+
+/// Edges that all have their opposites, from two rows or from pairs.
+fn symmetric(edge_index: &Tensor, nodes: usize) -> Result<Edges> {
+    let pairs = edge_index.reshape((-1, 2))?.t()?;
+    for edge_index in [edge_index, &pairs] {
+        let edges = Edges::new(edge_index, nodes)?;
+        if edges.is_symmetric()? {
+            return Ok(edges);
+        }
+    }
+    Err(Error::Value(
+        "planetoid: expected each edge in both directions".to_string(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn file(edges: &Tensor) -> tempfile::NamedTempFile {
+        let mask = |which: [u8; 3]| Tensor::new(which).unwrap();
+        let tensors = BTreeMap::from([
+            ("edge_index".to_string(), edges.clone()),
+            (
+                "x_index".to_string(),
+                Tensor::new([[0i32, 0, 2], [1, 3, 0]]).unwrap(),
+            ),
+            ("y".to_string(), Tensor::new([1i64, 0, 1]).unwrap()),
+            ("train_mask".to_string(), mask([1, 0, 0])),
+            ("val_mask".to_string(), mask([0, 1, 0])),
+            ("test_mask".to_string(), mask([0, 0, 1])),
+        ]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        safetensors::save(file.path(), &tensors).unwrap();
+        file
+    }
+
+    #[test]
+    fn rows_and_pairs_are_read_alike() {
+        let rows = Tensor::new([[0i64, 1, 1, 2], [1, 0, 2, 1]]).unwrap();
+        let pairs = Tensor::new([[0i64, 1, 1, 0], [1, 2, 2, 1]]).unwrap();
+        for edges in [rows, pairs] {
+            let graph = planetoid(file(&edges).path()).unwrap();
+            assert_eq!(graph.edges.sources().to_vec::<i64>().unwrap(), [1, 0, 2, 1]);
+            assert_eq!(graph.edges.targets().to_vec::<i64>().unwrap(), [0, 1, 1, 2]);
+            assert_eq!((graph.x.shape(), graph.num_classes), (&[3, 4][..], 2));
+            let x = graph.x.to_vec::<f32>().unwrap();
+            assert_eq!(x, [0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+            assert_eq!(graph.test_mask.to_vec::<bool>().unwrap(), [false, false, true]);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_the_file() {
+        let one_way = file(&Tensor::new([[0i64, 1], [1, 2]]).unwrap());
+        let error = planetoid(one_way.path()).unwrap_err().to_string();
+        assert!(error.contains("in both directions") && error.contains(one_way.path().to_str().unwrap()));
+        let outside = file(&Tensor::new([[0i64, 3], [3, 0]]).unwrap());
+        let error = planetoid(outside.path()).unwrap_err().to_string();
+        assert!(error.contains("node 3 is out of range for 3 nodes"), "{error}");
+    }
+}
