@@ -23,9 +23,10 @@ pub const ALIGN: usize = 64;
 /// Blocks of this size and above are mapped from the system.
 const MAP_FROM: usize = 1 << 20;
 /// Blocks up to this size are cached per thread, without a lock.
-const LOCAL_UP_TO: usize = 16 << 10;
-/// Blocks per size class that a thread keeps for itself.
+const LOCAL_UP_TO: usize = 64 << 10;
+/// Blocks per size class that a thread keeps for itself at most, and their bytes.
 const LOCAL_BLOCKS: usize = 32;
+const LOCAL_BYTES: usize = 512 << 10;
 /// Four size classes per power of two, from 64 bytes up.
 const CLASSES: usize = 4 * 42;
 const LOCAL_CLASSES: usize = class_of(LOCAL_UP_TO) + 1;
@@ -311,7 +312,7 @@ fn recycle(raw: Raw) {
     if class < LOCAL_CLASSES {
         let _ = LOCAL.try_with(|local| {
             let blocks = &mut local.borrow_mut().0[class];
-            if blocks.len() < LOCAL_BLOCKS {
+            if blocks.len() < LOCAL_BLOCKS.min(LOCAL_BYTES / class_bytes(class)) {
                 blocks.extend(raw.take());
             }
         });

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use flambeau_tensor::{Error, Result, Tensor, bail};
+use flambeau_tensor::{Result, Tensor, bail};
 
 use crate::args::{Arg, Args};
 use crate::table;
@@ -102,16 +102,7 @@ pub fn call(name: &str, mut args: Args) -> Result<Output> {
     let Some(function) = entries().get(name) else {
         bail!(Key, "{name}: not in the registry")
     };
-    // A composite's error may name only the operation inside that failed.
-    let short = name.rsplit('.').next().unwrap_or(name);
-    let named = |error: Error| {
-        if error.to_string().contains(short) {
-            error
-        } else {
-            error.context(short)
-        }
-    };
-    let output = function(&mut args).map_err(named)?;
+    let output = function(&mut args)?;
     args.finish()?;
     Ok(output)
 }

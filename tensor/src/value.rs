@@ -1,5 +1,6 @@
 //! A tensor's value without its history: shared memory and a strided layout over it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use flambeau_kernels::mem::Buf;
@@ -178,6 +179,16 @@ impl Value {
             Ok(self.clone())
         } else {
             self.copy()
+        }
+    }
+
+    /// [`Value::contiguous`] for a while: borrows this value instead of counting one more reference to its memory.
+    #[inline]
+    pub(crate) fn in_order(&self) -> Result<Cow<'_, Value>> {
+        if self.is_contiguous() {
+            Ok(Cow::Borrowed(self))
+        } else {
+            self.copy().map(Cow::Owned)
         }
     }
 

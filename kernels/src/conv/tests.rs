@@ -100,6 +100,9 @@ fn shapes() -> Vec<ConvShape> {
             [(6, 2, 2, 1, 0, 1), (5, 3, 1, 1, 1, 1), (9, 3, 2, 1, 1, 1)],
         ),
         shape(2, [3, 2], 1, square(2, 1, 3, 3)),
+        // Several blocks of the inner dimension, and images whose ends tiles cross.
+        shape(3, [50, 20], 1, square(5, 3, 1, 1)),
+        shape(2, [450, 70], 1, square(3, 1, 1, 0)),
         shape(2, [2, 16], 1, square(19, 5, 2, 2)),
         shape(
             2,
@@ -176,6 +179,7 @@ fn the_bits_do_not_depend_on_the_threads() {
     for s in [
         shape(3, [40, 30], 1, [ONE, d, d]),
         shape(3, [40, 40], 40, [ONE, d, d]),
+        shape(3, [60, 60], 1, [ONE, (5, 3, 1, 1, 1, 1), (5, 3, 1, 1, 1, 1)]),
     ] {
         let (x, w) = (
             random.vec::<f32>(s.input_len()),

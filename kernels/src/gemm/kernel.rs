@@ -42,6 +42,8 @@ impl<T: Real> Tile<T> {
 
 /// `(depth, a, b, b_stride, tile)`: A is packed with the kernel's height; row k of B starts at `b + k · b_stride`.
 pub(crate) type MicroKernel<T> = unsafe fn(usize, *const T, *const T, usize, &Tile<T>);
+/// `(depth, a, a_stride, b, b_stride, tile)`: row i of A is contiguous and starts at `a + i · a_stride`, B as above.
+pub(crate) type RowKernel<T> = unsafe fn(usize, *const T, usize, *const T, usize, &Tile<T>);
 /// `(depth, x, x_stride, w, w_stride, out)`: dot products of rows of x with rows of w into `out[row · DOTS + column]`.
 pub(crate) type DotKernel<T> = unsafe fn(usize, *const T, usize, *const T, usize, *mut T);
 /// `(src, src_stride, rows, depth, dst, dst_stride, width)`: transposes `rows` rows of `depth` contiguous elements
@@ -59,6 +61,8 @@ pub struct KernelTable<T: 'static> {
     pub(crate) lanes: usize,
     /// `packed[vectors - 1][rows - 1]`.
     pub(crate) packed: [&'static [MicroKernel<T>]; 3],
+    /// By `rows - 1`: kernels of two vectors that read A where it lies.
+    pub(crate) rows: &'static [RowKernel<T>],
     /// By `rows - 1`: kernels over an unpacked B whose last vector is partial, widest first, with their vectors.
     pub(crate) unpacked: [[(usize, MicroKernel<T>); 3]; UNPACKED_ROWS],
     /// By rows of x, less one.
@@ -75,11 +79,64 @@ pub struct KernelTable<T: 'static> {
 pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
     depth: usize,
     mut a: *const S::Elem,
-    mut b: *const S::Elem,
+    b: *const S::Elem,
     b_stride: usize,
     tile: &Tile<S::Elem>,
 ) {
     // SAFETY: all addresses lie in the panels and in the tile, which the caller vouches for.
+    unsafe {
+        multiply::<S, ROWS, VECTORS, UNPACKED>(depth, b, b_stride, tile, |i| {
+            let x = *a.add(i);
+            if i + 1 == ROWS {
+                a = a.add(ROWS);
+            }
+            x
+        })
+    }
+}
+
+/// # Safety
+/// ROWS rows of A hold `depth` elements, the panel of B `depth` steps, the tile's pointers cover its rows and columns, and
+/// the machine has S.
+#[inline(always)]
+pub(crate) unsafe fn micro_rows<S: Simd, const ROWS: usize>(
+    depth: usize,
+    a: *const S::Elem,
+    a_stride: usize,
+    b: *const S::Elem,
+    b_stride: usize,
+    tile: &Tile<S::Elem>,
+) {
+    // One pointer for three rows, so that all of them fit in registers beside the stride.
+    let mut bases = [a; 5];
+    for (g, base) in bases.iter_mut().enumerate() {
+        *base = a.wrapping_add((3 * g).min(ROWS - 1) * a_stride);
+    }
+    // SAFETY: all addresses lie in the rows, in the panel and in the tile, which the caller vouches for.
+    unsafe {
+        multiply::<S, ROWS, 2, false>(depth, b, b_stride, tile, |i| {
+            let x = *bases[i / 3].add(i % 3 * a_stride);
+            if i % 3 == 2 || i + 1 == ROWS {
+                bases[i / 3] = bases[i / 3].add(1);
+            }
+            x
+        })
+    }
+}
+
+/// The product of a tile. `next` gives the elements of A's column, row by row, then those of the next column.
+///
+/// # Safety
+/// The panel of B holds `depth` steps, the tile's pointers cover its rows and columns, and the machine has S.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
+    depth: usize,
+    mut b: *const S::Elem,
+    b_stride: usize,
+    tile: &Tile<S::Elem>,
+    mut next: impl FnMut(usize) -> S::Elem,
+) {
+    // SAFETY: all addresses lie in the panel and in the tile, which the caller vouches for.
     unsafe {
         let s = S::assume();
         for i in 0..ROWS {
@@ -98,12 +155,11 @@ pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, con
                 };
             }
             for i in 0..ROWS {
-                let x = s.splat(*a.add(i));
+                let x = s.splat(next(i));
                 for v in 0..VECTORS {
                     acc[i][v] = s.mul_add(x, row[v], acc[i][v]);
                 }
             }
-            a = a.add(ROWS);
             b = b.wrapping_add(b_stride);
         }
         finish::<S, ROWS, VECTORS>(s, &acc, tile);
@@ -323,7 +379,7 @@ pub(crate) unsafe fn pack_rows<S: Simd>(
 
 /// The tables: one associated constant per instruction set, generic in the vector type.
 pub(crate) mod tables {
-    use super::{DotKernel, KernelTable, MicroKernel, PackKernel, Tile};
+    use super::{DotKernel, KernelTable, MicroKernel, PackKernel, RowKernel, Tile};
     use crate::simd::Simd;
     use std::marker::PhantomData;
 
@@ -342,6 +398,13 @@ pub(crate) mod tables {
                 ) {
                     // SAFETY: the caller's contract is the same.
                     unsafe { super::super::micro::<S, ROWS, VECTORS, UNPACKED>(depth, a, b, b_stride, tile) }
+                }
+                $(#[$feature])?
+                pub(super) unsafe fn micro_rows<S: Simd, const ROWS: usize>(
+                    depth: usize, a: *const S::Elem, a_stride: usize, b: *const S::Elem, b_stride: usize, tile: &Tile<S::Elem>,
+                ) {
+                    // SAFETY: the caller's contract is the same.
+                    unsafe { super::super::micro_rows::<S, ROWS>(depth, a, a_stride, b, b_stride, tile) }
                 }
                 $(#[$feature])?
                 pub(super) unsafe fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
@@ -375,6 +438,7 @@ pub(crate) mod tables {
                         table!(@packed $module, 2, $two),
                         table!(@packed $module, 3, $three),
                     ],
+                    rows: table!(@rows $module, $two),
                     unpacked: table!(@unpacked $module, $unpacked),
                     dots: [
                         $module::dots::<S, 1, 4> as DotKernel<S::Elem>, $module::dots::<S, 2, 4>,
@@ -391,6 +455,9 @@ pub(crate) mod tables {
         };
         (@packed $module:ident, $vectors:literal, [$($rows:literal)*]) => {
             &[$($module::micro::<S, $rows, $vectors, false> as MicroKernel<S::Elem>),*]
+        };
+        (@rows $module:ident, [$($rows:literal)*]) => {
+            &[$($module::micro_rows::<S, $rows> as RowKernel<S::Elem>),*]
         };
         (@unpacked $module:ident, [$($rows:literal $vectors:literal),*]) => {
             [$([

@@ -26,7 +26,7 @@ fn view<T: Real>(data: &[T], rows: usize, columns: usize, layout: usize) -> MatR
     }
 }
 
-const SIZES: [(usize, usize, usize); 26] = [
+const SIZES: [(usize, usize, usize); 28] = [
     (0, 3, 4),
     (3, 0, 4),
     (3, 4, 0),
@@ -49,6 +49,8 @@ const SIZES: [(usize, usize, usize); 26] = [
     (29, 97, 31),
     (60, 50, 9000),
     (64, 64, 64),
+    (64, 128, 128),
+    (61, 95, 20),
     (100, 48, 10),
     (130, 131, 132),
     (33, 600, 45),
@@ -200,6 +202,7 @@ fn the_bits_do_not_depend_on_the_threads() {
         (5000, 2, 300),
         (40, 40, 30_000),
         (20, 3000, 100),
+        (64, 128, 128),
     ] {
         let (a, b) = (random.vec::<f32>(m * k), random.vec::<f32>(n * k));
         for layout in 0..2 {

@@ -77,8 +77,8 @@ fn compute(x: &Value, weight: &Value, bias: Option<&Value>) -> Result<Value> {
     let mut shape = x.shape.clone();
     let last = shape.len() - 1;
     shape[last] = n;
-    let x = x.contiguous()?;
-    let bias = bias.map(Value::contiguous).transpose()?;
+    let x = x.in_order()?;
+    let bias = bias.map(Value::in_order).transpose()?;
     if !dtype.is_float() {
         return with_integer!("linear", dtype, T => {
             let a = MatRef::row_major(x.data::<T>()?, rows, k);

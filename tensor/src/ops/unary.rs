@@ -89,7 +89,7 @@ impl Value {
         if self.dtype.is_half() {
             return self.cast(DType::F32)?.map(op, function)?.cast(self.dtype);
         }
-        let x = self.contiguous()?;
+        let x = self.in_order()?;
         with_float!(op, self.dtype, T => {
             let data = x.data::<T>()?;
             Value::build::<T>(self.dtype, self.shape.clone(), |out| unary(function, data, out))
