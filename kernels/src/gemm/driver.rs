@@ -124,9 +124,8 @@ impl<T: Real> Plan<T> {
 
     /// Whether the product is small, and its tiles of the kind that can read A in place.
     pub(crate) fn reads_rows(&self) -> bool {
-        let two_vectors = self.width == 2 * self.table.lanes
-            && self.n > 0
-            && (self.n - 1) % self.width >= self.table.lanes;
+        let two_vectors =
+            self.width == 2 * self.table.lanes && self.n > 0 && (self.n - 1) % self.width >= self.table.lanes;
         two_vectors && self.depth_blocks == 1 && self.work() <= IN_PLACE_WORK
     }
 
@@ -351,7 +350,9 @@ impl<T: Real> Plan<T> {
                 for (i, p) in rows.clone().enumerate() {
                     // SAFETY: the panel lies inside A and fits in the buffer.
                     unsafe { source.pack(&cuts[i..i + 2], depth.clone(), a_block.as_mut_ptr()) };
-                    columns.clone().for_each(|q| tile(p, q, Panel::Packed(a_block.as_ptr())));
+                    columns
+                        .clone()
+                        .for_each(|q| tile(p, q, Panel::Packed(a_block.as_ptr())));
                 }
                 continue;
             }

@@ -78,21 +78,13 @@ pub struct KernelTable<T: 'static> {
 #[inline(always)]
 pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
     depth: usize,
-    mut a: *const S::Elem,
+    a: *const S::Elem,
     b: *const S::Elem,
     b_stride: usize,
     tile: &Tile<S::Elem>,
 ) {
-    // SAFETY: all addresses lie in the panels and in the tile, which the caller vouches for.
-    unsafe {
-        multiply::<S, ROWS, VECTORS, UNPACKED>(depth, b, b_stride, tile, |i| {
-            let x = *a.add(i);
-            if i + 1 == ROWS {
-                a = a.add(ROWS);
-            }
-            x
-        })
-    }
+    // SAFETY: as the caller vouches.
+    unsafe { multiply::<S, ROWS, VECTORS, UNPACKED, false>(depth, a, 1, b, b_stride, tile) }
 }
 
 /// # Safety
@@ -107,36 +99,30 @@ pub(crate) unsafe fn micro_rows<S: Simd, const ROWS: usize>(
     b_stride: usize,
     tile: &Tile<S::Elem>,
 ) {
-    // One pointer for three rows, so that all of them fit in registers beside the stride.
-    let mut bases = [a; 5];
-    for (g, base) in bases.iter_mut().enumerate() {
-        *base = a.wrapping_add((3 * g).min(ROWS - 1) * a_stride);
-    }
-    // SAFETY: all addresses lie in the rows, in the panel and in the tile, which the caller vouches for.
-    unsafe {
-        multiply::<S, ROWS, 2, false>(depth, b, b_stride, tile, |i| {
-            let x = *bases[i / 3].add(i % 3 * a_stride);
-            if i % 3 == 2 || i + 1 == ROWS {
-                bases[i / 3] = bases[i / 3].add(1);
-            }
-            x
-        })
-    }
+    // SAFETY: as the caller vouches.
+    unsafe { multiply::<S, ROWS, 2, false, true>(depth, a, a_stride, b, b_stride, tile) }
 }
 
-/// The product of a tile. `next` gives the elements of A's column, row by row, then those of the next column.
+/// The product of a tile, from a packed panel of A or, if `IN_PLACE`, from rows that are `a_stride` apart.
 ///
 /// # Safety
-/// The panel of B holds `depth` steps, the tile's pointers cover its rows and columns, and the machine has S.
+/// As [`micro`] or [`micro_rows`].
 #[inline(always)]
-unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
+unsafe fn multiply<
+    S: Simd,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const UNPACKED: bool,
+    const IN_PLACE: bool,
+>(
     depth: usize,
+    mut a: *const S::Elem,
+    a_stride: usize,
     mut b: *const S::Elem,
     b_stride: usize,
     tile: &Tile<S::Elem>,
-    mut next: impl FnMut(usize) -> S::Elem,
 ) {
-    // SAFETY: all addresses lie in the panel and in the tile, which the caller vouches for.
+    // SAFETY: all addresses lie in A, in the panel and in the tile, which the caller vouches for.
     unsafe {
         let s = S::assume();
         for i in 0..ROWS {
@@ -155,11 +141,12 @@ unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPAC
                 };
             }
             for i in 0..ROWS {
-                let x = s.splat(next(i));
+                let x = s.splat(*a.add(if IN_PLACE { i * a_stride } else { i }));
                 for v in 0..VECTORS {
                     acc[i][v] = s.mul_add(x, row[v], acc[i][v]);
                 }
             }
+            a = a.wrapping_add(if IN_PLACE { 1 } else { ROWS });
             b = b.wrapping_add(b_stride);
         }
         finish::<S, ROWS, VECTORS>(s, &acc, tile);

@@ -17,12 +17,12 @@ fn dtype(a: &mut Args, default: DType) -> Result<DType> {
 }
 
 fn sizes(a: &mut Args, position: usize) -> Result<Vec<usize>> {
-    all_unsigned(a.varargs_ints(position, "size")?)
+    all_unsigned(a.varargs_ints(position, "size")?, a)
 }
 
 /// A size as a list at `position`, so that more may follow.
 fn size(a: &mut Args, position: usize) -> Result<Vec<usize>> {
-    all_unsigned(a.ints(position, "size")?)
+    all_unsigned(a.ints(position, "size")?, a)
 }
 
 /// A number, also given as a 0-d tensor.
@@ -34,9 +34,9 @@ fn number(a: &mut Args, position: usize, name: &str) -> Result<Scalar> {
     })
 }
 
-fn filled(a: &mut Args, value: i64) -> Result<Output> {
+fn filled(a: &mut Args, make: fn(Vec<usize>, DType) -> Result<Tensor>) -> Result<Output> {
     let dtype = dtype(a, DType::DEFAULT)?;
-    out(Tensor::full(sizes(a, 0)?, value, dtype)?)
+    out(make(sizes(a, 0)?, dtype)?)
 }
 
 fn filled_like(a: &mut Args, value: i64) -> Result<Output> {
@@ -100,22 +100,22 @@ fn arange(a: &mut Args) -> Result<Output> {
 fn linspace(a: &mut Args) -> Result<Output> {
     let dtype = dtype(a, DType::DEFAULT)?;
     let (start, end) = (number(a, 0, "start")?, number(a, 1, "end")?);
-    let steps = unsigned(a.required_int(2, "steps")?)?;
+    let steps = unsigned(a.required_int(2, "steps")?, a)?;
     out(Tensor::linspace(start, end, steps, dtype)?)
 }
 
 fn logspace(a: &mut Args) -> Result<Output> {
     let dtype = dtype(a, DType::DEFAULT)?;
     let (start, end) = (number(a, 0, "start")?, number(a, 1, "end")?);
-    let steps = unsigned(a.required_int(2, "steps")?)?;
+    let steps = unsigned(a.required_int(2, "steps")?, a)?;
     let base = a.float(3, "base", 10.0)?;
     out(Tensor::logspace(start, end, steps, base, dtype)?)
 }
 
 fn eye(a: &mut Args) -> Result<Output> {
     let dtype = dtype(a, DType::DEFAULT)?;
-    let n = unsigned(a.required_int(0, "n")?)?;
-    let m = a.opt_int(1, "m")?.map(unsigned).transpose()?;
+    let n = unsigned(a.required_int(0, "n")?, a)?;
+    let m = a.opt_int(1, "m")?.map(|i| unsigned(i, a)).transpose()?;
     out(Tensor::eye(n, m.unwrap_or(n), dtype)?)
 }
 
@@ -125,7 +125,7 @@ fn window(
     make: impl FnOnce(&mut Args, usize, bool, DType) -> Result<Tensor>,
 ) -> Result<Output> {
     let dtype = dtype(a, DType::DEFAULT)?;
-    let len = unsigned(a.required_int(0, "M")?)?;
+    let len = unsigned(a.required_int(0, "M")?, a)?;
     let sym = a.bool(KEYWORD, "sym", true)?;
     out(make(a, len, sym, dtype)?)
 }
@@ -136,14 +136,14 @@ fn old_window(
     make: impl FnOnce(&mut Args, usize, bool, DType) -> Result<Tensor>,
 ) -> Result<Output> {
     let dtype = dtype(a, DType::DEFAULT)?;
-    let len = unsigned(a.required_int(0, "window_length")?)?;
+    let len = unsigned(a.required_int(0, "window_length")?, a)?;
     let periodic = a.bool(1, "periodic", true)?;
     out(make(a, len, !periodic, dtype)?)
 }
 
 pub(super) const TABLE: &[Entry] = &[
-    ("zeros", |a| filled(a, 0)),
-    ("ones", |a| filled(a, 1)),
+    ("zeros", |a| filled(a, Tensor::zeros)),
+    ("ones", |a| filled(a, Tensor::ones)),
     ("full", |a| {
         let size = size(a, 0)?;
         let value = a.scalar(1, "fill_value")?;

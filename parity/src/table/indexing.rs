@@ -196,7 +196,7 @@ fn narrow(a: &mut Args) -> Result<Tensor> {
     let x = a.tensor(0, "input")?;
     let d = a.required_int(1, "dim")? as isize;
     let start = a.required_int(2, "start")? as isize;
-    x.narrow(d, start, unsigned(a.required_int(3, "length")?)?)
+    x.narrow(d, start, unsigned(a.required_int(3, "length")?, a)?)
 }
 
 fn select(a: &mut Args) -> Result<Tensor> {
@@ -222,10 +222,10 @@ fn slice(a: &mut Args) -> Result<Tensor> {
 fn as_strided(a: &mut Args) -> Result<Tensor> {
     let x = a.tensor(0, "input")?;
     let (size, stride) = (
-        all_unsigned(a.ints(1, "size")?)?,
-        all_unsigned(a.ints(2, "stride")?)?,
+        all_unsigned(a.ints(1, "size")?, a)?,
+        all_unsigned(a.ints(2, "stride")?, a)?,
     );
-    x.as_strided(size, &stride, unsigned(a.int(3, "storage_offset", 0)?)?)
+    x.as_strided(size, &stride, unsigned(a.int(3, "storage_offset", 0)?, a)?)
 }
 
 fn diagonal(a: &mut Args) -> Result<Tensor> {
@@ -241,8 +241,8 @@ fn diagonal(a: &mut Args) -> Result<Tensor> {
 fn triangle_indices(a: &mut Args, f: fn(usize, usize, isize, DType) -> Result<Tensor>) -> Result<Output> {
     a.ignore_factory_keywords();
     let (rows, columns) = (
-        unsigned(a.required_int(0, "row")?)?,
-        unsigned(a.required_int(1, "col")?)?,
+        unsigned(a.required_int(0, "row")?, a)?,
+        unsigned(a.required_int(1, "col")?, a)?,
     );
     let offset = dim(a, 2, "offset", 0)?;
     let dtype = a.opt_dtype(usize::MAX, "dtype")?.unwrap_or(DType::I64);
@@ -275,10 +275,10 @@ pub(super) const TABLE: &[Entry] = &[
     ("as_strided_scatter", |a| {
         let (x, src) = (a.tensor(0, "input")?, a.tensor(1, "src")?);
         let (size, stride) = (
-            all_unsigned(a.ints(2, "size")?)?,
-            all_unsigned(a.ints(3, "stride")?)?,
+            all_unsigned(a.ints(2, "size")?, a)?,
+            all_unsigned(a.ints(3, "stride")?, a)?,
         );
-        let offset = unsigned(a.int(4, "storage_offset", 0)?)?;
+        let offset = unsigned(a.int(4, "storage_offset", 0)?, a)?;
         out(x.as_strided_scatter(&src, size, &stride, offset)?)
     }),
     ("index_select", index_select),
@@ -340,13 +340,13 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("nonzero_static", |a| {
         let x = a.tensor(0, "input")?;
-        let size = unsigned(a.required_int(usize::MAX, "size")?)?;
+        let size = unsigned(a.required_int(usize::MAX, "size")?, a)?;
         out(x.nonzero_static(size, a.int(usize::MAX, "fill_value", -1)?)?)
     }),
     ("argwhere", |a| out(a.tensor(0, "input")?.nonzero()?)),
     ("unravel_index", |a| {
         let x = a.tensor(0, "indices")?;
-        out(mask::unravel_index(&x, &all_unsigned(a.ints(1, "shape")?)?)?)
+        out(mask::unravel_index(&x, &all_unsigned(a.ints(1, "shape")?, a)?)?)
     }),
     ("tril", |a| {
         let x = a.tensor(0, "input")?;

@@ -62,7 +62,7 @@ pub(super) const TABLE: &[Entry] = &[
         let eps = a.float(4, "eps", 1e-5)?;
         out(group_norm(
             &x,
-            count("num_groups", groups)?,
+            count("num_groups", groups, a)?,
             w.as_ref(),
             b.as_ref(),
             eps,
@@ -71,7 +71,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("nn.functional.layer_norm", |a| {
         let (x, shape) = (
             a.tensor(0, "input")?,
-            counts("normalized_shape", &a.ints(1, "normalized_shape")?)?,
+            counts("normalized_shape", &a.ints(1, "normalized_shape")?, a)?,
         );
         let (w, b) = (a.opt_tensor(2, "weight")?, a.opt_tensor(3, "bias")?);
         let eps = a.float(4, "eps", 1e-5)?;
@@ -80,7 +80,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("nn.functional.rms_norm", |a| {
         let (x, shape) = (
             a.tensor(0, "input")?,
-            counts("normalized_shape", &a.ints(1, "normalized_shape")?)?,
+            counts("normalized_shape", &a.ints(1, "normalized_shape")?, a)?,
         );
         let (w, eps) = (a.opt_tensor(2, "weight")?, a.opt_float(3, "eps")?);
         out(rms_norm(&x, &shape, w.as_ref(), eps)?)
@@ -97,7 +97,7 @@ pub(super) const TABLE: &[Entry] = &[
             a.float(3, "beta", 0.75)?,
             a.float(4, "k", 1.0)?,
         );
-        out(local_response_norm(&x, count("size", size)?, alpha, beta, k)?)
+        out(local_response_norm(&x, count("size", size, a)?, alpha, beta, k)?)
     }),
     ("nn.functional.scaled_dot_product_attention", |a| {
         let (q, k, v) = (a.tensor(0, "query")?, a.tensor(1, "key")?, a.tensor(2, "value")?);
@@ -155,19 +155,20 @@ pub(super) const TABLE: &[Entry] = &[
 ];
 
 /// A number that must not be negative.
-pub(super) fn count(name: &str, i: i64) -> Result<usize> {
+pub(super) fn count(name: &str, i: i64, a: &Args) -> Result<usize> {
     match usize::try_from(i) {
         Ok(i) => Ok(i),
         Err(_) => bail!(
             Value,
-            "argument `{name}`: expected a number that is not negative, got {i}"
+            "{}: argument `{name}`: expected a number that is not negative, got {i}",
+            a.op()
         ),
     }
 }
 
 /// Numbers that must not be negative.
-pub(super) fn counts(name: &str, ints: &[i64]) -> Result<Vec<usize>> {
-    ints.iter().map(|&i| count(name, i)).collect()
+pub(super) fn counts(name: &str, ints: &[i64], a: &Args) -> Result<Vec<usize>> {
+    ints.iter().map(|&i| count(name, i, a)).collect()
 }
 
 /// One number per dimension; a single one stands for all, no argument or an empty list for `None`.
@@ -179,11 +180,15 @@ pub(super) fn per_dimension<const D: usize>(
     let Some(ints) = a.opt_ints(position, name)? else {
         return Ok(None);
     };
-    match counts(name, &ints)?[..] {
+    match counts(name, &ints, a)?[..] {
         [] => Ok(None),
         [all] => Ok(Some([all; D])),
         ref each if each.len() == D => Ok(Some(std::array::from_fn(|d| each[d]))),
-        ref other => bail!(Value, "argument `{name}`: expected {D} numbers, got {other:?}"),
+        ref other => bail!(
+            Value,
+            "{}: argument `{name}`: expected {D} numbers, got {other:?}",
+            a.op()
+        ),
     }
 }
 
@@ -198,7 +203,7 @@ fn convolution<const D: usize>(a: &mut Args) -> Result<Output> {
         Some(Arg::Str(_)) => match a.opt_str(4, "padding")?.as_deref() {
             Some("same") => Padding::Same,
             Some("valid") => Padding::Valid,
-            other => bail!(Value, "conv: padding {other:?}"),
+            other => bail!(Value, "{}: padding {other:?}", a.op()),
         },
         _ => Padding::Explicit(per_dimension::<D>(a, 4, "padding")?.unwrap_or([0; D])),
     };
@@ -206,7 +211,7 @@ fn convolution<const D: usize>(a: &mut Args) -> Result<Output> {
         stride,
         padding,
         dilation: per_dimension::<D>(a, 5, "dilation")?.unwrap_or([1; D]),
-        groups: count("groups", a.int(6, "groups", 1)?)?,
+        groups: count("groups", a.int(6, "groups", 1)?, a)?,
     };
     out(conv(&x, &w, b.as_ref(), &options)?)
 }
@@ -221,7 +226,7 @@ fn transposed_convolution<const D: usize>(a: &mut Args) -> Result<Output> {
         stride: per_dimension::<D>(a, 3, "stride")?.unwrap_or([1; D]),
         padding: per_dimension::<D>(a, 4, "padding")?.unwrap_or([0; D]),
         output_padding: per_dimension::<D>(a, 5, "output_padding")?.unwrap_or([0; D]),
-        groups: count("groups", a.int(6, "groups", 1)?)?,
+        groups: count("groups", a.int(6, "groups", 1)?, a)?,
         dilation: per_dimension::<D>(a, 7, "dilation")?.unwrap_or([1; D]),
     };
     out(conv_transpose(&x, &w, b.as_ref(), &options)?)
@@ -253,14 +258,14 @@ fn with_batch_norm_options(
 fn multi_head_attention(a: &mut Args) -> Result<Output> {
     let (q, k, v) = (a.tensor(0, "query")?, a.tensor(1, "key")?, a.tensor(2, "value")?);
     let embed = a.required_int(3, "embed_dim_to_check")?;
-    if q.shape().last() != Some(&count("embed_dim_to_check", embed)?) {
+    if q.shape().last() != Some(&count("embed_dim_to_check", embed, a)?) {
         bail!(
             Shape,
             "multi_head_attention_forward: expected an embedding of {embed}, got {:?}",
             q.shape()
         )
     }
-    let num_heads = count("num_heads", a.required_int(4, "num_heads")?)?;
+    let num_heads = count("num_heads", a.required_int(4, "num_heads")?, a)?;
     let (in_weight, in_bias) = (
         a.opt_tensor(5, "in_proj_weight")?,
         a.opt_tensor(6, "in_proj_bias")?,

@@ -106,7 +106,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("grid_sampler_2d", grid_sampler),
     ("grid_sampler_3d", grid_sampler),
     ("nn.functional.affine_grid", |a| {
-        let (theta, size) = (a.tensor(0, "theta")?, counts("size", &a.ints(1, "size")?)?);
+        let (theta, size) = (a.tensor(0, "theta")?, counts("size", &a.ints(1, "size")?, a)?);
         out(affine_grid(&theta, &size, a.bool(2, "align_corners", false)?)?)
     }),
     ("nn.functional.unfold", |a| {
@@ -124,15 +124,15 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("nn.functional.pixel_shuffle", |a| {
         let (x, r) = (a.tensor(0, "input")?, a.required_int(1, "upscale_factor")?);
-        out(pixel_shuffle(&x, count("upscale_factor", r)?)?)
+        out(pixel_shuffle(&x, count("upscale_factor", r, a)?)?)
     }),
     ("nn.functional.pixel_unshuffle", |a| {
         let (x, r) = (a.tensor(0, "input")?, a.required_int(1, "downscale_factor")?);
-        out(pixel_unshuffle(&x, count("downscale_factor", r)?)?)
+        out(pixel_unshuffle(&x, count("downscale_factor", r, a)?)?)
     }),
     ("nn.functional.channel_shuffle", |a| {
         let (x, groups) = (a.tensor(0, "input")?, a.required_int(1, "groups")?);
-        out(channel_shuffle(&x, count("groups", groups)?)?)
+        out(channel_shuffle(&x, count("groups", groups, a)?)?)
     }),
 ];
 
@@ -190,21 +190,29 @@ fn power_pooling<const D: usize>(a: &mut Args) -> Result<Output> {
 
 /// Output sizes, `None` for those that stay.
 fn adaptive_sizes<const D: usize>(a: &mut Args) -> Result<[Option<usize>; D]> {
-    let size = |item: &Arg| match item {
+    let size = |item: &Arg, a: &Args| match item {
         Arg::None => Ok(None),
-        Arg::Int(i) => count("output_size", *i).map(Some),
-        other => bail!(Value, "argument `output_size`: expected sizes, got {other:?}"),
+        Arg::Int(i) => count("output_size", *i, a).map(Some),
+        other => bail!(
+            Value,
+            "{}: argument `output_size`: expected sizes, got {other:?}",
+            a.op()
+        ),
     };
     match a.take(1, "output_size") {
         Some(Arg::List(items) | Arg::Tuple(items)) if items.len() == D || items.len() == 1 => {
             let mut sizes = [None; D];
             for (d, s) in sizes.iter_mut().enumerate() {
-                *s = size(&items[d.min(items.len() - 1)])?;
+                *s = size(&items[d.min(items.len() - 1)], a)?;
             }
             Ok(sizes)
         }
-        Some(item @ Arg::Int(_)) => Ok([size(&item)?; D]),
-        other => bail!(Value, "argument `output_size`: expected {D} sizes, got {other:?}"),
+        Some(item @ Arg::Int(_)) => Ok([size(&item, a)?; D]),
+        other => bail!(
+            Value,
+            "{}: argument `output_size`: expected {D} sizes, got {other:?}",
+            a.op()
+        ),
     }
 }
 
@@ -231,10 +239,14 @@ fn unpooling<const D: usize>(a: &mut Args) -> Result<Output> {
     let sizes = match a.opt_ints(5, "output_size")? {
         None => max_unpool_sizes(&x, kernel, stride, padding)?,
         Some(ints) if ints.len() >= D => {
-            let sizes = counts("output_size", &ints[ints.len() - D..])?;
+            let sizes = counts("output_size", &ints[ints.len() - D..], a)?;
             std::array::from_fn(|d| sizes[d])
         }
-        Some(other) => bail!(Value, "argument `output_size`: expected {D} sizes, got {other:?}"),
+        Some(other) => bail!(
+            Value,
+            "{}: argument `output_size`: expected {D} sizes, got {other:?}",
+            a.op()
+        ),
     };
     out(max_unpool(&x, &indices, sizes)?)
 }
@@ -265,7 +277,7 @@ fn resample(a: &mut Args, options: &InterpolateOptions) -> Result<Output> {
     let x = a.tensor(0, "input")?;
     match (a.opt_ints(1, "size")?, a.opt_floats(2, "scale_factor")?) {
         (Some(size), None) => {
-            let size = counts("size", &size)?;
+            let size = counts("size", &size, a)?;
             out(interpolate(&x, InterpolateSize::Size(&size), options)?)
         }
         (None, Some(factors)) => out(interpolate(&x, InterpolateSize::ScaleFactor(&factors), options)?),

@@ -14,19 +14,23 @@ pub(super) fn dim(a: &mut Args, position: usize, name: &str, default: isize) -> 
 
 /// A size at `position`.
 fn count(a: &mut Args, position: usize, name: &str) -> Result<usize> {
-    unsigned(a.required_int(position, name)?)
+    unsigned(a.required_int(position, name)?, a)
 }
 
 /// A number that can't be negative.
-pub(super) fn unsigned(i: i64) -> Result<usize> {
+pub(super) fn unsigned(i: i64, a: &Args) -> Result<usize> {
     match usize::try_from(i) {
         Ok(i) => Ok(i),
-        Err(_) => bail!(Value, "expected a number that is not negative, got {i}"),
+        Err(_) => bail!(
+            Value,
+            "{}: expected a number that is not negative, got {i}",
+            a.op()
+        ),
     }
 }
 
-pub(super) fn all_unsigned(ints: Vec<i64>) -> Result<Vec<usize>> {
-    ints.into_iter().map(unsigned).collect()
+pub(super) fn all_unsigned(ints: Vec<i64>, a: &Args) -> Result<Vec<usize>> {
+    ints.into_iter().map(|i| unsigned(i, a)).collect()
 }
 
 fn signed(ints: Vec<i64>) -> Vec<isize> {
@@ -135,9 +139,9 @@ fn split(a: &mut Args) -> Result<Output> {
         .find(|name| a.peek(1, name).is_some())
         .unwrap_or(name[0]);
     match a.take(1, name) {
-        Some(Arg::Int(size)) => out(x.split(unsigned(size)?, dim(a, 2, "dim", 0)?)?),
+        Some(Arg::Int(size)) => out(x.split(unsigned(size, a)?, dim(a, 2, "dim", 0)?)?),
         Some(Arg::List(items) | Arg::Tuple(items)) => {
-            let sizes = all_unsigned(a.ints_of(&items, name)?)?;
+            let sizes = all_unsigned(a.ints_of(&items, name)?, a)?;
             out(x.split_with_sizes(&sizes, dim(a, 2, "dim", 0)?)?)
         }
         other => bail!(Value, "split: expected a size or sizes, got {other:?}"),
@@ -157,11 +161,11 @@ fn sections(a: &mut Args) -> Result<Sections> {
         .find(|name| a.peek(1, name).is_some())
         .unwrap_or(name[0]);
     match a.take(1, name) {
-        Some(Arg::Int(parts)) => Ok(Sections::Parts(unsigned(parts)?)),
+        Some(Arg::Int(parts)) => Ok(Sections::Parts(unsigned(parts, a)?)),
         Some(Arg::Tensor(t)) => {
             let ints = t.to_dtype(DType::I64)?.to_vec::<i64>()?;
             match ints[..] {
-                [parts] if t.rank() == 0 => Ok(Sections::Parts(unsigned(parts)?)),
+                [parts] if t.rank() == 0 => Ok(Sections::Parts(unsigned(parts, a)?)),
                 _ => Ok(Sections::At(signed(ints))),
             }
         }
@@ -235,7 +239,7 @@ fn repeat_interleave(a: &mut Args) -> Result<Output> {
     a.opt_int(usize::MAX, "output_size")?;
     match repeats {
         None => out(flambeau_tensor::ops::arrange::repeat_indices(&x)?),
-        Some(Arg::Int(n)) => out(x.repeat_interleave(unsigned(n)?, d)?),
+        Some(Arg::Int(n)) => out(x.repeat_interleave(unsigned(n, a)?, d)?),
         Some(Arg::Tensor(repeats)) => out(x.repeat_interleave_each(&repeats, d)?),
         other => bail!(Value, "repeat_interleave: repeats {other:?}"),
     }
@@ -299,7 +303,7 @@ fn broadcast_shape(a: &mut Args) -> Result<Output> {
             Arg::List(items) | Arg::Tuple(items) => a.ints_of(items, "shapes")?,
             other => bail!(Value, "broadcast_shapes: expected a shape, got {other:?}"),
         };
-        shapes.push(all_unsigned(ints)?);
+        shapes.push(all_unsigned(ints, a)?);
     }
     let shapes: Vec<&[usize]> = shapes.iter().map(|shape| &shape[..]).collect();
     sizes(&broadcast_shapes("broadcast_shapes", &shapes)?)
@@ -353,7 +357,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("expand_as", |a| {
         out(a.tensor(0, "input")?.expand_as(&a.tensor(1, "other")?)?)
     }),
-    ("broadcast_to", expand),
+    ("broadcast_to", |a| {
+        out(a.tensor(0, "input")?.broadcast_to(a.varargs_ints(1, "size")?)?)
+    }),
     ("broadcast_tensors", |a| {
         out(Tensor::broadcast_tensors(&varargs_tensors(a, "tensors")?)?)
     }),
@@ -410,7 +416,7 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("combinations", |a| {
         let x = a.tensor(0, "input")?;
-        let r = unsigned(a.int(1, "r", 2)?)?;
+        let r = unsigned(a.int(1, "r", 2)?, a)?;
         out(x.combinations(r, a.bool(2, "with_replacement", false)?)?)
     }),
     ("flip", |a| {
@@ -427,11 +433,11 @@ pub(super) const TABLE: &[Entry] = &[
     ("rot90", rot90),
     ("repeat", |a| {
         let x = a.tensor(0, "input")?;
-        out(x.repeat(&all_unsigned(a.varargs_ints(1, "repeats")?)?)?)
+        out(x.repeat(&all_unsigned(a.varargs_ints(1, "repeats")?, a)?)?)
     }),
     ("tile", |a| {
         let x = a.tensor(0, "input")?;
-        out(x.tile(&all_unsigned(a.varargs_ints(1, "dims")?)?)?)
+        out(x.tile(&all_unsigned(a.varargs_ints(1, "dims")?, a)?)?)
     }),
     ("repeat_interleave", repeat_interleave),
     ("constant_pad_nd", |a| {
@@ -442,7 +448,7 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("vander", |a| {
         let x = a.tensor(0, "x")?;
-        let n = a.opt_int(1, "N")?.map(unsigned).transpose()?;
+        let n = a.opt_int(1, "N")?.map(|i| unsigned(i, a)).transpose()?;
         let powers = x.vander(n)?;
         if a.bool(2, "increasing", false)? {
             out(powers)
@@ -452,7 +458,7 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("linalg.vander", |a| {
         let x = a.tensor(0, "x")?;
-        let n = a.opt_int(usize::MAX, "N")?.map(unsigned).transpose()?;
+        let n = a.opt_int(usize::MAX, "N")?.map(|i| unsigned(i, a)).transpose()?;
         out(x.vander(n)?)
     }),
 ];

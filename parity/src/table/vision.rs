@@ -267,8 +267,11 @@ fn size(a: &mut Args, position: usize, name: &str) -> Result<ResizeSize> {
         return Ok(ResizeSize::LargerEdge);
     };
     match sizes[..] {
-        [edge] => Ok(ResizeSize::SmallerEdge(count(name, edge)?)),
-        [height, width] => Ok(ResizeSize::HeightWidth(count(name, height)?, count(name, width)?)),
+        [edge] => Ok(ResizeSize::SmallerEdge(count(name, edge, a)?)),
+        [height, width] => Ok(ResizeSize::HeightWidth(
+            count(name, height, a)?,
+            count(name, width, a)?,
+        )),
         _ => bail!(Value, "{name}: expected one or two sizes, got {sizes:?}"),
     }
 }
@@ -277,8 +280,8 @@ fn size(a: &mut Args, position: usize, name: &str) -> Result<ResizeSize> {
 fn pair(a: &mut Args, position: usize, name: &str) -> Result<(usize, usize)> {
     let sizes = a.ints(position, name)?;
     match sizes[..] {
-        [both] => Ok((count(name, both)?, count(name, both)?)),
-        [first, second] => Ok((count(name, first)?, count(name, second)?)),
+        [both] => Ok((count(name, both, a)?, count(name, both, a)?)),
+        [first, second] => Ok((count(name, first, a)?, count(name, second, a)?)),
         _ => bail!(Value, "{name}: expected one or two sizes, got {sizes:?}"),
     }
 }

@@ -65,7 +65,7 @@ pub(super) const TABLE: &[Entry] = &[
         };
         out(clip_boxes_to_image(
             &boxes,
-            (count("size", height)?, count("size", width)?),
+            (count("size", height, a)?, count("size", width, a)?),
         )?)
     }),
     ("vision.ops.remove_small_boxes", |a| {

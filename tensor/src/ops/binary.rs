@@ -447,7 +447,7 @@ pub fn float_power<'a, 'b>(lhs: impl Into<Operand<'a>>, rhs: impl Into<Operand<'
         Operand::Scalar(scalar) => Ok(Tensor::scalar(scalar.to_f64())),
     };
     let (lhs, rhs) = (double(lhs.into())?, double(rhs.into())?);
-    pow(&lhs, &rhs)
+    pow(&lhs, &rhs).map_err(|error| error.context("float_power"))
 }
 
 /// 0 where `lhs < 0`, `rhs` where it is 0, 1 where it is greater; 0 for NaN.

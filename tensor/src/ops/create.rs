@@ -163,6 +163,8 @@ impl Tensor {
     /// # Errors
     /// `Shape` if the shape has more elements than memory can address.
     pub fn ones(shape: impl IntoShape, dtype: DType) -> Result<Tensor> {
+        let shape = shape.into_shape();
+        checked_numel("ones", &shape)?;
         Tensor::full(shape, 1i64, dtype)
     }
 

@@ -393,6 +393,7 @@ macro_rules! over_one_dimension {
         pub fn $name(x: &Tensor, n: Option<usize>, dim: isize, norm: Norm) -> Result<Tensor> {
             let s = n.map(|n| [n as isize]);
             $many(x, s.as_ref().map(|s| &s[..]), Some(&[dim]), norm)
+                .map_err(|error| error.context(stringify!($name)))
         }
     )* };
 }

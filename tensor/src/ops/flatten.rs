@@ -92,7 +92,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::expand`].
     pub fn broadcast_to(&self, shape: impl IntoSizes) -> Result<Tensor> {
-        self.expand(shape)
+        self.expand(shape).map_err(|error| error.context("broadcast_to"))
     }
 
     /// [`Tensor::transpose`] under NumPy's name.
@@ -101,6 +101,7 @@ impl Tensor {
     /// As [`Tensor::transpose`].
     pub fn swapaxes(&self, axis0: isize, axis1: isize) -> Result<Tensor> {
         self.transpose(axis0, axis1)
+            .map_err(|error| error.context("swapaxes"))
     }
 
     /// Dimensions moved to other places, the rest in their order (`torch.movedim`, `moveaxis`).

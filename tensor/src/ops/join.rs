@@ -129,7 +129,7 @@ impl Tensor {
             );
         }
         let d = resolve_dim("stack", dim, first.rank() + 1)? as isize;
-        joined(tensors, |t| t.unsqueeze(d), d)
+        joined("stack", tensors, |t| t.unsqueeze(d), d)
     }
 
     /// Tensors joined row-wise: along the first dimension if they are 1-d, else along the second (`torch.hstack`).
@@ -138,7 +138,7 @@ impl Tensor {
     /// As [`Tensor::cat`].
     pub fn hstack(tensors: &[impl AsRef<Tensor>]) -> Result<Tensor> {
         let flat = tensors.first().is_some_and(|t| t.as_ref().rank() <= 1);
-        joined(tensors, |t| t.atleast_1d(), if flat { 0 } else { 1 })
+        joined("hstack", tensors, |t| t.atleast_1d(), if flat { 0 } else { 1 })
     }
 
     /// Tensors joined along the first dimension; 1-d ones count as rows (`torch.vstack`).
@@ -146,7 +146,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::cat`].
     pub fn vstack(tensors: &[impl AsRef<Tensor>]) -> Result<Tensor> {
-        joined(tensors, |t| t.atleast_2d(), 0)
+        joined("vstack", tensors, |t| t.atleast_2d(), 0)
     }
 
     /// Tensors joined along the third dimension (`torch.dstack`).
@@ -154,7 +154,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::cat`].
     pub fn dstack(tensors: &[impl AsRef<Tensor>]) -> Result<Tensor> {
-        joined(tensors, |t| t.atleast_3d(), 2)
+        joined("dstack", tensors, |t| t.atleast_3d(), 2)
     }
 
     /// Tensors joined along the second dimension; 0-d and 1-d ones count as columns (`torch.column_stack`).
@@ -169,7 +169,7 @@ impl Tensor {
                 Ok(t.clone())
             }
         };
-        joined(tensors, column, 1)
+        joined("column_stack", tensors, column, 1)
     }
 
     /// Matrices along the diagonal of a larger one, zeros elsewhere (`torch.block_diag`). 0-d and 1-d tensors count as
@@ -209,6 +209,7 @@ impl Tensor {
 
 /// [`Tensor::cat`] of tensors that are each reshaped first.
 fn joined(
+    op: &str,
     tensors: &[impl AsRef<Tensor>],
     reshape: impl Fn(&Tensor) -> Result<Tensor>,
     dim: isize,
@@ -217,7 +218,7 @@ fn joined(
         .iter()
         .map(|t| reshape(t.as_ref()))
         .collect::<Result<_>>()?;
-    Tensor::cat(&reshaped, dim)
+    Tensor::cat(&reshaped, dim).map_err(|error| error.context(op))
 }
 
 impl AsRef<Tensor> for Tensor {

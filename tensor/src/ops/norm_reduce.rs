@@ -66,7 +66,7 @@ impl Tensor {
     /// # Errors
     /// `Broadcast` if the shapes don't broadcast; `DType` for integers.
     pub fn dist(&self, other: &Tensor, p: f64) -> Result<Tensor> {
-        let difference = self.sub(other)?;
+        let difference = self.sub(other).map_err(|error| error.context("dist"))?;
         let dims: Vec<isize> = (0..difference.rank() as isize).collect();
         difference.vector_norm(p, dims, false)
     }
@@ -101,7 +101,10 @@ impl Tensor {
     /// # Errors
     /// `Broadcast` if the shapes don't broadcast.
     pub fn pairwise_distance(&self, other: &Tensor, p: f64, eps: f64, keepdim: bool) -> Result<Tensor> {
-        self.sub(other)?.add(eps)?.vector_norm(p, -1, keepdim)
+        let difference = self
+            .sub(other)
+            .map_err(|error| error.context("pairwise_distance"))?;
+        difference.add(eps)?.vector_norm(p, -1, keepdim)
     }
 
     /// `x·y/(max(‖x‖, eps)·max(‖y‖, eps))` over a dimension (`nn.functional.cosine_similarity`).

@@ -16,7 +16,9 @@ pub fn normalize(x: &Tensor, p: f64, dims: impl Dims, eps: f64) -> Result<Tensor
         "normalize: expected a floating point tensor, got {}",
         x.dtype()
     );
-    let norm = x.vector_norm(p, dims, true)?;
+    let norm = x
+        .vector_norm(p, dims, true)
+        .map_err(|error| error.context("normalize"))?;
     x.div(&norm.clamp_min(eps)?)
 }
 

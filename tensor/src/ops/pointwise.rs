@@ -25,7 +25,7 @@ impl Tensor {
         } else {
             exponent.to_dtype(self.dtype())?.exp2()?
         };
-        self.mul(&exponent)
+        self.mul(&exponent).map_err(|error| error.context("ldexp"))
     }
 
     /// Mantissa and exponent: `self = mantissa·2^exponent` with `0.5 ≤ |mantissa| < 1`, the exponent as `int32`.

@@ -17,7 +17,7 @@ use crate::ops::binary::pow;
 use crate::ops::create::checked_numel;
 use crate::ops::linear_map::{LinearMap, LinearMapOp, record_linear_map};
 use crate::value::{Value, buffer};
-use crate::{DType, Result, Shape, Tensor, bail, ensure, with_float, with_integer, with_stored};
+use crate::{DType, Error, Result, Shape, Tensor, bail, ensure, with_float, with_integer, with_stored};
 
 /// Options of a max pool over `D` dimensions; the defaults are PyTorch's.
 #[derive(Clone, Copy, Debug)]
@@ -366,6 +366,7 @@ pub fn lp_pool<const D: usize>(
         Value,
         "lp_pool{D}d: the order of the norm must not be {p}"
     );
+    let named = |error: Error| error.context(format!("lp_pool{D}d"));
     if p.is_infinite() {
         let options = MaxPoolOptions {
             stride,
@@ -374,9 +375,11 @@ pub fn lp_pool<const D: usize>(
         };
         let magnitudes = x.abs()?;
         return if p > 0.0 {
-            max_pool(&magnitudes, kernel, &options)
+            max_pool(&magnitudes, kernel, &options).map_err(named)
         } else {
-            max_pool(&magnitudes.neg()?, kernel, &options)?.neg()
+            max_pool(&magnitudes.neg()?, kernel, &options)
+                .map_err(named)?
+                .neg()
         };
     }
     let options = AvgPoolOptions {
@@ -384,7 +387,7 @@ pub fn lp_pool<const D: usize>(
         ceil_mode,
         ..AvgPoolOptions::default()
     };
-    let means = avg_pool(&pow(x, p)?, kernel, &options)?;
+    let means = avg_pool(&pow(x, p)?, kernel, &options).map_err(named)?;
     pow(&means.mul(kernel.iter().product::<usize>())?, 1.0 / p)
 }
 

@@ -87,7 +87,7 @@ impl Tensor {
         expect_rank("bmm", "a batch of matrices", mat2, 3)?;
         let (a, b) = (self.shape(), mat2.shape());
         ensure!(a[0] == b[0], Shape, "bmm: batches {a:?} and {b:?} differ in size");
-        self.matmul(mat2)
+        self.matmul(mat2).map_err(|error| error.context("bmm"))
     }
 
     /// The product of a matrix and a vector: `[n, k] · [k] → [n]`.
@@ -106,10 +106,14 @@ impl Tensor {
     /// # Errors
     /// `Shape` unless both are vectors of one length; `DType` if the types differ.
     pub fn dot(&self, other: &Tensor) -> Result<Tensor> {
-        under_autocast!("dot": a = self, other => a.dot(other));
-        expect_rank("dot", "a vector", self, 1)?;
-        expect_rank("dot", "a vector", other, 1)?;
-        self.matmul(other).map_err(|error| error.context("dot"))
+        self.product_of_vectors("dot", other)
+    }
+
+    fn product_of_vectors(&self, op: &str, other: &Tensor) -> Result<Tensor> {
+        under_autocast!("dot": a = self, other => a.product_of_vectors(op, other));
+        expect_rank(op, "a vector", self, 1)?;
+        expect_rank(op, "a vector", other, 1)?;
+        self.matmul(other).map_err(|error| error.context(op))
     }
 
     /// [`Tensor::dot`]; the two differ only for complex vectors.
@@ -117,7 +121,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::dot`].
     pub fn vdot(&self, other: &Tensor) -> Result<Tensor> {
-        self.dot(other)
+        self.product_of_vectors("vdot", other)
     }
 
     /// Sums of products over the last dimensions: `[…a, k] · […b, k] → […a, …b]`. With a 0-d tensor it is the product.

@@ -268,12 +268,10 @@ impl Tensor {
         let points = self.detach().reshape((self.numel(), 1))?;
         let weight = weight.map(|w| w.reshape(w.numel())).transpose()?;
         let range = range.map(|range| vec![range]);
-        let (counts, mut edges) = points.histogramdd(
-            std::slice::from_ref(bins),
-            range.as_deref(),
-            weight.as_ref(),
-            density,
-        )?;
+        let bins = std::slice::from_ref(bins);
+        let (counts, mut edges) = points
+            .histogramdd(bins, range.as_deref(), weight.as_ref(), density)
+            .map_err(|error| error.context("histogram"))?;
         match edges.pop() {
             Some(edges) => Ok((counts, edges)),
             None => crate::bail!(Value, "histogram: no bins"),

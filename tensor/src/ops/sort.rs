@@ -148,7 +148,8 @@ impl Tensor {
     /// # Errors
     /// `Dim` if there is no such dimension.
     pub fn argsort(&self, dim: isize, descending: bool) -> Result<Tensor> {
-        Ok(self.detach().sort(dim, descending)?.1)
+        let sort = Selection::Sort { descending };
+        Ok(self.detach().selected("argsort", dim, None, sort, true)?.1)
     }
 
     /// The elements in ascending order along the first dimension.
@@ -156,7 +157,8 @@ impl Tensor {
     /// # Errors
     /// None that a valid tensor meets.
     pub fn msort(&self) -> Result<Tensor> {
-        Ok(self.sort(0, false)?.0)
+        let sort = Selection::Sort { descending: false };
+        Ok(self.selected("msort", 0, None, sort, true)?.0)
     }
 
     /// The `k` largest (or smallest) elements along a dimension and their indices, in order if `sorted`.

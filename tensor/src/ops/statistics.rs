@@ -247,7 +247,9 @@ impl Tensor {
     /// # Errors
     /// `Shape` for more than two dimensions.
     pub fn corrcoef(&self) -> Result<Tensor> {
-        let cov = self.cov(1.0, None, None)?;
+        let cov = self
+            .cov(1.0, None, None)
+            .map_err(|error| error.context("corrcoef"))?;
         if cov.rank() == 0 {
             return cov.div(&cov);
         }
@@ -266,7 +268,9 @@ impl Tensor {
     pub fn trapezoid(&self, x: Option<&Tensor>, dim: isize) -> Result<Tensor> {
         let d = resolve_dim("trapezoid", dim, self.rank())?;
         ensure!(self.rank() > 0, Dim, "trapezoid: expected at least one dimension");
-        self.trapezoids(x, d)?.sum_dim(d as isize, false)?.div(2.0)
+        self.trapezoids("trapezoid", x, d)?
+            .sum_dim(d as isize, false)?
+            .div(2.0)
     }
 
     /// The running integral along a dimension by trapezoids; see [`Tensor::trapezoid`].
@@ -280,11 +284,13 @@ impl Tensor {
             Dim,
             "cumulative_trapezoid: expected at least one dimension"
         );
-        self.trapezoids(x, d)?.cumsum(d as isize)?.div(2.0)
+        self.trapezoids("cumulative_trapezoid", x, d)?
+            .cumsum(d as isize)?
+            .div(2.0)
     }
 
     /// Twice the area between each two neighbours along `dim`.
-    fn trapezoids(&self, x: Option<&Tensor>, dim: usize) -> Result<Tensor> {
+    fn trapezoids(&self, op: &str, x: Option<&Tensor>, dim: usize) -> Result<Tensor> {
         let (axis, len) = (dim as isize, self.shape()[dim]);
         let pairs = len.saturating_sub(1);
         let heights =
@@ -296,7 +302,7 @@ impl Tensor {
             ensure!(
                 x.numel() == len,
                 Shape,
-                "trapezoid: points {:?} for dimension {dim} of size {len} of {:?}",
+                "{op}: points {:?} for dimension {dim} of size {len} of {:?}",
                 x.shape(),
                 self.shape()
             );

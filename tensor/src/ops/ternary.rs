@@ -220,10 +220,10 @@ impl Tensor {
         }
         let mut x = self.to_dtype(dtype)?;
         if let Some(min) = min {
-            x = maximum(&x, min)?;
+            x = maximum(&x, min).map_err(|error| error.context("clamp"))?;
         }
         if let Some(max) = max {
-            x = minimum(&x, max)?;
+            x = minimum(&x, max).map_err(|error| error.context("clamp"))?;
         }
         Ok(x)
     }

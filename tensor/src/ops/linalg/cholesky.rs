@@ -64,12 +64,9 @@ impl Tensor {
     pub fn cholesky_solve(&self, factor: &Tensor, upper: bool) -> Result<Tensor> {
         under_autocast!("cholesky_solve": b = self, factor => b.cholesky_solve(factor, upper));
         let l = if upper { mt(factor)? } else { factor.clone() };
-        mt(&l)?.solve_triangular_with(
-            &l.solve_triangular_with(self, false, false, true)?,
-            true,
-            false,
-            true,
-        )
+        l.solve_triangular_with(self, false, false, true)
+            .and_then(|y| mt(&l)?.solve_triangular_with(&y, true, false, true))
+            .map_err(|error| error.context("cholesky_solve"))
     }
 
     /// The inverse of the matrix whose Cholesky factor this tensor is.

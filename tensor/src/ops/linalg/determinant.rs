@@ -116,7 +116,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::det`].
     pub fn logdet(&self) -> Result<Tensor> {
-        let (sign, log) = self.slogdet()?;
+        let (sign, log) = self.slogdet().map_err(|error| error.context("logdet"))?;
         log.add(&sign.detach().log()?)
     }
 }

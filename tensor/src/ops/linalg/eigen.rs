@@ -71,7 +71,8 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::eigh`].
     pub fn eigvalsh(&self, upper: bool) -> Result<Tensor> {
-        Ok(self.eigh(upper)?.0)
+        let found = self.eigh(upper).map_err(|error| error.context("eigvalsh"));
+        Ok(found?.0)
     }
 
     /// The eigenvalues of general matrices and eigenvectors of length 1 in the columns of a matrix, both complex:

@@ -90,7 +90,7 @@ pub fn lu_unpack(factors: &Tensor, pivots: &Tensor) -> Result<Lu> {
 /// # Errors
 /// As [`Tensor::lu_factor_ex`].
 pub fn lu(a: &Tensor, pivot: bool) -> Result<Lu> {
-    let (factors, pivots, _) = a.lu_factor_ex(pivot)?;
+    let (factors, pivots, _) = a.lu_factor_ex(pivot).map_err(|error| error.context("lu"))?;
     lu_unpack(&factors, &pivots)
 }
 

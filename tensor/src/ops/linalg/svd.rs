@@ -88,7 +88,8 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::svd`].
     pub fn svdvals(&self) -> Result<Tensor> {
-        Ok(self.svd(false)?.1)
+        let found = self.svd(false).map_err(|error| error.context("svdvals"));
+        Ok(found?.1)
     }
 
     /// `A = U·H` with orthonormal columns of U and symmetric positive semidefinite H, for matrices with at least as many

@@ -21,7 +21,7 @@ pub const LEAST_LOG: f64 = -100.0;
 /// because the gradient stays finite where those of the logarithms don't.
 ///
 /// # Errors
-/// `Shape` if the shapes differ; `Value` for an input outside 0..=1.
+/// `Shape` if the shapes differ; `DType` unless the input is of a floating point type; `Value` for an input outside 0..=1.
 pub fn binary_cross_entropy(
     input: &Tensor,
     target: &Tensor,
@@ -35,6 +35,13 @@ pub fn binary_cross_entropy(
         "binary_cross_entropy: expected an input and a target of one shape, got {:?} and {:?}",
         input.shape(),
         target.shape()
+    );
+    ensure!(
+        input.dtype().is_float(),
+        DType,
+        "binary_cross_entropy: expected a floating point tensor, got {} {:?}",
+        input.dtype(),
+        input.shape()
     );
     let inside = input.ge(0.0)?.logical_and(&input.le(1.0)?)?.all()?; // no NaN is
     if !inside.item::<bool>()? {
