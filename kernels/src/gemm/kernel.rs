@@ -1,7 +1,8 @@
 //! The micro-kernels of matrix products, and the tables from which one is taken by tile height and width.
 //!
 //! A micro-kernel multiplies a packed panel of A (`[depth, rows]`) with a panel of B (`[depth, vectors · LANES]`) and
-//! keeps the whole tile of C in registers: 14 × 2 or 8 × 3 vectors of AVX-512, 6 × 2 or 4 × 3 of AVX2.
+//! keeps the whole tile of C in registers: 14 × 2 or 8 × 3 vectors of AVX-512, 6 × 2 or 4 × 3 of AVX2. In small products it
+//! reads the rows of A where they lie.
 
 use crate::simd::{Real, Simd};
 
