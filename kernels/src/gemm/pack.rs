@@ -72,7 +72,7 @@ impl<T: Real> PackA<T> for MatRef<'_, T> {
 
     fn rows(&self) -> Option<(*const T, usize)> {
         let near = self.column_stride == 1 && self.row_stride * size_of::<T>() <= NEAR_ROWS;
-        near.then(|| (self.data.as_ptr(), self.row_stride))
+        near.then_some((self.data.as_ptr(), self.row_stride))
     }
 }
 
