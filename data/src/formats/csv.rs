@@ -93,6 +93,10 @@ fn csv_error(path: &Path, error: ::csv::Error) -> Error {
 pub fn read<T: DeserializeOwned>(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Vec<T>> {
     let path = path.as_ref();
     let mut reader = options.open(path)?;
+    if options.has_header {
+        // A header that can't be read would be passed over, and columns would be taken by their place.
+        reader.headers().map_err(|error| csv_error(path, error))?;
+    }
     let rows = reader
         .deserialize()
         .map(|row| row.map_err(|error| csv_error(path, error)));
@@ -300,6 +304,15 @@ mod tests {
                 let error = folder.stripped(result.unwrap_err());
                 assert!(error.starts_with(&format!("FOLDER/x.csv: {expected}")), "{error}");
             }
+        }
+        // Found by fuzzing: without the names of the columns, fields would be taken by their place.
+        let path = folder.file("x.csv", b"na\xffme,x\na,1\n");
+        for result in [read::<Pair>(&path, &options), streamed(&path, &options)] {
+            let error = folder.stripped(result.unwrap_err());
+            assert!(
+                error.starts_with("FOLDER/x.csv: ") && error.ends_with("field 1: not UTF-8"),
+                "{error}"
+            );
         }
         let absent = folder.path().join("absent");
         for result in [read::<Pair>(&absent, &options), streamed(&absent, &options)] {
