@@ -194,7 +194,7 @@ fn others() -> Vec<Case> {
             || Ok(PairwiseDistance::default()),
             |layer| one(layer.forward(&x(&[2, 3]), &x(&[2, 3]).neg()?)),
             |layer| one(layer.forward(&x(&[2, 3]), &x(&[2, 4]))),
-            "PairwiseDistance: sub: shapes [2, 3] and [2, 4]",
+            "PairwiseDistance: pairwise_distance: sub: shapes [2, 3] and [2, 4]",
         ),
         unary(
             "LayerNorm",
