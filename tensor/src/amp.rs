@@ -1,7 +1,7 @@
 //! Automatic mixed precision (`torch.amp`): inside a region of [`autocast`], matrix products and convolutions work on
 //! half-width floats, operations that need range or precision on `float32`, and all others on what they are given.
 //!
-//! Micikevicius et al., "Mixed Precision Training", 2018. The table at the end of this file has the lists, which are those of
+//! Micikevicius et al., "Mixed Precision Training", 2018. The table in this file has the lists, which are those of
 //! `torch.autocast("cpu")`. Casts are recorded operations: parameters of `float32` get gradients of `float32`.
 
 use std::cell::Cell;
