@@ -346,8 +346,7 @@ fn product<T: Real>(
         ldc,
         segment: None,
     };
-    let in_place = plan.reads_rows() && PackA::rows(&a).is_some();
-    if in_place || (plan.is_one_task() && plan.work() <= SMALL_WORK) {
+    if plan.is_one_task() && plan.work() <= SMALL_WORK {
         return plan.run(Operand::Source(&a), Operand::Source(&b), out, epilogue);
     }
     if a.rows >= b.columns && b.columns * a.columns <= SHARED_ELEMENTS {

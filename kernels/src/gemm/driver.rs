@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::kernel::{KernelTable, Tile};
+use super::kernel::{KernelTable, MicroKernel, Tile};
 use super::pack::{PackA, PackB};
 use super::{Activation, Epilogue};
 use crate::mem::Buf;
@@ -20,8 +20,6 @@ const DEPTH_BLOCK: usize = 384;
 const PRIVATE_BYTES: usize = 640 << 10;
 /// Multiplications below which a product is one task: some microseconds.
 const SERIAL_WORK: usize = 1 << 18;
-/// Multiplications up to which A is read where it lies.
-const IN_PLACE_WORK: usize = 1 << 21;
 /// Tasks per thread, so that a thread that is late leaves its share to the others.
 const TASKS_PER_THREAD: usize = 4;
 /// Tiles' widths below which a segment of C is short: then a good part of the tiles crosses its end.
@@ -45,13 +43,6 @@ pub(crate) struct Plan<T: 'static> {
 pub(crate) enum Operand<'a, T, P: ?Sized> {
     Packed(&'a [T]),
     Source(&'a P),
-}
-
-/// The rows of A of one tile: packed, or contiguous ones with the distance between them.
-#[derive(Clone, Copy)]
-enum Panel<T> {
-    Packed(*const T),
-    Rows(*const T, usize),
 }
 
 /// Where C goes. A convolution's columns run over all images, so that they come in segments of one image each.
@@ -111,22 +102,6 @@ impl<T: Real> Plan<T> {
     /// Whether the product is best computed by one thread in one go.
     pub(crate) fn is_one_task(&self) -> bool {
         self.tasks() == 1
-    }
-
-    /// Where A's rows start and the distance between them, if they are read in place. Packing costs more than that as long
-    /// as there are few columns to use what has been packed.
-    fn rows_in_place(&self, a: &Operand<'_, T, dyn PackA<T> + '_>) -> Option<(*const T, usize)> {
-        match a {
-            Operand::Source(a) if self.reads_rows() => a.rows(),
-            _ => None,
-        }
-    }
-
-    /// Whether the product is small, and its tiles of the kind that can read A in place.
-    pub(crate) fn reads_rows(&self) -> bool {
-        let two_vectors =
-            self.width == 2 * self.table.lanes && self.n > 0 && (self.n - 1) % self.width >= self.table.lanes;
-        two_vectors && self.depth_blocks == 1 && self.work() <= IN_PLACE_WORK
     }
 
     /// The number of tasks worth making.
@@ -203,7 +178,7 @@ impl<T: Real> Plan<T> {
         if out.segment.is_some_and(short) && self.depth_blocks > 1 && writes_only {
             return self.run_beside(a, b, out, epilogue);
         }
-        self.run_in_place(a, b, out, epilogue);
+        self.run_onto(a, b, out, epilogue);
     }
 
     /// Multiplies into a matrix of its own, which is then cut into segments. Otherwise most tiles would cross from one
@@ -221,7 +196,7 @@ impl<T: Real> Plan<T> {
             ldc: self.n,
             segment: None,
         };
-        self.run_in_place(a, b, beside, epilogue);
+        self.run_onto(a, b, beside, epilogue);
         const ROWS: usize = 16;
         parallel_for(self.m.div_ceil(ROWS), |t| {
             for row in t * ROWS..((t + 1) * ROWS).min(self.m) {
@@ -234,15 +209,15 @@ impl<T: Real> Plan<T> {
         });
     }
 
-    fn run_in_place(
+    fn run_onto(
         &self,
         a: Operand<'_, T, dyn PackA<T> + '_>,
         b: Operand<'_, T, dyn PackB<T> + '_>,
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
-        let pack_a = matches!(a, Operand::Source(_)) && self.rows_in_place(&a).is_none();
-        let (row_groups, column_groups) = self.groups(pack_a, matches!(b, Operand::Source(_)));
+        let (row_groups, column_groups) =
+            self.groups(matches!(a, Operand::Source(_)), matches!(b, Operand::Source(_)));
         parallel_for(row_groups * column_groups, |task| {
             let (column, row) = (task / row_groups, task % row_groups);
             let rows = row * self.row_panels / row_groups..(row + 1) * self.row_panels / row_groups;
@@ -296,12 +271,10 @@ impl<T: Real> Plan<T> {
     ) {
         // With B in the second-level cache, a panel of A is packed just before its use and stays in the first.
         let one_by_one = matches!((a, b), (Operand::Source(_), Operand::Source(_)));
-        let in_place = self.rows_in_place(a);
         let cuts = self.cuts(rows.clone());
         let row_range = cuts[0]..cuts[rows.len()];
         let mut a_block: Buf<T> = match a {
             Operand::Packed(_) => Buf::take(0),
-            Operand::Source(_) if in_place.is_some() => Buf::take(0),
             Operand::Source(_) if one_by_one => {
                 Buf::take(self.m.div_ceil(self.row_panels) * self.longest_depth())
             }
@@ -325,7 +298,7 @@ impl<T: Real> Plan<T> {
                     b_block.as_ptr()
                 }
             };
-            let tile = |p: usize, q: usize, a: Panel<T>| {
+            let tile = |p: usize, q: usize, a: *const T| {
                 // SAFETY: the panel lies inside the packed block.
                 let b = unsafe { b_panels.add((q - columns.start) * self.width * depth.len()) };
                 self.tile(
@@ -339,20 +312,11 @@ impl<T: Real> Plan<T> {
                     epilogue,
                 );
             };
-            if let Some((first, stride)) = in_place {
-                for p in rows.clone() {
-                    let a = Panel::Rows(first.wrapping_add(self.row(p) * stride), stride);
-                    columns.clone().for_each(|q| tile(p, q, a));
-                }
-                continue;
-            }
             if let (Operand::Source(source), true) = (a, one_by_one) {
                 for (i, p) in rows.clone().enumerate() {
                     // SAFETY: the panel lies inside A and fits in the buffer.
                     unsafe { source.pack(&cuts[i..i + 2], depth.clone(), a_block.as_mut_ptr()) };
-                    columns
-                        .clone()
-                        .for_each(|q| tile(p, q, Panel::Packed(a_block.as_ptr())));
+                    columns.clone().for_each(|q| tile(p, q, a_block.as_ptr()));
                 }
                 continue;
             }
@@ -367,9 +331,7 @@ impl<T: Real> Plan<T> {
                 }
             };
             // SAFETY: the panel lies inside the packed block.
-            let a_panel = |p: usize| unsafe {
-                Panel::Packed(a_panels.add((self.row(p) - row_range.start) * depth.len()))
-            };
+            let a_panel = |p: usize| unsafe { a_panels.add((self.row(p) - row_range.start) * depth.len()) };
             if let Operand::Source(_) = b {
                 rows.clone()
                     .for_each(|p| columns.clone().for_each(|q| tile(p, q, a_panel(p))));
@@ -395,7 +357,7 @@ impl<T: Real> Plan<T> {
         depth: usize,
         rows: Range<usize>,
         q: usize,
-        a: Panel<T>,
+        a: *const T,
         b: *const T,
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
@@ -403,19 +365,7 @@ impl<T: Real> Plan<T> {
         let (first, last) = (block == 0, block + 1 == self.depth_blocks);
         let columns = q * self.width..((q + 1) * self.width).min(self.n);
         let vectors = columns.len().div_ceil(self.table.lanes);
-        let kernel = |tile: &Tile<T>| {
-            // SAFETY: the panels hold `depth` steps, and the tile is as large as the kernel takes it to be.
-            unsafe {
-                match a {
-                    Panel::Packed(a) => {
-                        self.table.packed[vectors - 1][rows.len() - 1](depth, a, b, self.width, tile)
-                    }
-                    Panel::Rows(a, stride) => {
-                        self.table.rows[rows.len() - 1](depth, a, stride, b, self.width, tile)
-                    }
-                }
-            }
-        };
+        let kernel: MicroKernel<T> = self.table.packed[vectors - 1][rows.len() - 1];
         let null = std::ptr::null();
         let pointer = |values: Option<&[T]>, offset: usize| match values {
             Some(values) if last => values[offset..].as_ptr(),
@@ -434,8 +384,9 @@ impl<T: Real> Plan<T> {
             tile.c = out.c.ptr().wrapping_add(offset);
             tile.ldc = out.ldc;
             tile.residual = pointer(epilogue.residual, offset);
-            // The tile lies inside C, and this task alone writes it.
-            return kernel(&tile);
+            // SAFETY: the panels hold `depth` steps and the tile lies inside C, of which this task alone writes it.
+            unsafe { kernel(depth, a, b, self.width, &tile) };
+            return;
         }
         // The tile crosses from one segment to the next: it is made in a buffer and copied piece by piece.
         let (mut c, mut residual) = ([T::ZERO; MAX_TILE], [T::ZERO; MAX_TILE]);
@@ -458,8 +409,8 @@ impl<T: Real> Plan<T> {
         }
         tile.c = c.as_mut_ptr();
         tile.ldc = self.width;
-        // The buffers hold the tallest and widest tile.
-        kernel(&tile);
+        // SAFETY: the panels hold `depth` steps; the buffers hold the tallest and widest tile.
+        unsafe { kernel(depth, a, b, self.width, &tile) };
         for row in rows.clone() {
             // SAFETY: this task alone writes these elements of C.
             unsafe {

@@ -1,8 +1,7 @@
 //! The micro-kernels of matrix products, and the tables from which one is taken by tile height and width.
 //!
 //! A micro-kernel multiplies a packed panel of A (`[depth, rows]`) with a panel of B (`[depth, vectors · LANES]`) and
-//! keeps the whole tile of C in registers: 14 × 2 or 8 × 3 vectors of AVX-512, 6 × 2 or 4 × 3 of AVX2. In small products it
-//! reads the rows of A where they lie.
+//! keeps the whole tile of C in registers: 14 × 2 or 8 × 3 vectors of AVX-512, 6 × 2 or 4 × 3 of AVX2.
 
 use crate::simd::{Real, Simd};
 
@@ -43,8 +42,6 @@ impl<T: Real> Tile<T> {
 
 /// `(depth, a, b, b_stride, tile)`: A is packed with the kernel's height; row k of B starts at `b + k · b_stride`.
 pub(crate) type MicroKernel<T> = unsafe fn(usize, *const T, *const T, usize, &Tile<T>);
-/// `(depth, a, a_stride, b, b_stride, tile)`: row i of A is contiguous and starts at `a + i · a_stride`, B as above.
-pub(crate) type RowKernel<T> = unsafe fn(usize, *const T, usize, *const T, usize, &Tile<T>);
 /// `(depth, x, x_stride, w, w_stride, out)`: dot products of rows of x with rows of w into `out[row · DOTS + column]`.
 pub(crate) type DotKernel<T> = unsafe fn(usize, *const T, usize, *const T, usize, *mut T);
 /// `(src, src_stride, rows, depth, dst, dst_stride, width)`: transposes `rows` rows of `depth` contiguous elements
@@ -62,8 +59,6 @@ pub struct KernelTable<T: 'static> {
     pub(crate) lanes: usize,
     /// `packed[vectors - 1][rows - 1]`.
     pub(crate) packed: [&'static [MicroKernel<T>]; 3],
-    /// By `rows - 1`: kernels of two vectors that read A where it lies.
-    pub(crate) rows: &'static [RowKernel<T>],
     /// By `rows - 1`: kernels over an unpacked B whose last vector is partial, widest first, with their vectors.
     pub(crate) unpacked: [[(usize, MicroKernel<T>); 3]; UNPACKED_ROWS],
     /// By rows of x, less one.
@@ -79,51 +74,12 @@ pub struct KernelTable<T: 'static> {
 #[inline(always)]
 pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
     depth: usize,
-    a: *const S::Elem,
-    b: *const S::Elem,
-    b_stride: usize,
-    tile: &Tile<S::Elem>,
-) {
-    // SAFETY: as the caller vouches.
-    unsafe { multiply::<S, ROWS, VECTORS, UNPACKED, false>(depth, a, 1, b, b_stride, tile) }
-}
-
-/// # Safety
-/// ROWS rows of A hold `depth` elements, the panel of B `depth` steps, the tile's pointers cover its rows and columns, and
-/// the machine has S.
-#[inline(always)]
-pub(crate) unsafe fn micro_rows<S: Simd, const ROWS: usize>(
-    depth: usize,
-    a: *const S::Elem,
-    a_stride: usize,
-    b: *const S::Elem,
-    b_stride: usize,
-    tile: &Tile<S::Elem>,
-) {
-    // SAFETY: as the caller vouches.
-    unsafe { multiply::<S, ROWS, 2, false, true>(depth, a, a_stride, b, b_stride, tile) }
-}
-
-/// The product of a tile, from a packed panel of A or, if `IN_PLACE`, from rows that are `a_stride` apart.
-///
-/// # Safety
-/// As [`micro`] or [`micro_rows`].
-#[inline(always)]
-unsafe fn multiply<
-    S: Simd,
-    const ROWS: usize,
-    const VECTORS: usize,
-    const UNPACKED: bool,
-    const IN_PLACE: bool,
->(
-    depth: usize,
     mut a: *const S::Elem,
-    a_stride: usize,
     mut b: *const S::Elem,
     b_stride: usize,
     tile: &Tile<S::Elem>,
 ) {
-    // SAFETY: all addresses lie in A, in the panel and in the tile, which the caller vouches for.
+    // SAFETY: all addresses lie in the panels and in the tile, which the caller vouches for.
     unsafe {
         let s = S::assume();
         for i in 0..ROWS {
@@ -142,12 +98,12 @@ unsafe fn multiply<
                 };
             }
             for i in 0..ROWS {
-                let x = s.splat(*a.add(if IN_PLACE { i * a_stride } else { i }));
+                let x = s.splat(*a.add(i));
                 for v in 0..VECTORS {
                     acc[i][v] = s.mul_add(x, row[v], acc[i][v]);
                 }
             }
-            a = a.wrapping_add(if IN_PLACE { 1 } else { ROWS });
+            a = a.add(ROWS);
             b = b.wrapping_add(b_stride);
         }
         finish::<S, ROWS, VECTORS>(s, &acc, tile);
@@ -367,7 +323,7 @@ pub(crate) unsafe fn pack_rows<S: Simd>(
 
 /// The tables: one associated constant per instruction set, generic in the vector type.
 pub(crate) mod tables {
-    use super::{DotKernel, KernelTable, MicroKernel, PackKernel, RowKernel, Tile};
+    use super::{DotKernel, KernelTable, MicroKernel, PackKernel, Tile};
     use crate::simd::Simd;
     use std::marker::PhantomData;
 
@@ -386,13 +342,6 @@ pub(crate) mod tables {
                 ) {
                     // SAFETY: the caller's contract is the same.
                     unsafe { super::super::micro::<S, ROWS, VECTORS, UNPACKED>(depth, a, b, b_stride, tile) }
-                }
-                $(#[$feature])?
-                pub(super) unsafe fn micro_rows<S: Simd, const ROWS: usize>(
-                    depth: usize, a: *const S::Elem, a_stride: usize, b: *const S::Elem, b_stride: usize, tile: &Tile<S::Elem>,
-                ) {
-                    // SAFETY: the caller's contract is the same.
-                    unsafe { super::super::micro_rows::<S, ROWS>(depth, a, a_stride, b, b_stride, tile) }
                 }
                 $(#[$feature])?
                 pub(super) unsafe fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
@@ -426,7 +375,6 @@ pub(crate) mod tables {
                         table!(@packed $module, 2, $two),
                         table!(@packed $module, 3, $three),
                     ],
-                    rows: table!(@rows $module, $two),
                     unpacked: table!(@unpacked $module, $unpacked),
                     dots: [
                         $module::dots::<S, 1, 4> as DotKernel<S::Elem>, $module::dots::<S, 2, 4>,
@@ -443,9 +391,6 @@ pub(crate) mod tables {
         };
         (@packed $module:ident, $vectors:literal, [$($rows:literal)*]) => {
             &[$($module::micro::<S, $rows, $vectors, false> as MicroKernel<S::Elem>),*]
-        };
-        (@rows $module:ident, [$($rows:literal)*]) => {
-            &[$($module::micro_rows::<S, $rows> as RowKernel<S::Elem>),*]
         };
         (@unpacked $module:ident, [$($rows:literal $vectors:literal),*]) => {
             [$([

@@ -16,12 +16,6 @@ pub(crate) trait PackA<T: Real>: Sync {
     /// # Safety
     /// The ranges lie inside the operand and `dst` holds the panels.
     unsafe fn pack(&self, cuts: &[usize], depth: Range<usize>, dst: *mut T);
-
-    /// The first row and the distance to the next, if rows are contiguous and near each other: then a micro-kernel may
-    /// read them where they lie.
-    fn rows(&self) -> Option<(*const T, usize)> {
-        None
-    }
 }
 
 /// A right operand.
@@ -33,9 +27,6 @@ pub(crate) trait PackB<T: Real>: Sync {
     /// The ranges lie inside the operand and `dst` holds the panels.
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T);
 }
-
-/// Bytes from one row to the next up to which rows are near: the lines of a tile's rows don't displace each other.
-const NEAR_ROWS: usize = 2048;
 
 /// Steps of the inner dimension that are packed for all panels before the next ones, where a step's elements are
 /// contiguous across panels: few enough that their cache lines stay.
@@ -68,11 +59,6 @@ impl<T: Real> PackA<T> for MatRef<'_, T> {
                 }
             }
         }
-    }
-
-    fn rows(&self) -> Option<(*const T, usize)> {
-        let near = self.column_stride == 1 && self.row_stride * size_of::<T>() <= NEAR_ROWS;
-        near.then_some((self.data.as_ptr(), self.row_stride))
     }
 }
 
