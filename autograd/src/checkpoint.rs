@@ -16,8 +16,8 @@ use crate::engine::{self, Walk};
 /// Runs `f`, keeping only its results; its gradient runs `f` again. Everything that `f` captures gets its gradient:
 /// parameters, inputs, results of earlier operations.
 ///
-/// `f` must compute the same each time. The default generator's random numbers are the same: its state is set to what it
-/// was, and put back afterwards. So is the region of [`amp::autocast`].
+/// `f` must compute the same each time. It gets the same random numbers, from a default generator in the state that the
+/// thread's was in, and runs in the same region of [`amp::autocast`].
 ///
 /// # Errors
 /// The errors of `f`.
@@ -68,13 +68,13 @@ struct Recompute {
 }
 
 impl Recompute {
-    /// Runs `f` again with the random numbers and in the precision it had.
+    /// Runs `f` again with the random numbers and in the precision it had. In a fork, so that neither draws of other
+    /// threads get between nor these change what is drawn afterwards.
     fn replay(&self) -> Result<Vec<Tensor>> {
-        let now = random::state();
-        random::set_state(self.random_state.clone())?;
-        let outputs = amp::autocast(self.region, || (self.f)());
-        random::set_state(now)?;
-        outputs
+        random::fork(0, || {
+            random::set_state(self.random_state.clone())?;
+            amp::autocast(self.region, || (self.f)())
+        })
     }
 }
 
@@ -109,6 +109,8 @@ impl Function for Recompute {
 
 #[cfg(test)]
 mod tests {
+    use flambeau_tensor::ops::dropout::dropout;
+
     use super::*;
     use crate::{Backward, GradOptions, grad};
 
@@ -142,18 +144,18 @@ mod tests {
             .requires_grad(true)
             .unwrap();
         let captured = x.clone();
-        let y = checkpoint(move || {
-            Ok(vec![flambeau_tensor::ops::dropout::dropout(
-                &captured, 0.5, true,
-            )?])
-        })
-        .unwrap()
-        .remove(0);
-        y.sum().unwrap().backward().unwrap();
-        assert_eq!(
-            x.grad().unwrap().to_vec::<f32>().unwrap(),
-            y.to_vec::<f32>().unwrap()
-        );
+        // In a fork: tests that run at the same time draw, too.
+        random::fork(0, || {
+            let dropped = move || Ok(vec![dropout(&captured, 0.5, true)?]);
+            let y = checkpoint(dropped).unwrap().remove(0);
+            let before = random::state();
+            y.sum().unwrap().backward().unwrap();
+            assert_eq!(
+                x.grad().unwrap().to_vec::<f32>().unwrap(),
+                y.to_vec::<f32>().unwrap()
+            );
+            assert_eq!(random::state(), before, "what is drawn afterwards is the same");
+        });
     }
 
     #[test]
