@@ -5,9 +5,13 @@ use flambeau_tensor::{Result, Tensor, bail};
 
 use crate::member::{Member, Visitor, VisitorMut};
 use crate::module::{Forward, Module};
+use crate::observe::is_watched;
 use crate::observed;
 
 /// Modules one after the other (`torch.nn.Sequential`), named `0`, `1`, … or by names of their own.
+///
+/// A [`ReLU`](crate::ReLU) is done while the layer before it writes its output, if that layer can and nobody watches the
+/// calls: to the same bits, without a second pass.
 ///
 /// ```
 /// # use flambeau_nn::{Forward, Linear, LinearOptions, Module, ReLU, Sequential};
@@ -93,9 +97,15 @@ impl std::fmt::Debug for Sequential {
 impl Forward for Sequential {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.modules
-            .iter()
-            .try_fold(x.clone(), |x, (_, module)| module.forward(&x))
+        let mut x = x.clone();
+        let mut modules = self.modules.iter().map(|(_, module)| module).peekable();
+        while let Some(module) = modules.next() {
+            x = match modules.next_if(|next| next.is_relu() && !is_watched()) {
+                Some(_) => module.forward_relu(&x)?,
+                None => module.forward(&x)?,
+            };
+        }
+        Ok(x)
     }
 }
 

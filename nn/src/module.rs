@@ -286,6 +286,19 @@ pub trait Forward: Module {
     /// # Errors
     /// As the layer says.
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// `relu` of the output; a layer that can do both in one pass, and to the same bits, has its own.
+    ///
+    /// # Errors
+    /// Those of `forward`.
+    fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward(x)?.relu()
+    }
+
+    /// Whether this is [`ReLU`](crate::ReLU), which the layer before may do on its way.
+    fn is_relu(&self) -> bool {
+        false
+    }
 }
 
 /// What is in the box, under its own name.
@@ -314,6 +327,14 @@ impl<M: Module + ?Sized> Module for Box<M> {
 impl<M: Forward + ?Sized> Forward for Box<M> {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         (**self).forward(x)
+    }
+
+    fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
+        (**self).forward_relu(x)
+    }
+
+    fn is_relu(&self) -> bool {
+        (**self).is_relu()
     }
 }
 

@@ -151,6 +151,11 @@ thread_local! {
     static SESSION: RefCell<Vec<Rc<Session>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Whether anybody watches the calls of this thread.
+pub(crate) fn is_watched() -> bool {
+    WATCHED.get()
+}
+
 fn address(module: &dyn Module) -> usize {
     std::ptr::from_ref(module).cast::<()>() as usize
 }

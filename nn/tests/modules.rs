@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use flambeau_autograd::Backward;
+use flambeau_autograd::{Backward, no_grad};
 use flambeau_nn::{
     Buffer, Forward, Linear, LinearOptions, Mode, Module, Parameter, ReLU, Sequential, StateDict,
 };
@@ -186,5 +186,33 @@ fn conversion_keeps_ties_and_flags() -> Result<()> {
     assert!(model.blocks[0].inner.weight.grad().is_some());
     model.zero_grad();
     assert!(model.blocks[0].inner.weight.grad().is_none());
+    Ok(())
+}
+
+/// `ReLU` after a linear layer is done on its way: what comes out and the gradients are those of single calls.
+#[test]
+fn relu_on_a_layers_way_changes_nothing() -> Result<()> {
+    let model = Sequential::new()
+        .push(linear(3, 5))
+        .push(ReLU)
+        .push(ReLU)
+        .push(Sequential::new().push(linear(5, 4)))
+        .push(ReLU);
+    let x = Tensor::new([[1.0f32, -2.0, 3.0], [-1.0, 0.5, 0.25]])?;
+    let single = || {
+        model
+            .iter()
+            .try_fold(x.clone(), |x, (_, module)| module.forward(&x))
+    };
+    let untracked = no_grad(|| model.forward(&x))?;
+    assert_eq!(untracked.to_vec::<f32>()?, single()?.to_vec::<f32>()?);
+
+    let gradients = |y: Tensor| -> Result<Vec<Vec<f32>>> {
+        model.zero_grad();
+        y.sum()?.backward()?;
+        let grads = model.parameters().into_iter();
+        grads.map(|p| p.grad().unwrap().to_vec()).collect()
+    };
+    assert_eq!(gradients(model.forward(&x)?)?, gradients(single()?)?);
     Ok(())
 }

@@ -120,21 +120,31 @@ unsafe fn finish<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     // SAFETY: the tile's pointers cover ROWS rows of VECTORS vectors, the last of which has `last` lanes.
     unsafe {
-        let bare = tile.alpha == S::Elem::ONE
+        let whole = tile.alpha == S::Elem::ONE
             && tile.last == S::LANES
             && tile.row_bias.is_null()
-            && tile.residual.is_null()
-            && !tile.relu;
-        let plain = bare && tile.column_bias.is_null();
-        if bare && !plain && tile.beta == S::Elem::ZERO {
+            && tile.residual.is_null();
+        let plain = whole && tile.column_bias.is_null() && !tile.relu;
+        if whole && !tile.column_bias.is_null() && tile.beta == S::Elem::ZERO {
             // A linear layer's tile.
             let mut bias = [s.splat(S::Elem::ZERO); VECTORS];
             for v in 0..VECTORS {
                 bias[v] = s.load(tile.column_bias.add(v * S::LANES));
             }
-            for i in 0..ROWS {
-                for v in 0..VECTORS {
-                    s.store(tile.c.add(i * tile.ldc + v * S::LANES), s.add(acc[i][v], bias[v]));
+            if tile.relu {
+                let zero = s.splat(S::Elem::ZERO);
+                for i in 0..ROWS {
+                    for v in 0..VECTORS {
+                        let x = s.add(acc[i][v], bias[v]);
+                        // In this order a NaN stays one.
+                        s.store(tile.c.add(i * tile.ldc + v * S::LANES), s.max(zero, x));
+                    }
+                }
+            } else {
+                for i in 0..ROWS {
+                    for v in 0..VECTORS {
+                        s.store(tile.c.add(i * tile.ldc + v * S::LANES), s.add(acc[i][v], bias[v]));
+                    }
                 }
             }
         } else if plain && tile.beta == S::Elem::ZERO {

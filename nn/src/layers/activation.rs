@@ -52,9 +52,22 @@ macro_rules! activations {
     };
 }
 
+/// `max(0, x)`.
+#[derive(Clone, Copy, Debug, Default, Module)]
+pub struct ReLU;
+
+impl Forward for ReLU {
+    #[observed]
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.relu()
+    }
+
+    fn is_relu(&self) -> bool {
+        true
+    }
+}
+
 activations! {
-    /// `max(0, x)`.
-    ReLU => |_, x| x.relu();
     /// `min(max(0, x), 6)`.
     ReLU6 => |_, x| x.relu6();
     /// `x` if positive, else `negative_slope·x`.

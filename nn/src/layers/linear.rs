@@ -1,6 +1,6 @@
 //! Linear layers: `y = x·Wᵀ + b` (`torch.nn.Linear`) and `y = x₁ᵀ·W·x₂ + b` (`torch.nn.Bilinear`); `Identity`.
 
-use flambeau_tensor::ops::linear::{bilinear, linear};
+use flambeau_tensor::ops::linear::{bilinear, linear, linear_relu};
 use flambeau_tensor::{DType, Result, Tensor};
 
 use super::text;
@@ -79,6 +79,10 @@ impl Forward for Linear {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         linear(x, &self.weight, self.bias.as_deref())
+    }
+
+    fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
+        linear_relu(x, &self.weight, self.bias.as_deref())
     }
 }
 

@@ -4,9 +4,9 @@
 //! is added before the products are stored.
 
 use flambeau_kernels::binary::BinaryInt;
-use flambeau_kernels::gemm::{Epilogue, MatRef, gemm, gemm_integer};
+use flambeau_kernels::gemm::{Activation, Epilogue, MatRef, gemm, gemm_integer};
 
-use crate::amp::under_autocast;
+use crate::amp::{is_autocast_enabled, under_autocast};
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, ensure, with_float, with_integer};
@@ -29,6 +29,27 @@ pub struct LinearOp {
 /// `Shape` if sizes do not fit; `DType` if types differ.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     under_autocast!("linear": x, weight, bias => linear(x, weight, bias));
+    product(x, weight, bias, false)
+}
+
+/// `max(0, x·Wᵀ + b)`: `linear`, then `relu`, in one pass where neither is recorded (`torch.ao.nn.intrinsic.LinearReLU`).
+///
+/// # Shapes
+/// Those of [`linear`].
+///
+/// # Errors
+/// Those of [`linear`].
+pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let is_tracked = |t: &Tensor| t.read().is_tracked();
+    let recorded = [x, weight].into_iter().chain(bias).any(is_tracked);
+    if recorded || is_autocast_enabled() || !x.dtype().is_float() || weight.rank() != 2 {
+        return linear(x, weight, bias)?.relu();
+    }
+    product(x, weight, bias, true)
+}
+
+/// Both functions above; what is computed with `relu` is not recorded.
+fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, relu: bool) -> Result<Tensor> {
     let (xs, ws) = (x.shape(), weight.shape());
     ensure!(
         !xs.is_empty() && (ws.len() == 1 || ws.len() == 2) && xs[xs.len() - 1] == ws[ws.len() - 1],
@@ -49,12 +70,13 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         && bias.shape() != [ws[0]]
     {
         // Anything else that broadcasts is added as it is.
-        let y = linear(x, weight, None)?;
-        return y.add(bias).map_err(|error| error.context("linear"));
+        let y = linear(x, weight, None)?.add(bias);
+        let y = y.map_err(|error| error.context("linear"))?;
+        return if relu { y.relu() } else { Ok(y) };
     }
     let (a, w) = (x.read(), weight.read());
     let b = bias.map(Tensor::read);
-    let value = compute(&a.value, &w.value, b.as_ref().map(|b| &b.value))?;
+    let value = compute(&a.value, &w.value, b.as_ref().map(|b| &b.value), relu)?;
     let mut inputs = vec![&a, &w];
     inputs.extend(&b);
     Ok(record(value, &inputs, |_| {
@@ -65,12 +87,12 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     }))
 }
 
-fn compute(x: &Value, weight: &Value, bias: Option<&Value>) -> Result<Value> {
+fn compute(x: &Value, weight: &Value, bias: Option<&Value>, relu: bool) -> Result<Value> {
     let dtype = x.dtype;
     if dtype.is_half() {
         let wide = |v: &Value| v.cast(DType::F32);
         let bias = bias.map(wide).transpose()?;
-        return compute(&wide(x)?, &wide(weight)?, bias.as_ref())?.cast(dtype);
+        return compute(&wide(x)?, &wide(weight)?, bias.as_ref(), relu)?.cast(dtype);
     }
     let (n, k) = (weight.shape[0], weight.shape[1]);
     let rows: usize = x.shape[..x.shape.len() - 1].iter().product();
@@ -94,7 +116,8 @@ fn compute(x: &Value, weight: &Value, bias: Option<&Value>) -> Result<Value> {
         let a = MatRef::row_major(x.data::<T>()?, rows, k);
         let w = MatRef::new(weight.data::<T>()?, n, k, weight.strides[0], weight.strides[1]);
         let column_bias = bias.as_ref().map(|b| b.data::<T>()).transpose()?;
-        let epilogue = Epilogue { column_bias, ..Epilogue::default() };
+        let activation = if relu { Activation::Relu } else { Activation::None };
+        let epilogue = Epilogue { column_bias, activation, ..Epilogue::default() };
         Value::build::<T>(dtype, shape, |out| gemm(a, w.transposed(), out, n, &epilogue))
     })
 }
@@ -134,6 +157,7 @@ pub fn bilinear(x1: &Tensor, x2: &Tensor, weight: &Tensor, bias: Option<&Tensor>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::{Generator, Sample};
 
     #[test]
     fn linear_adds_its_bias() {
@@ -147,5 +171,43 @@ mod tests {
             error,
             "linear: input [3, 2] and weight [3]: expected […, in] and [out, in]"
         );
+    }
+
+    #[test]
+    fn relu_on_the_way_gives_the_bits_of_two_operations() {
+        let mut g = Generator::new(0);
+        // Few rows, few columns, whole tiles, ragged tiles, an inner dimension of two blocks and none.
+        for (m, k, n) in [
+            (1, 7, 40),
+            (40, 7, 3),
+            (64, 128, 128),
+            (30, 5, 33),
+            (9, 800, 65),
+            (3, 0, 4),
+        ] {
+            for dtype in [DType::F32, DType::F64, DType::BF16, DType::I64] {
+                let mut draw = |shape: &[usize]| g.randn(shape, DType::F64)?.mul(9.0)?.to_dtype(dtype);
+                let (x, w, b) = (
+                    draw(&[m, k]).unwrap(),
+                    draw(&[n, k]).unwrap(),
+                    draw(&[n]).unwrap(),
+                );
+                if dtype == DType::F32 && k > 0 {
+                    x.narrow(0, 0, 1).unwrap().fill_(f64::NAN).unwrap();
+                }
+                for bias in [None, Some(&b)] {
+                    let expected = linear(&x, &w, bias).unwrap().relu().unwrap();
+                    let y = linear_relu(&x, &w, bias).unwrap();
+                    assert_eq!(y.dtype(), expected.dtype());
+                    let bits = |t: &Tensor| t.to_dtype(DType::F64).unwrap().to_vec::<f64>().unwrap();
+                    let equal = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
+                    let (y, expected) = (bits(&y), bits(&expected));
+                    assert!(
+                        y.iter().zip(&expected).all(equal),
+                        "[{m}, {k}] · [{n}, {k}], {dtype:?}"
+                    );
+                }
+            }
+        }
     }
 }
