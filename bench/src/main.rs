@@ -7,8 +7,10 @@
 
 mod clock;
 mod data;
+mod infer;
 mod load;
 mod machine;
+mod nets;
 mod op;
 mod overhead;
 mod peer;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{data, op, overhead, step};
+use crate::{data, infer, op, overhead, step};
 
 /// One call of a workload; it holds its inputs.
 pub(crate) type Call = Box<dyn FnMut() -> Result<()>>;
@@ -71,6 +71,7 @@ pub(crate) fn all() -> Vec<Workload> {
     op::workloads()
         .into_iter()
         .chain(overhead::workloads())
+        .chain(infer::workloads())
         .chain(step::workloads())
         .chain(data::workloads())
         .collect()

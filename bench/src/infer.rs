@@ -1,0 +1,182 @@
+//! `infer/*`: models that answer, in evaluation mode and without recording.
+
+use anyhow::Result;
+use flambeau_autograd::inference_mode;
+use flambeau_nn::functional::{SdpaOptions, scaled_dot_product_attention};
+use flambeau_nn::{
+    Forward, GRU, LSTM, LayerNorm, Linear, RnnOptions, TransformerEncoder, TransformerEncoderLayer,
+    TransformerLayerOptions,
+};
+use flambeau_tensor::random::{Generator, Sample, manual_seed};
+use flambeau_tensor::{DType, Result as TensorResult, Tensor};
+use flambeau_vision::models::create;
+
+use crate::overhead::mlp;
+use crate::workload::{Call, Workload};
+
+/// torchvision's models and the sizes of their batches.
+const IMAGES: [(&str, usize); 9] = [
+    ("resnet18", 1),
+    ("resnet18", 8),
+    ("resnet50", 1),
+    ("resnet50", 8),
+    ("vgg16", 1),
+    ("mobilenet_v2", 1),
+    ("mobilenet_v2", 8),
+    ("efficientnet_b0", 1),
+    ("vit_b_16", 1),
+];
+
+/// All workloads of this group.
+pub(crate) fn workloads() -> Vec<Workload> {
+    let images = IMAGES.map(|(name, batch)| {
+        Workload::new(format!("infer/{name}_b{batch}"), move || {
+            manual_seed(0);
+            let model = create(name, Default::default())?;
+            infer(model, &[batch, 3, 224, 224])
+        })
+    });
+    let mut all = Vec::from(images);
+    all.extend([
+        encoder("infer/bert_base_b1_t128", 12, [768, 12, 3072], [1, 128, 768]),
+        encoder("infer/bert_base_b8_t128", 12, [768, 12, 3072], [8, 128, 768]),
+        encoder("infer/minilm6_b8_t64", 6, [384, 12, 1536], [8, 64, 384]),
+        Workload::new("infer/bilstm2_t64_b32_128_256", || {
+            let options = RnnOptions {
+                num_layers: 2,
+                bidirectional: true,
+                ..Default::default()
+            };
+            let lstm = LSTM::new(128, 256, options)?;
+            call(&[64, 32, 128], move |x| Ok(lstm.forward(x, None)?.0))
+        }),
+        Workload::new("infer/gru2_t64_b32_128_256", || {
+            let options = RnnOptions {
+                num_layers: 2,
+                ..Default::default()
+            };
+            let gru = GRU::new(128, 256, options)?;
+            call(&[64, 32, 128], move |x| Ok(gru.forward(x, None)?.0))
+        }),
+        Workload::new("infer/mlp_4_128_128_2_b1", || infer(mlp()?, &[1, 4])),
+        Workload::new("infer/gpt2_small_decode_64_tokens", || {
+            let mut decoder = Decoder::new()?;
+            Ok(Box::new(move || Ok(inference_mode(|| decoder.generate(32, 64))?)))
+        }),
+    ]);
+    all
+}
+
+/// A Transformer's encoder with GELU, as in BERT: layers; features, heads and features of the feed-forward block.
+pub(crate) fn transformer_encoder(layers: usize, sizes: [usize; 3]) -> TensorResult<TransformerEncoder> {
+    let [d_model, heads, dim_feedforward] = sizes;
+    let options = TransformerLayerOptions {
+        dim_feedforward,
+        dropout: 0.0,
+        activation: Tensor::gelu,
+        batch_first: true,
+        ..Default::default()
+    };
+    manual_seed(0);
+    let layer = TransformerEncoderLayer::new(d_model, heads, options)?;
+    TransformerEncoder::new(&layer, layers, None)
+}
+
+fn encoder(name: &str, layers: usize, sizes: [usize; 3], shape: [usize; 3]) -> Workload {
+    Workload::new(name, move || infer(transformer_encoder(layers, sizes)?, &shape))
+}
+
+fn infer(model: impl Forward + 'static, shape: &[usize]) -> Result<Call> {
+    model.eval();
+    call(shape, move |x| model.forward(x))
+}
+
+fn call(shape: &[usize], forward: impl Fn(&Tensor) -> TensorResult<Tensor> + 'static) -> Result<Call> {
+    let x = Generator::new(0).randn(shape, DType::F32)?;
+    Ok(Box::new(move || Ok(inference_mode(|| forward(&x)).map(drop)?)))
+}
+
+/// GPT-2 small's arithmetic, with random weights.
+struct Decoder {
+    embedding: Tensor,
+    blocks: Vec<Block>,
+    prompts: Generator,
+}
+
+/// One of its blocks.
+struct Block {
+    norms: [LayerNorm; 2],
+    qkv: Linear,
+    out: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+const WIDTH: usize = 768;
+const HEADS: usize = 12;
+const VOCABULARY: usize = 50_257;
+
+impl Decoder {
+    fn new() -> TensorResult<Decoder> {
+        manual_seed(0);
+        let linear = |from: usize, to: usize| Linear::new(from, to, Default::default());
+        let norm = || LayerNorm::new(&[WIDTH], Default::default());
+        let block = |_| {
+            Ok(Block {
+                norms: [norm()?, norm()?],
+                qkv: linear(WIDTH, 3 * WIDTH)?,
+                out: linear(WIDTH, WIDTH)?,
+                up: linear(WIDTH, 4 * WIDTH)?,
+                down: linear(4 * WIDTH, WIDTH)?,
+            })
+        };
+        Ok(Decoder {
+            embedding: Tensor::randn((VOCABULARY, WIDTH), DType::F32)?.mul(0.02)?,
+            blocks: (0..12).map(block).collect::<TensorResult<_>>()?,
+            prompts: Generator::new(0),
+        })
+    }
+
+    /// The likeliest tokens after a random prompt, one at a time, with keys and values kept.
+    fn generate(&mut self, prompt: usize, tokens: usize) -> TensorResult<()> {
+        let mut ids = self
+            .prompts
+            .randint(0, VOCABULARY as i64, (1, prompt), DType::I64)?;
+        let mut caches = vec![None; self.blocks.len()];
+        for _ in 0..=tokens {
+            let mut x = self
+                .embedding
+                .index_select(0, &ids.flatten(0, -1)?)?
+                .unsqueeze(0)?;
+            for (block, cache) in self.blocks.iter().zip(&mut caches) {
+                x = block.forward(&x, cache)?;
+            }
+            let scores = x.select(1, -1)?.matmul(&self.embedding.t()?)?;
+            ids = scores.argmax(Some(-1), true)?;
+        }
+        Ok(())
+    }
+}
+
+impl Block {
+    fn forward(&self, x: &Tensor, cache: &mut Option<[Tensor; 2]>) -> TensorResult<Tensor> {
+        let len = x.shape()[1];
+        let heads = |x: &Tensor| x.reshape((1, len, HEADS, WIDTH / HEADS))?.transpose(1, 2);
+        let parts = self.qkv.forward(&self.norms[0].forward(x)?)?.chunk(3, -1)?;
+        let [query, mut key, mut value] = [heads(&parts[0])?, heads(&parts[1])?, heads(&parts[2])?];
+        if let Some([keys, values]) = cache.take() {
+            key = Tensor::cat(&[keys, key], 2)?;
+            value = Tensor::cat(&[values, value], 2)?;
+        }
+        let options = SdpaOptions {
+            is_causal: len > 1,
+            ..Default::default()
+        };
+        let mixed = scaled_dot_product_attention(&query, &key, &value, &options)?;
+        *cache = Some([key, value]);
+        let mixed = mixed.transpose(1, 2)?.reshape((1, len, WIDTH))?;
+        let x = x.add(&self.out.forward(&mixed)?)?;
+        let hidden = self.up.forward(&self.norms[1].forward(&x)?)?.gelu_tanh()?;
+        x.add(&self.down.forward(&hidden)?)
+    }
+}
