@@ -61,7 +61,14 @@ fn recipe(id: &str) -> (usize, u64, PpoOptions) {
             };
             (8, 500_000, options)
         }
-        _ => (8, 200_000, PpoOptions { n_steps: 256, ..default }),
+        _ => (
+            8,
+            200_000,
+            PpoOptions {
+                n_steps: 256,
+                ..default
+            },
+        ),
     }
 }
 

@@ -185,7 +185,10 @@ pub fn save_gif(path: impl AsRef<Path>, frames: &[Frame], frames_per_second: f64
         "save_gif: expected more than 0 pictures per second, got {frames_per_second}"
     );
     let (Ok(width), Ok(height)) = (u16::try_from(size.0), u16::try_from(size.1)) else {
-        flambeau_tensor::bail!(Value, "save_gif: expected at most 65535 × 65535 pixels, got {size:?}")
+        flambeau_tensor::bail!(
+            Value,
+            "save_gif: expected at most 65535 × 65535 pixels, got {size:?}"
+        )
     };
     let failed = |error: gif::EncodingError| Error::Io(format!("save_gif: {error}"));
     let mut bytes = Vec::new();
@@ -269,7 +272,7 @@ mod tests {
         assert!(save_gif(&path, &[], 20.0).is_err());
         assert_eq!(
             frame.to_ansi(1),
-            "\x1b[38;2;255;127;127m\x1b[48;2;0;0;0m▀\x1b[0m\n"
+            "\x1b[38;2;255;127;127m\x1b[48;2;255;255;255m▀\x1b[0m\n"
         );
         assert_eq!(frame.to_tensor().unwrap().shape(), [8, 8, 3]);
     }

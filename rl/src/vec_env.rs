@@ -63,11 +63,7 @@ impl VecEnv {
     ///
     /// # Errors
     /// `Value` if the count is 0 or the environments differ in their spaces; those of `make`.
-    pub fn new(
-        count: usize,
-        seed: u64,
-        mut make: impl FnMut() -> Result<Box<dyn Env>>,
-    ) -> Result<VecEnv> {
+    pub fn new(count: usize, seed: u64, mut make: impl FnMut() -> Result<Box<dyn Env>>) -> Result<VecEnv> {
         ensure!(count > 0, Value, "VecEnv: expected at least 1 environment, got 0");
         let envs = (0..count).map(|_| make()).collect::<Result<Vec<_>>>()?;
         let mut all = VecEnv {
@@ -180,8 +176,7 @@ impl VecEnv {
             } else {
                 &step.observation
             };
-            self.observation_space
-                .flatten(seen, &mut self.own.observations)?;
+            self.observation_space.flatten(seen, &mut self.own.observations)?;
             all.rewards.push(step.reward as f32);
             all.terminated.push(step.terminated);
             all.truncated.push(step.truncated);
@@ -194,7 +189,11 @@ impl VecEnv {
     /// # Errors
     /// Those of [`Env::state`].
     pub fn state(&self) -> Result<Json> {
-        let states = self.envs.iter().map(|env| env.state()).collect::<Result<Vec<_>>>()?;
+        let states = self
+            .envs
+            .iter()
+            .map(|env| env.state())
+            .collect::<Result<Vec<_>>>()?;
         Ok(Json::Array(vec![Json::Array(states), to_json(&self.own)?]))
     }
 

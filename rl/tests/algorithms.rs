@@ -5,7 +5,6 @@
 
 use std::ops::ControlFlow;
 
-use flambeau_nn::Module;
 use flambeau_rl::algorithms::{
     A2c, A2cOptions, Algorithm, Dqn, DqnOptions, EntCoef, Ppo, PpoOptions, Reinforce, ReinforceOptions, Sac,
     SacOptions, Schedule, learn,
@@ -89,7 +88,13 @@ fn learners() -> Vec<(&'static str, Box<dyn Fn() -> Box<dyn Algorithm>>)> {
         ("DQN", Box::new(dqn("CartPole-v1", false, false, None, 1))),
         (
             "double, duelling, prioritised, 3 steps",
-            Box::new(dqn("CartPole-v1", true, true, Some(PrioritizedOptions::default()), 3)),
+            Box::new(dqn(
+                "CartPole-v1",
+                true,
+                true,
+                Some(PrioritizedOptions::default()),
+                3,
+            )),
         ),
         ("DQN, pixels", Box::new(dqn("Breakout-v0", true, false, None, 1))),
         ("PPO", Box::new(ppo("CartPole-v1"))),
@@ -206,7 +211,10 @@ fn wrong_options_and_environments_are_refused() {
         n_steps: 0,
         ..Default::default()
     };
-    assert_eq!(text(Ppo::new(cart(), wrong, 0).map(|_| ())), "PPO: n_steps can't be 0");
+    assert_eq!(
+        text(Ppo::new(cart(), wrong, 0).map(|_| ())),
+        "PPO: n_steps can't be 0"
+    );
     let wrong = A2cOptions {
         gae_lambda: f64::NAN,
         ..Default::default()

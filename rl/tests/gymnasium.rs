@@ -55,7 +55,11 @@ fn episodes_are_those_of_gymnasium() {
                 let end = u8::from(step.terminated) + 2 * u8::from(step.truncated);
                 assert_eq!(end, ends[seed][i], "{what}");
                 if step.done() {
-                    assert_same(&env.reset(None).unwrap(), &resets[seed][i], &format!("{what}, reset"));
+                    assert_same(
+                        &env.reset(None).unwrap(),
+                        &resets[seed][i],
+                        &format!("{what}, reset"),
+                    );
                 }
             }
             compared += 1;
@@ -127,7 +131,10 @@ fn every_environment_keeps_its_word() {
         assert!(colors.len() > 2, "{id}");
     }
     let error = envs::make("CartPole-v9").err().unwrap().to_string();
-    assert!(error.contains("CartPole-v9") && error.contains("Pendulum-v1"), "{error}");
+    assert!(
+        error.contains("CartPole-v9") && error.contains("Pendulum-v1"),
+        "{error}"
+    );
 }
 
 #[test]

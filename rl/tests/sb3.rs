@@ -31,7 +31,10 @@ fn assert_close(got: &Tensor, expected: &Tensor, what: &str) {
     let (got, expected) = (got.to_vec::<f32>().unwrap(), expected.to_vec::<f32>().unwrap());
     assert_eq!(got.len(), expected.len(), "{what}");
     for (got, expected) in got.iter().zip(expected) {
-        assert!((got - expected).abs() < 1e-5, "{what}: {got}, expected {expected}");
+        assert!(
+            (got - expected).abs() < 1e-5,
+            "{what}: {got}, expected {expected}"
+        );
     }
 }
 
@@ -52,8 +55,7 @@ fn assert_acts(policy: &dyn Policy, arrays: &BTreeMap<String, Tensor>) {
 fn dqn_estimates_the_same_values() {
     let env = envs::make("CartPole-v1").unwrap();
     let weights = sb3::load(golden("sb3_dqn_cart_pole.zip")).unwrap();
-    let policy =
-        DqnPolicy::from_state_dict(&env.observation_space(), &env.action_space(), &weights).unwrap();
+    let policy = DqnPolicy::from_state_dict(&env.observation_space(), &env.action_space(), &weights).unwrap();
     let arrays = arrays("dqn_cart_pole");
     let values = policy.q_net.forward(&arrays["observations"]).unwrap();
     assert_close(&values, &arrays["q_values"], "values");
@@ -90,8 +92,7 @@ fn ppo_and_a2c_have_the_same_values_and_probabilities() {
 fn sac_acts_the_same() {
     let env = envs::make("Pendulum-v1").unwrap();
     let weights = sb3::load(golden("sb3_sac_pendulum.zip")).unwrap();
-    let policy =
-        SacPolicy::from_state_dict(&env.observation_space(), &env.action_space(), &weights).unwrap();
+    let policy = SacPolicy::from_state_dict(&env.observation_space(), &env.action_space(), &weights).unwrap();
     assert_acts(&policy, &arrays("sac_pendulum"));
 }
 

@@ -91,8 +91,14 @@ pub(crate) fn train(
     let mut best: Option<(f64, StateDict)> = None;
     if let Some(checkpoint) = checkpoint {
         algorithm.restore(&checkpoint)?;
-        best = Some((checkpoint.get("best")?, safetensors::load(&best_path)?.into_iter().collect()));
-        run.say(&format!("going on after {} steps", algorithm.runner().timesteps()));
+        best = Some((
+            checkpoint.get("best")?,
+            safetensors::load(&best_path)?.into_iter().collect(),
+        ));
+        run.say(&format!(
+            "going on after {} steps",
+            algorithm.runner().timesteps()
+        ));
     }
     let parameters = algorithm.policy().module().num_parameters(true);
     run.say(&format!(
@@ -125,7 +131,10 @@ pub(crate) fn train(
                 best = Some((evaluated, weights));
             }
             let mut checkpoint = algorithm.checkpoint()?;
-            checkpoint.set("best", &best.as_ref().map_or(f64::NEG_INFINITY, |(reward, _)| *reward))?;
+            checkpoint.set(
+                "best",
+                &best.as_ref().map_or(f64::NEG_INFINITY, |(reward, _)| *reward),
+            )?;
             run.save(checkpoint)?;
             next = timesteps + args.eval_every;
             (begin, since) = (Instant::now(), timesteps);
@@ -144,7 +153,11 @@ pub(crate) fn train(
         })
     };
     let panel = Panel {
-        title: format!("{} on {id}, seed {}: reward of an episode", algorithm.name(), args.seed),
+        title: format!(
+            "{} on {id}, seed {}: reward of an episode",
+            algorithm.name(),
+            args.seed
+        ),
         x_label: "steps".to_string(),
         curves: vec![
             curve("evaluation", "eval_reward")?,

@@ -67,7 +67,9 @@ impl A2c {
     /// their ranges.
     pub fn new(envs: VecEnv, options: A2cOptions, seed: u64) -> Result<A2c> {
         let unit = |x: f64| (0.0..=1.0).contains(&x);
-        let A2cOptions { gamma, gae_lambda, .. } = options;
+        let A2cOptions {
+            gamma, gae_lambda, ..
+        } = options;
         check(
             "A2C",
             &[
@@ -143,6 +145,7 @@ impl Algorithm for A2c {
     }
 
     fn load_from(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.optimizer.load_state_dict(&checkpoint.optimizer("optimizer")?)
+        self.optimizer
+            .load_state_dict(&checkpoint.optimizer("optimizer")?)
     }
 }

@@ -146,7 +146,8 @@ impl Dqn {
             0.0 => 1.0,
             fraction => (passed / fraction).min(1.0),
         };
-        options.exploration_initial_eps + share * (options.exploration_final_eps - options.exploration_initial_eps)
+        options.exploration_initial_eps
+            + share * (options.exploration_final_eps - options.exploration_initial_eps)
     }
 
     /// The best actions by what is known, with random ones among them.
@@ -163,7 +164,9 @@ impl Dqn {
         if random.iter().all(Option::is_some) {
             return Ok(random.into_iter().flatten().collect());
         }
-        let best = self.policy.predict(&envs.observation_tensor()?, true, generator)?;
+        let best = self
+            .policy
+            .predict(&envs.observation_tensor()?, true, generator)?;
         let both = random.into_iter().zip(best);
         Ok(both.map(|(random, best)| random.unwrap_or(best)).collect())
     }
@@ -237,7 +240,14 @@ impl Algorithm for Dqn {
                 .collect();
             let gamma = self.options.gamma;
             let replay = self.replay.as_mut();
-            step_and_remember(&mut self.runner, replay, &mut self.n_step, &actions, &numbers, gamma)?;
+            step_and_remember(
+                &mut self.runner,
+                replay,
+                &mut self.n_step,
+                &actions,
+                &numbers,
+                gamma,
+            )?;
             if self.runner.timesteps() / interval > before / interval {
                 let DqnPolicy { q_net, q_net_target } = &self.policy;
                 polyak_update(&q_net.parameters(), &q_net_target.parameters(), self.options.tau)?;

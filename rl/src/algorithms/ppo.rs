@@ -87,7 +87,9 @@ impl Ppo {
     /// their ranges.
     pub fn new(envs: VecEnv, options: PpoOptions, seed: u64) -> Result<Ppo> {
         let unit = |x: f64| (0.0..=1.0).contains(&x);
-        let PpoOptions { gamma, gae_lambda, .. } = options;
+        let PpoOptions {
+            gamma, gae_lambda, ..
+        } = options;
         check(
             "PPO",
             &[
@@ -213,6 +215,7 @@ impl Algorithm for Ppo {
     }
 
     fn load_from(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.optimizer.load_state_dict(&checkpoint.optimizer("optimizer")?)
+        self.optimizer
+            .load_state_dict(&checkpoint.optimizer("optimizer")?)
     }
 }

@@ -109,7 +109,9 @@ impl Reinforce {
             let numbers = numbers.to_dtype(DType::F32)?.to_vec::<f32>()?;
             for (env, done) in step.dones().enumerate() {
                 let played = &mut running[env];
-                played.observations.extend(&seen[env * features..(env + 1) * features]);
+                played
+                    .observations
+                    .extend(&seen[env * features..(env + 1) * features]);
                 played.actions.extend(&numbers[env * width..(env + 1) * width]);
                 played.rewards.push(step.rewards[env]);
                 if done {
@@ -191,6 +193,7 @@ impl Algorithm for Reinforce {
     }
 
     fn load_from(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.optimizer.load_state_dict(&checkpoint.optimizer("optimizer")?)
+        self.optimizer
+            .load_state_dict(&checkpoint.optimizer("optimizer")?)
     }
 }

@@ -105,12 +105,16 @@ impl Sac {
             ],
         )?;
         let (observations, actions) = (envs.observation_space(), envs.action_space());
-        let policy = random::fork(seed, || {
-            SacPolicy::new(observations, actions, &options.net_arch)
-        })?;
+        let policy = random::fork(seed, || SacPolicy::new(observations, actions, &options.net_arch))?;
         let adam = |parameters: Vec<Tensor>| {
             let lr = options.learning_rate.initial();
-            Adam::new(parameters, AdamOptions { lr, ..Default::default() })
+            Adam::new(
+                parameters,
+                AdamOptions {
+                    lr,
+                    ..Default::default()
+                },
+            )
         };
         let log_ent_coef = Tensor::full(1, ent_coef.ln(), DType::F32)?.requires_grad(true)?;
         Ok(Sac {
@@ -140,7 +144,10 @@ impl Sac {
             .replay
             .sample(self.options.batch_size, &mut self.runner.generator)?;
         let generator = &mut self.runner.generator;
-        let (actions, log_prob) = self.policy.actor.action_log_prob(&batch.observations, generator)?;
+        let (actions, log_prob) = self
+            .policy
+            .actor
+            .action_log_prob(&batch.observations, generator)?;
 
         let ent_coef = self.ent_coef()?;
         if matches!(self.options.ent_coef, EntCoef::Auto(_)) {
@@ -163,9 +170,15 @@ impl Sac {
         self.policy.critic.requires_grad_(true)?;
 
         let SacPolicy {
-            critic, critic_target, ..
+            critic,
+            critic_target,
+            ..
         } = &self.policy;
-        polyak_update(&critic.parameters(), &critic_target.parameters(), self.options.tau)?;
+        polyak_update(
+            &critic.parameters(),
+            &critic_target.parameters(),
+            self.options.tau,
+        )?;
         self.runner.set_record("actor_loss", actor_loss.item_f64()?);
         self.runner.set_record("critic_loss", critic_loss);
         self.runner.set_record("ent_coef", ent_coef);
@@ -233,10 +246,20 @@ impl Algorithm for Sac {
             let actions = self.policy.unscaled(&numbers);
             let gamma = self.options.gamma;
             let replay = &mut self.replay;
-            step_and_remember(&mut self.runner, replay, &mut self.n_step, &actions, &numbers, gamma)?;
+            step_and_remember(
+                &mut self.runner,
+                replay,
+                &mut self.n_step,
+                &actions,
+                &numbers,
+                gamma,
+            )?;
         }
         if self.runner.timesteps() > self.options.learning_starts && !self.replay.is_empty() {
-            let lr = self.options.learning_rate.at(self.runner.remaining(total_timesteps));
+            let lr = self
+                .options
+                .learning_rate
+                .at(self.runner.remaining(total_timesteps));
             for optimizer in [
                 &mut self.actor_optimizer,
                 &mut self.critic_optimizer,

@@ -42,7 +42,10 @@ impl NStep {
         pending.push_back((step.observation, step.action, step.reward));
         let mut complete = Vec::new();
         while pending.len() == self.n || (done && !pending.is_empty()) {
-            let discounted = pending.iter().rev().fold(0.0, |sum, (_, _, reward)| reward + self.gamma * sum);
+            let discounted = pending
+                .iter()
+                .rev()
+                .fold(0.0, |sum, (_, _, reward)| reward + self.gamma * sum);
             let discount = self.gamma.powi(pending.len() as i32);
             if let Some((observation, action, _)) = pending.pop_front() {
                 complete.push(Transition {
@@ -78,7 +81,15 @@ mod tests {
             let complete = steps.push(0, step, done);
             complete
                 .iter()
-                .map(|t| (t.observation[0], t.reward, t.next_observation[0], t.terminated, t.discount))
+                .map(|t| {
+                    (
+                        t.observation[0],
+                        t.reward,
+                        t.next_observation[0],
+                        t.terminated,
+                        t.discount,
+                    )
+                })
                 .collect::<Vec<_>>()
         };
         assert_eq!(push(0, false, false), []);

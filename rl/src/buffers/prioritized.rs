@@ -196,16 +196,25 @@ mod tests {
         let batch = buffer.sample(20_000, &mut Generator::new(0)).unwrap();
         let share = |place| batch.indices.iter().filter(|&&i| i == place).count() as f64 / 20_000.0;
         for (place, expected) in [1.0, 2.0, 3.0, 4.0, 0.0, 10.0].into_iter().enumerate() {
-            assert!((share(place) - expected / 20.0).abs() < 0.005, "{place}: {}", share(place));
+            assert!(
+                (share(place) - expected / 20.0).abs() < 0.005,
+                "{place}: {}",
+                share(place)
+            );
         }
         // The rarest of those drawn has the weight 1, twice as many draws half of it.
         let weights = batch.weights.unwrap().to_vec::<f32>().unwrap();
         let weight = |place| weights[batch.indices.iter().position(|&i| i == place).unwrap()];
         assert!((weight(0) - 1.0).abs() < 1e-6 && (weight(1) - 0.5).abs() < 1e-5);
-        assert!(PrioritizedReplayBuffer::new(
-            ReplayBuffer::new(2, 1, 1).unwrap(),
-            PrioritizedOptions { alpha: 2.0, ..options }
-        )
-        .is_err());
+        assert!(
+            PrioritizedReplayBuffer::new(
+                ReplayBuffer::new(2, 1, 1).unwrap(),
+                PrioritizedOptions {
+                    alpha: 2.0,
+                    ..options
+                }
+            )
+            .is_err()
+        );
     }
 }

@@ -137,7 +137,10 @@ impl ReplayBuffer {
     pub(super) fn batch(&self, indices: Vec<usize>) -> Result<Batch> {
         let rows = |data: &[f32], width: usize| {
             let rows = indices.iter().map(|i| &data[i * width..(i + 1) * width]);
-            Tensor::from_vec(rows.flatten().copied().collect::<Vec<f32>>(), (indices.len(), width))
+            Tensor::from_vec(
+                rows.flatten().copied().collect::<Vec<f32>>(),
+                (indices.len(), width),
+            )
         };
         let column = |data: &[f32]| rows(data, 1)?.flatten(0, -1);
         Ok(Batch {
@@ -177,7 +180,11 @@ impl Replay for ReplayBuffer {
             self.features,
             self.numbers
         );
-        let discount = if transition.terminated { 0.0 } else { transition.discount };
+        let discount = if transition.terminated {
+            0.0
+        } else {
+            transition.discount
+        };
         let position = self.position;
         let rows: [&[f32]; 5] = [
             &transition.observation,

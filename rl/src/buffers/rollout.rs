@@ -125,7 +125,12 @@ impl RolloutBuffer {
                 next_advantages[env] = self.advantages[i];
             }
         }
-        self.returns = self.advantages.iter().zip(&self.values).map(|(a, v)| a + v).collect();
+        self.returns = self
+            .advantages
+            .iter()
+            .zip(&self.values)
+            .map(|(a, v)| a + v)
+            .collect();
         Ok(())
     }
 
@@ -170,7 +175,10 @@ impl RolloutBuffer {
         let rows = |data: &[f32]| {
             let width = data.len() / self.len();
             let rows = indices.iter().map(|i| &data[i * width..(i + 1) * width]);
-            Tensor::from_vec(rows.flatten().copied().collect::<Vec<f32>>(), (indices.len(), width))
+            Tensor::from_vec(
+                rows.flatten().copied().collect::<Vec<f32>>(),
+                (indices.len(), width),
+            )
         };
         let column = |data: &[f32]| rows(data)?.flatten(0, -1);
         Ok(RolloutBatch {
@@ -200,7 +208,14 @@ mod tests {
         for i in 0..3 {
             let row = [i as f32; 2];
             buffer
-                .push(&row, &row, &rewards[i], dones[i].into_iter(), &values[i], &[0.0; 2])
+                .push(
+                    &row,
+                    &row,
+                    &rewards[i],
+                    dones[i].into_iter(),
+                    &values[i],
+                    &[0.0; 2],
+                )
                 .unwrap();
         }
         buffer
@@ -227,7 +242,10 @@ mod tests {
         }
         let batches = buffer.batches(4, false, &mut Generator::new(0)).unwrap();
         assert_eq!(batches.len(), 2);
-        let mut seen: Vec<i64> = batches.iter().flat_map(|b| b.actions.to_vec::<i64>().unwrap()).collect();
+        let mut seen: Vec<i64> = batches
+            .iter()
+            .flat_map(|b| b.actions.to_vec::<i64>().unwrap())
+            .collect();
         seen.sort();
         assert_eq!(seen, [0, 0, 1, 1, 2, 2]);
         assert!(buffer.batches(0, false, &mut Generator::new(0)).is_err());

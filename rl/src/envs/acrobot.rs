@@ -61,15 +61,14 @@ fn derivatives([a, b, u, v]: [f64; 4], torque: f64) -> [f64; 4] {
     let phi1 = -CENTRE * (v * v) * sin - 2.0 * CENTRE * v * u * sin
         + (CENTRE + 1.0) * GRAVITY * (a - FRAC_PI_2).cos()
         + phi2;
-    let spin2 = (torque + d2 / d1 * phi1 - CENTRE * (u * u) * sin - phi2)
-        / (CENTRE * CENTRE + 1.0 - d2 * d2 / d1);
+    let spin2 =
+        (torque + d2 / d1 * phi1 - CENTRE * (u * u) * sin - phi2) / (CENTRE * CENTRE + 1.0 - d2 * d2 / d1);
     [u, v, -(d2 * spin2 + phi1) / d1, spin2]
 }
 
 /// One step of the classical method of Runge and Kutta.
 fn runge_kutta(state: [f64; 4], torque: f64) -> [f64; 4] {
-    let moved =
-        |slope: [f64; 4], dt: f64| -> [f64; 4] { std::array::from_fn(|i| state[i] + dt * slope[i]) };
+    let moved = |slope: [f64; 4], dt: f64| -> [f64; 4] { std::array::from_fn(|i| state[i] + dt * slope[i]) };
     let k1 = derivatives(state, torque);
     let k2 = derivatives(moved(k1, DT / 2.0), torque);
     let k3 = derivatives(moved(k2, DT / 2.0), torque);
@@ -89,14 +88,7 @@ fn wrapped(mut angle: f64) -> f64 {
 
 impl Env for Acrobot {
     fn observation_space(&self) -> Space {
-        let high = [
-            1.0,
-            1.0,
-            1.0,
-            1.0,
-            MAX_SPINS[0] as f32,
-            MAX_SPINS[1] as f32,
-        ];
+        let high = [1.0, 1.0, 1.0, 1.0, MAX_SPINS[0] as f32, MAX_SPINS[1] as f32];
         Space::bounded(&high.map(|x| -x), &high)
     }
 
@@ -139,12 +131,7 @@ impl Env for Acrobot {
         let height = 250.0 - scale;
         frame.line((0.0, height), (500.0, height), 1.0, [0; 3]);
         let hinge = (250.0, 250.0);
-        let end = |from: (f64, f64), angle: f64| {
-            (
-                from.0 + angle.sin() * scale,
-                from.1 + angle.cos() * scale,
-            )
-        };
+        let end = |from: (f64, f64), angle: f64| (from.0 + angle.sin() * scale, from.1 + angle.cos() * scale);
         let joint = end(hinge, self.state[0]);
         let tip = end(joint, self.state[0] + self.state[1]);
         for (from, to) in [(hinge, joint), (joint, tip)] {

@@ -81,11 +81,7 @@ impl Breakout {
             self.down = true;
         }
         let step = |forward| if forward { 1 } else { -1 };
-        grid::neighbour(
-            [SIZE, SIZE],
-            self.ball,
-            [step(self.down), step(self.right)],
-        )
+        grid::neighbour([SIZE, SIZE], self.ball, [step(self.down), step(self.right)])
     }
 }
 

@@ -75,12 +75,16 @@ impl Env for CartPole {
 
     fn step(&mut self, action: &Value) -> Result<Step> {
         self.action_space().check_action("CartPole", action)?;
-        let force = if *action == Value::Discrete(1) { FORCE } else { -FORCE };
+        let force = if *action == Value::Discrete(1) {
+            FORCE
+        } else {
+            -FORCE
+        };
         let [x, v, angle, spin] = self.state;
         let (sin, cos) = angle.sin_cos();
         let pushed = (force + POLE_MASS * LENGTH * (spin * spin) * sin) / TOTAL_MASS;
-        let spin_change = (GRAVITY * sin - cos * pushed)
-            / (LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
+        let spin_change =
+            (GRAVITY * sin - cos * pushed) / (LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
         let v_change = pushed - POLE_MASS * LENGTH * spin_change * cos / TOTAL_MASS;
         self.state = [
             x + TAU * v,

@@ -111,7 +111,8 @@ mod tests {
             env.reset(Some(seed)).unwrap();
             let mut steps = 0;
             let (last, missed) = loop {
-                let wanted = 1 + usize::from(env.ball[1] > env.paddle) - usize::from(env.ball[1] < env.paddle);
+                let wanted =
+                    1 + usize::from(env.ball[1] > env.paddle) - usize::from(env.ball[1] < env.paddle);
                 // Away from the ball, the paddle stands at a wall in the end.
                 let mut other = env.clone();
                 let step = env.step(&wanted.into()).unwrap();

@@ -126,14 +126,17 @@ impl Env for FrozenLake {
         if let Some(seed) = seed {
             self.rng = Pcg64::new(seed);
         }
-        let starts = self.map.iter().flatten().filter(|&&letter| letter == b'S').count();
-        let probabilities = self.map.iter().flatten().map(|&letter| {
-            if letter == b'S' {
-                1.0 / starts as f64
-            } else {
-                0.0
-            }
-        });
+        let starts = self
+            .map
+            .iter()
+            .flatten()
+            .filter(|&&letter| letter == b'S')
+            .count();
+        let probabilities = self
+            .map
+            .iter()
+            .flatten()
+            .map(|&letter| if letter == b'S' { 1.0 / starts as f64 } else { 0.0 });
         self.cell = self.rng.categorical(probabilities);
         Ok(Value::Discrete(self.cell))
     }

@@ -37,12 +37,7 @@ pub(super) fn neighbour(
 }
 
 /// A picture of cells, each `size` pixels wide and high and of the colour that `color` gives for row and column.
-pub(super) fn cells(
-    rows: usize,
-    columns: usize,
-    size: usize,
-    color: impl Fn(usize, usize) -> Rgb,
-) -> Frame {
+pub(super) fn cells(rows: usize, columns: usize, size: usize, color: impl Fn(usize, usize) -> Rgb) -> Frame {
     let mut frame = Frame::new(columns * size, rows * size, [255; 3]);
     for row in 0..rows {
         for column in 0..columns {

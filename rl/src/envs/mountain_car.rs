@@ -207,12 +207,7 @@ fn draw(position: f64, goal: f64) -> Frame {
     let (x, y) = point(position);
     let (sin, cos) = (3.0 * position).cos().sin_cos();
     // A point of the car: along the hill, and up from it.
-    let place = |along: f64, up: f64| {
-        (
-            x + along * cos - up * sin,
-            y - 10.0 - (along * sin + up * cos),
-        )
-    };
+    let place = |along: f64, up: f64| (x + along * cos - up * sin, y - 10.0 - (along * sin + up * cos));
     frame.polygon(
         &[
             place(-20.0, 0.0),

@@ -165,9 +165,9 @@ impl ActorCriticPolicy {
             value_net: net()?,
         };
         let latent = options.net_arch.last().copied().unwrap_or(features);
-        let log_std = bounds.as_ref().map(|_| {
-            Parameter::new(Tensor::full(outputs, options.log_std_init, DType::F32)?)
-        });
+        let log_std = bounds
+            .as_ref()
+            .map(|_| Parameter::new(Tensor::full(outputs, options.log_std_init, DType::F32)?));
         let policy = ActorCriticPolicy {
             log_std: log_std.transpose()?,
             action_net: Linear::new(latent, outputs, LinearOptions::default())?,
@@ -263,28 +263,39 @@ impl ActorCriticPolicy {
                 let rows = numbers.to_vec::<f32>()?;
                 let clipped = |row: &[f32]| {
                     let bounds = low.iter().zip(high);
-                    row.iter().zip(bounds).map(|(x, (low, high))| x.clamp(*low, *high)).collect()
+                    row.iter()
+                        .zip(bounds)
+                        .map(|(x, (low, high))| x.clamp(*low, *high))
+                        .collect()
                 };
-                Ok(rows.chunks(low.len()).map(|row| Value::Box(clipped(row))).collect())
+                Ok(rows
+                    .chunks(low.len())
+                    .map(|row| Value::Box(clipped(row)))
+                    .collect())
             }
         }
     }
 
     /// How many numbers an action is, and whether they are continuous.
     pub(crate) fn action_numbers(&self) -> (usize, bool) {
-        self.bounds.as_ref().map_or((1, false), |(low, _)| (low.len(), true))
+        self.bounds
+            .as_ref()
+            .map_or((1, false), |(low, _)| (low.len(), true))
     }
 }
 
 /// Weights of all layers as orthogonal matrices times a factor, biases 0.
 fn orthogonal(module: &dyn Module, gain: f64) -> Result<()> {
-    module.named_parameters().into_iter().try_for_each(|(name, parameter)| {
-        if name.ends_with("bias") {
-            init::zeros_(parameter)
-        } else {
-            init::orthogonal_(parameter, gain)
-        }
-    })
+    module
+        .named_parameters()
+        .into_iter()
+        .try_for_each(|(name, parameter)| {
+            if name.ends_with("bias") {
+                init::zeros_(parameter)
+            } else {
+                init::orthogonal_(parameter, gain)
+            }
+        })
 }
 
 impl Policy for ActorCriticPolicy {

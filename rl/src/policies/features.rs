@@ -1,6 +1,8 @@
 //! What networks see of observations: vectors as they are, pictures through a convolution.
 
-use flambeau_nn::{Conv2d, ConvOptions, Flatten, Forward, Linear, LinearOptions, Module, ReLU, Sequential, observed};
+use flambeau_nn::{
+    Conv2d, ConvOptions, Flatten, Forward, Linear, LinearOptions, Module, ReLU, Sequential, observed,
+};
 use flambeau_tensor::{Result, Tensor};
 
 use crate::Space;
@@ -42,7 +44,12 @@ impl FeaturesExtractor {
             extractor.planes = [planes, rows, columns];
             extractor.features = 128;
             let convolution = Conv2d::new(planes, 16, [3, 3], ConvOptions::default())?;
-            extractor.cnn = Some(Sequential::new().push(convolution).push(ReLU).push(Flatten::default()));
+            extractor.cnn = Some(
+                Sequential::new()
+                    .push(convolution)
+                    .push(ReLU)
+                    .push(Flatten::default()),
+            );
             let inputs = 16 * (rows - 2) * (columns - 2);
             let linear = Linear::new(inputs, 128, LinearOptions::default())?;
             extractor.linear = Some(Sequential::new().push(linear).push(ReLU));
