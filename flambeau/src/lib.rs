@@ -9,6 +9,7 @@
 //! | [`data`] | `torch.utils.data` | |
 //! | [`hub`] | `torch.load`, `huggingface_hub` | `download` for the network |
 //! | `graph` | `torch_geometric` | `graph` |
+//! | `rl` | `gymnasium`, `stable_baselines3` | `rl` |
 //! | `trainer` | a part of `lightning` | `trainer` |
 //! | `vision` | `torchvision` | `vision` |
 //!
@@ -62,6 +63,8 @@ pub use flambeau_graph as graph;
 pub use flambeau_hub as hub;
 pub use flambeau_nn as nn;
 pub use flambeau_optim as optim;
+#[cfg(feature = "rl")]
+pub use flambeau_rl as rl;
 pub use flambeau_tensor as tensor;
 #[cfg(feature = "trainer")]
 pub use flambeau_trainer as trainer;

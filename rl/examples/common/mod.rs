@@ -127,7 +127,7 @@ pub(crate) fn train(
             run.row(&[timesteps as f64, trained, evaluated, speed])?;
             if best.as_ref().is_none_or(|(reward, _)| evaluated >= *reward) {
                 let weights = policy.module().state_dict();
-                safetensors::save(&best_path, weights.iter().map(|(name, tensor)| (name, tensor)))?;
+                safetensors::save(&best_path, &weights)?;
                 best = Some((evaluated, weights));
             }
             let mut checkpoint = algorithm.checkpoint()?;

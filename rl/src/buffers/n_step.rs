@@ -14,8 +14,11 @@ pub struct NStep {
     n: usize,
     gamma: f32,
     /// Of each environment: observation, action and reward of the steps that are not complete yet.
-    pending: Vec<VecDeque<(Vec<f32>, Vec<f32>, f32)>>,
+    pending: Vec<VecDeque<Begun>>,
 }
+
+/// Observation, action and reward of a step.
+type Begun = (Vec<f32>, Vec<f32>, f32);
 
 impl NStep {
     /// Transitions of `n` steps in so many environments; with 1, those of single steps.

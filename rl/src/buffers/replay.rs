@@ -263,7 +263,7 @@ mod tests {
             action: vec![i as f32],
             reward: i as f32,
             next_observation: vec![i as f32 + 1.0, 0.0],
-            terminated: i % 3 == 0,
+            terminated: i.is_multiple_of(3),
             discount: 0.9,
         }
     }
