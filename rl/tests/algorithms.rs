@@ -18,8 +18,10 @@ fn vec_env(id: &str, count: usize) -> VecEnv {
     VecEnv::new(count, 5, || envs::make(id)).unwrap()
 }
 
+type Make = Box<dyn Fn() -> Box<dyn Algorithm>>;
+
 /// Every algorithm in several forms, small, with a name.
-fn learners() -> Vec<(&'static str, Box<dyn Fn() -> Box<dyn Algorithm>>)> {
+fn learners() -> Vec<(&'static str, Make)> {
     let dqn = |id: &'static str, double, dueling, prioritized, n_steps| {
         move || -> Box<dyn Algorithm> {
             let options = DqnOptions {
