@@ -1,5 +1,5 @@
 //! Indexing: torch's `index_select`, `gather`, `scatter*`, `index_add`/`copy`/`fill`/`reduce`, `masked_*`, `nonzero`,
-//! `segment_reduce`, `bincount`, `histogram`, `one_hot`, and fused message passing over the edges of a graph.
+//! `segment_reduce`, `bincount`, `histogram`, `one_hot`, sparse products, and fused message passing over the edges of a graph.
 //!
 //! Tensors are contiguous slices seen as `[outer, len, inner]`, where `len` is the indexed dimension. Indices are
 //! `i64`, already checked and made non-negative by [`normalise`].
@@ -18,16 +18,18 @@ mod graph;
 mod mask;
 mod segment;
 mod select;
+mod sparse;
 
 pub use count::{bin_of, bincount, bincount_weighted, histogram, one_hot, uniform_edges};
 pub use gather::{gather, scatter, scatter_add, scatter_count, scatter_reduce, scatter_value};
-pub use graph::{Csr, csr_from_edges, gather_scatter_add, gather_scatter_csr};
+pub use graph::gather_scatter_add;
 pub use mask::{
     MaskedScatterError, masked_fill, masked_scatter, masked_scatter_backward, masked_select,
     masked_select_backward, nonzero, unravel_index,
 };
 pub use segment::{lengths_to_offsets, segment_reduce, segment_reduce_backward};
 pub use select::{index_add, index_copy, index_fill, index_reduce, index_select};
+pub use sparse::{Csr, Rows, csr_from_rows, sampled_products, sparse_product};
 
 use crate::element::{Number, Pod};
 use crate::mem::Buf;

@@ -36,6 +36,7 @@ mod scan;
 mod segment;
 mod shape;
 mod softmax;
+mod sparse;
 mod special;
 mod stft;
 mod sum;
@@ -147,6 +148,8 @@ pub(crate) fn backward(op: &Op, cx: &Context<'_>) -> Result<Grads> {
         Op::CrossEntropy(op) => loss::cross_entropy(op, cx),
         Op::BinaryCrossEntropy(op) => loss::binary_cross_entropy(op, cx),
         Op::Matmul(op) => matmul::backward(op, cx),
+        Op::SparseMatmul(op) => sparse::matmul(op, cx),
+        Op::SampledMatmul(op) => sparse::sampled(op, cx),
         Op::LinearMap(op) => linear_map::backward(op, cx),
         Op::Linear(op) => linear::backward(op, cx),
         Op::Conv(op) => conv::backward(op, cx),

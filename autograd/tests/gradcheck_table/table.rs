@@ -33,6 +33,7 @@ use flambeau_tensor::ops::pool::{
 };
 use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, rnn_layer};
 use flambeau_tensor::ops::segment::Segments;
+use flambeau_tensor::ops::sparse::{Pattern, sampled_matmul, sparse_matmul};
 use flambeau_tensor::ops::stft::{self, StftOptions};
 use flambeau_tensor::ops::{binary, special};
 use flambeau_tensor::random::fork;
@@ -171,6 +172,10 @@ pub(super) const ROWS: &[Row] = rows! {
     sort [[4, 2]] |x| x[0].sort(0, true)?.0.sin();
     median [[3, 3]] |x| x[0].median()?.sin();
     segment_mean [[4, 2]] |x| segment_means(&x[0])?.sin();
+    sparse_product [[3, 2]] |x| sparse_matmul(&pattern()?, false, None, &x[0])?.sin();
+    sparse_product_of_values [[3, 2, 2], [5, 2]] |x| sparse_matmul(&pattern()?, false, Some(&x[1]), &x[0]);
+    sparse_product_transposed [[4, 2], [5]] |x| sparse_matmul(&pattern()?, true, Some(&x[1]), &x[0])?.sin();
+    sampled_product [[4, 2, 3], [3, 2, 3]] |x| sampled_matmul(&pattern()?, 1, &x[0], &x[1])?.sin();
     segment_product [[2, 5, 2]] |x| segment_products(&x[0])?.sin();
     segment_product_of_zeros [[2, 5, 2]] |x| segment_products(&x[0].mul(&Tensor::new([[1.0f64], [0.0], [1.0], [0.0], [0.0]])?)?);
     cdist [[2, 3], [4, 3]] |x| x[0].cdist(&x[1], 1.5)?.sin();
@@ -351,6 +356,11 @@ impl CustomFunction for Cube {
         };
         Ok(vec![Some(grad.mul(&inputs[0].mul(&inputs[0])?.mul(3.0)?)?)])
     }
+}
+
+/// Elements of a matrix of four rows, one of them empty, and three columns; two are at one place.
+fn pattern() -> Result<Pattern> {
+    Ok(Pattern::new(&[3, 0, 3, 0, 1], &[1, 0, 1, 2, 0], [4, 3])?.0)
 }
 
 /// The means of two runs of the first dimension.

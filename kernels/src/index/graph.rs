@@ -1,39 +1,12 @@
 //! Message passing over the edges of a graph: `index_add(zeros, targets, index_select(x, sources))` in one pass, without
 //! the `[edges, features]` tensor in between.
 //!
-//! The gradient with respect to `x` is the same kernel with sources and targets exchanged.
+//! The gradient with respect to `x` is the same kernel with sources and targets exchanged. Edges that are used again and again are
+//! sorted once: see `sparse`.
 
 use super::for_destinations;
 use crate::element::Number;
-use crate::mem::Buf;
-use crate::pool;
 use crate::simd;
-
-/// The edges of a graph sorted by row: row `r` owns `order[offsets[r]..offsets[r + 1]]`.
-#[derive(Clone, Debug)]
-pub struct Csr {
-    /// Where each row's edges begin; one more entry than rows.
-    pub offsets: Buf<i64>,
-    /// Edge numbers, ascending within a row.
-    pub order: Buf<i64>,
-}
-
-/// Sorts edges by row (a stable counting sort): `index[e]` is the row of edge `e`.
-pub fn csr_from_edges(index: &[i64], rows: usize) -> Csr {
-    let mut offsets = Buf::zeroed(rows + 1);
-    index.iter().for_each(|&row| offsets[row as usize + 1] += 1);
-    for row in 0..rows {
-        offsets[row + 1] += offsets[row];
-    }
-    let mut next = offsets.clone();
-    let mut order = Buf::take(index.len());
-    for (edge, &row) in index.iter().enumerate() {
-        let at = &mut next[row as usize];
-        order[*at as usize] = edge as i64;
-        *at += 1;
-    }
-    Csr { offsets, order }
-}
 
 /// `out[targets[e], :] += weights[e] · x[sources[e], :]` for every edge, in edge order. `x` is `[nodes, features]`,
 /// `out` `[out nodes, features]`; without weights they are one.
@@ -60,7 +33,7 @@ pub fn gather_scatter_add<T: Number>(
 }
 
 /// How many edges ahead rows are fetched into the cache.
-const AHEAD: usize = 12;
+pub(super) const AHEAD: usize = 12;
 
 simd! {
     fn accumulate_edges[T: Number](
@@ -94,7 +67,7 @@ simd! {
 
 /// `out += weight·source`, the weight being 1 if there is none.
 #[inline(always)]
-fn add_row<T: Number>(out: &mut [T], source: &[T], weight: Option<T>) {
+pub(super) fn add_row<T: Number>(out: &mut [T], source: &[T], weight: Option<T>) {
     match weight {
         None => out.iter_mut().zip(source).for_each(|(o, &s)| *o = o.plus(s)),
         Some(weight) => out
@@ -106,7 +79,7 @@ fn add_row<T: Number>(out: &mut [T], source: &[T], weight: Option<T>) {
 
 /// Asks for the cache lines of `data[start..start + len]`, up to 256 bytes.
 #[inline(always)]
-fn prefetch<T>(data: &[T], start: usize, len: usize) {
+pub(super) fn prefetch<T>(data: &[T], start: usize, len: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -125,73 +98,12 @@ fn prefetch<T>(data: &[T], start: usize, len: usize) {
     let _ = (data, start, len);
 }
 
-/// The same sums from edges that were sorted by target once, for graphs that are used again and again: every row of
-/// `out` is written once, and rows are independent.
-pub fn gather_scatter_csr<T: Number>(
-    x: &[T],
-    sources: &[i64],
-    csr: &Csr,
-    weights: Option<&[T]>,
-    out: &mut [T],
-    features: usize,
-) {
-    add_rows(x, sources, csr, weights, out, features, false)
-}
-
-/// Adds every row's edges to what it holds, or to zero unless `keep`.
-fn add_rows<T: Number>(
-    x: &[T],
-    sources: &[i64],
-    csr: &Csr,
-    weights: Option<&[T]>,
-    out: &mut [T],
-    features: usize,
-    keep: bool,
-) {
-    let nodes = csr.offsets.len().saturating_sub(1);
-    assert_eq!(out.len(), nodes * features);
-    if out.is_empty() {
-        return;
-    }
-    let rows = super::rows_per_task(nodes, (csr.order.len() / nodes + 1) * features);
-    pool::parallel_chunks_mut(out, rows * features, |first, piece| {
-        if !keep {
-            piece.fill(T::ZERO);
-        }
-        accumulate_rows(piece, first / features, x, sources, csr, weights, features)
-    });
-}
-
-simd! {
-    fn accumulate_rows[T: Number](
-        piece: &mut [T],
-        first: usize,
-        x: &[T],
-        sources: &[i64],
-        csr: &Csr,
-        weights: Option<&[T]>,
-        features: usize,
-    ) {
-        for (r, out) in piece.chunks_exact_mut(features).enumerate() {
-            let range = csr.offsets[first + r] as usize..csr.offsets[first + r + 1] as usize;
-            for at in range {
-                if let Some(&ahead) = csr.order.get(at + AHEAD) {
-                    prefetch(x, sources[ahead as usize] as usize * features, features);
-                }
-                let edge = csr.order[at] as usize;
-                let source = &x[sources[edge] as usize * features..][..features];
-                add_row(out, source, weights.map(|weights| weights[edge]));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn fused_and_sorted_agree_with_two_steps() {
+    fn fused_agrees_with_two_steps() {
         for edges in [4000, 20_000] {
             let (nodes, features) = (97, 5);
             let x: Vec<f32> = (0..nodes * features).map(|i| (i as f32).sin()).collect();
@@ -208,11 +120,8 @@ mod tests {
                 }
                 let mut fused = vec![0.0; nodes * features];
                 gather_scatter_add(&x, &sources, &targets, weights, &mut fused, features);
-                let mut sorted = vec![f32::NAN; nodes * features];
-                let csr = csr_from_edges(&targets, nodes);
-                gather_scatter_csr(&x, &sources, &csr, weights, &mut sorted, features);
-                for ((a, b), e) in fused.iter().zip(&sorted).zip(&expected) {
-                    assert!((a - e).abs() < 1e-4 && (b - e).abs() < 1e-4);
+                for (a, e) in fused.iter().zip(&expected) {
+                    assert!((a - e).abs() < 1e-4);
                 }
             }
         }

@@ -5,7 +5,8 @@
 
 use super::{Reduction, larger, mean_of, rows_per_task, smaller};
 use crate::element::Number;
-use crate::pool;
+use crate::pool::{self, SendPtr};
+use crate::simd;
 
 /// The offsets of segments with these lengths: `[0, l0, l0 + l1, …]`.
 pub fn lengths_to_offsets(lengths: &[i64]) -> Vec<i64> {
@@ -50,33 +51,38 @@ pub fn segment_reduce<T: Number>(
     });
 }
 
-fn reduce_run<T: Number>(
-    run: &[T],
-    out: &mut [T],
-    reduction: Reduction,
-    initial: Option<T>,
-    empty: T,
-    length: usize,
-) {
-    let mut rows = run.chunks_exact(out.len());
-    match (initial, rows.len()) {
-        (Some(initial), _) => out.fill(initial),
-        (None, 0) => return out.fill(empty),
-        (None, _) => rows.next().into_iter().for_each(|row| out.copy_from_slice(row)),
-    }
-    let mut fold = |f: fn(T, T) -> T| {
-        for row in rows.by_ref() {
-            out.iter_mut().zip(row).for_each(|(o, &x)| *o = f(*o, x));
+simd! {
+    fn reduce_run[T: Number](
+        run: &[T],
+        out: &mut [T],
+        reduction: Reduction,
+        initial: Option<T>,
+        empty: T,
+        length: usize,
+    ) {
+        let mut rows = run.chunks_exact(out.len());
+        match (initial, rows.len()) {
+            (Some(initial), _) => out.fill(initial),
+            (None, 0) => return out.fill(empty),
+            (None, _) => rows.next().into_iter().for_each(|row| out.copy_from_slice(row)),
         }
-    };
-    match reduction {
-        Reduction::Sum | Reduction::Mean => fold(T::plus),
-        Reduction::Prod => fold(T::times),
-        Reduction::Amax => fold(larger),
-        Reduction::Amin => fold(smaller),
+        match reduction {
+            Reduction::Sum | Reduction::Mean => fold(rows, out, T::plus),
+            Reduction::Prod => fold(rows, out, T::times),
+            Reduction::Amax => fold(rows, out, larger),
+            Reduction::Amin => fold(rows, out, smaller),
+        }
+        if reduction == Reduction::Mean && length > 0 {
+            out.iter_mut().for_each(|x| *x = mean_of(*x, length));
+        }
     }
-    if reduction == Reduction::Mean && length > 0 {
-        out.iter_mut().for_each(|x| *x = mean_of(*x, length));
+}
+
+/// `out = f(out, row)` for each row.
+#[inline(always)]
+fn fold<'a, T: Number>(rows: impl Iterator<Item = &'a [T]>, out: &mut [T], f: impl Fn(T, T) -> T) {
+    for row in rows {
+        out.iter_mut().zip(row).for_each(|(o, &x)| *o = f(*o, x));
     }
 }
 
@@ -100,46 +106,81 @@ pub fn segment_reduce_backward<T: Number>(
         (outer * len * inner, outer * segments * inner)
     );
     assert_eq!((grad.len(), data_grad.len()), (out.len(), data.len()));
-    data_grad.fill(T::ZERO);
-    let block = len * inner;
-    if block == 0 {
+    // Every element is in some segment, or has no gradient.
+    if offsets.first() != Some(&0) || offsets.last() != Some(&(len as i64)) {
+        data_grad.fill(T::ZERO);
+    }
+    if data.is_empty() || segments == 0 {
         return;
     }
-    pool::parallel_chunks_mut(data_grad, block, |first, data_grad| {
-        let o = first / block;
-        let data = &data[first..][..block];
-        for s in 0..segments {
+    let grads = SendPtr(data_grad.as_mut_ptr());
+    let per_task = rows_per_task(outer * segments, (data.len() / (outer * segments)).max(inner));
+    pool::parallel_ranges(outer * segments, per_task, |range| {
+        for at in range {
+            let (o, s) = (at / segments, at % segments);
             let (from, to) = (offsets[s] as usize, offsets[s + 1] as usize);
-            for j in 0..inner {
-                let result = (o * segments + s) * inner + j;
-                let run = (from..to).map(|i| i * inner + j);
-                let (g, value) = (grad[result], out[result]);
-                match reduction {
-                    Reduction::Sum => run.for_each(|at| data_grad[at] = g),
-                    Reduction::Mean => run.for_each(|at| data_grad[at] = mean_of(g, to - from)),
-                    Reduction::Amax | Reduction::Amin => {
-                        let hit = |x: T| x == value || (x.is_not_a_number() && value.is_not_a_number());
-                        let ties = run.clone().filter(|&at| hit(data[at])).count();
-                        run.filter(|&at| hit(data[at]))
-                            .for_each(|at| data_grad[at] = mean_of(g, ties));
+            let (begin, end) = ((o * len + from) * inner, (o * len + to) * inner);
+            // SAFETY: `offsets` ascend and stay within `len`, so that segments are disjoint and inside `data_grad`, which is
+            // borrowed mutably for the whole call.
+            let data_grad = unsafe { std::slice::from_raw_parts_mut(grads.ptr().add(begin), end - begin) };
+            let result = at * inner..(at + 1) * inner;
+            let (out, grad) = (&out[result.clone()], &grad[result]);
+            share_out(&data[begin..end], out, grad, data_grad, reduction, initial);
+        }
+    });
+}
+
+simd! {
+    /// The gradients of one segment's elements.
+    fn share_out[T: Number](
+        run: &[T],
+        out: &[T],
+        grad: &[T],
+        data_grad: &mut [T],
+        reduction: Reduction,
+        initial: Option<T>,
+    ) {
+        let inner = out.len();
+        let length = run.len() / inner;
+        match reduction {
+            Reduction::Sum => data_grad.chunks_exact_mut(inner).for_each(|row| row.copy_from_slice(grad)),
+            Reduction::Mean => {
+                let (first, rest) = data_grad.split_at_mut(inner.min(data_grad.len()));
+                first.iter_mut().zip(grad).for_each(|(d, &g)| *d = mean_of(g, length));
+                rest.chunks_exact_mut(inner).for_each(|row| row.copy_from_slice(first));
+            }
+            Reduction::Amax | Reduction::Amin => {
+                let hit = |x: T, value: T| x == value || (x.is_not_a_number() && value.is_not_a_number());
+                let mut ties = vec![0u32; inner];
+                for row in run.chunks_exact(inner) {
+                    let each = ties.iter_mut().zip(row).zip(out);
+                    each.for_each(|((n, &x), &value)| *n += u32::from(hit(x, value)));
+                }
+                // A share is divided where it is needed, and where it is not, there may be none to divide by.
+                let of_one = |g: T, n: u32| if n == 1 { g } else { mean_of(g, n.max(1) as usize) };
+                let shares: Vec<T> = grad.iter().zip(&ties).map(|(&g, &n)| of_one(g, n)).collect();
+                for (row, data_grad) in run.chunks_exact(inner).zip(data_grad.chunks_exact_mut(inner)) {
+                    let each = data_grad.iter_mut().zip(row).zip(out.iter().zip(&shares));
+                    each.for_each(|((d, &x), (&value, &share))| *d = if hit(x, value) { share } else { T::ZERO });
+                }
+            }
+            Reduction::Prod => {
+                for j in 0..inner {
+                    // Products of what stands before, then times what stands after.
+                    let mut product = grad[j].times(initial.unwrap_or(T::ONE));
+                    for at in (j..run.len()).step_by(inner) {
+                        data_grad[at] = product;
+                        product = product.times(run[at]);
                     }
-                    Reduction::Prod => {
-                        // Products of what stands before, then times what stands after.
-                        let mut product = g.times(initial.unwrap_or(T::ONE));
-                        for at in run.clone() {
-                            data_grad[at] = product;
-                            product = product.times(data[at]);
-                        }
-                        let mut product = T::ONE;
-                        for at in run.rev() {
-                            data_grad[at] = data_grad[at].times(product);
-                            product = product.times(data[at]);
-                        }
+                    let mut product = T::ONE;
+                    for at in (0..length).rev().map(|row| row * inner + j) {
+                        data_grad[at] = data_grad[at].times(product);
+                        product = product.times(run[at]);
                     }
                 }
             }
         }
-    });
+    }
 }
 
 #[cfg(test)]

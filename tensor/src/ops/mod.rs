@@ -60,6 +60,7 @@ pub mod shape;
 pub mod slice;
 pub mod softmax;
 pub mod sort;
+pub mod sparse;
 pub mod special;
 pub mod split;
 pub mod statistics;
@@ -183,6 +184,10 @@ ops! {
     BinaryCrossEntropy(loss::BinaryCrossEntropyOp) = |_| "binary_cross_entropy";
     /// Matrix product over the last two dimensions.
     Matmul(matmul::MatmulOp) = |_| "matmul";
+    /// Product of a sparse matrix and a dense one.
+    SparseMatmul(sparse::SparseMatmulOp) = |_| "sparse.mm";
+    /// Elements of a product of dense matrices.
+    SampledMatmul(sparse::SampledMatmulOp) = |_| "sparse.sampled_addmm";
     /// A linear map: padding, interpolation, average pooling, sliding blocks, selections, look-ups.
     LinearMap(linear_map::LinearMapOp) = |op| op.name();
     /// A linear layer.
