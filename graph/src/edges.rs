@@ -1,8 +1,9 @@
 //! The edges of a graph, and what moves along them.
 
-use flambeau_tensor::ops::index::Reduction;
-use flambeau_tensor::ops::segment::Segments;
+use flambeau_tensor::ops::sparse::{Pattern, sparse_matmul};
 use flambeau_tensor::{DType, Result, Tensor, ensure};
+
+use crate::segments;
 
 /// How what arrives at a node becomes one. A node at which nothing arrives gets 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,13 +23,10 @@ pub enum Aggregation {
 /// transposed adjacency matrix in compressed rows.
 #[derive(Clone, Debug)]
 pub struct Edges {
-    nodes: usize,
-    sources: Tensor,
-    targets: Tensor,
-    /// Where the edges of each target begin, and the number of edges: `[nodes + 1]`.
-    offsets: Tensor,
+    /// A row for each target, a column for each source.
+    pattern: Pattern,
     /// For each edge, its position in the `edge_index` that the edges were made from.
-    order: Vec<usize>,
+    order: Tensor,
 }
 
 impl Edges {
@@ -41,23 +39,8 @@ impl Edges {
     /// # Errors
     /// `Shape` or `DType` for any other tensor; `Index` for a node outside.
     pub fn new(edge_index: &Tensor, nodes: usize) -> Result<Edges> {
-        ensure!(
-            edge_index.rank() == 2 && edge_index.shape()[0] == 2,
-            Shape,
-            "Edges: expected edge_index [2, edges], got {:?}",
-            edge_index.shape()
-        );
-        ensure!(
-            edge_index.dtype() == DType::I64,
-            DType,
-            "Edges: expected edge_index of int64, got {}",
-            edge_index.dtype()
-        );
-        let ends = edge_index.to_vec::<i64>()?;
+        let ends = checked(edge_index, nodes)?;
         let (sources, targets) = ends.split_at(ends.len() / 2);
-        if let Some(bad) = ends.iter().find(|&&node| node < 0 || node as usize >= nodes) {
-            flambeau_tensor::bail!(Index, "Edges: node {bad} is out of range for {nodes} nodes");
-        }
         Edges::sorted(sources, targets, nodes)
     }
 
@@ -82,8 +65,8 @@ impl Edges {
     pub fn with_self_loops(&self) -> Result<Edges> {
         let mut pairs = self.pairs()?;
         pairs.retain(|[source, target]| source != target);
-        pairs.extend((0..self.nodes as i64).map(|node| [node, node]));
-        Edges::from_pairs(&pairs, self.nodes)
+        pairs.extend((0..self.nodes() as i64).map(|node| [node, node]));
+        Edges::from_pairs(&pairs, self.nodes())
     }
 
     fn from_pairs(pairs: &[[i64; 2]], nodes: usize) -> Result<Edges> {
@@ -91,35 +74,13 @@ impl Edges {
         Edges::sorted(&ends(0), &ends(1), nodes)
     }
 
-    /// Counting sort by the targets, which are all below `nodes`.
     fn sorted(sources: &[i64], targets: &[i64], nodes: usize) -> Result<Edges> {
-        let count = targets.len();
-        let mut offsets = vec![0i64; nodes + 1];
-        for &target in targets {
-            offsets[target as usize + 1] += 1;
-        }
-        for node in 0..nodes {
-            offsets[node + 1] += offsets[node];
-        }
-        let mut next = offsets.clone();
-        let mut order = vec![0; count];
-        for (edge, &target) in targets.iter().enumerate() {
-            let place = &mut next[target as usize];
-            order[*place as usize] = edge;
-            *place += 1;
-        }
-        let pick = |ends: &[i64]| Tensor::from_vec(order.iter().map(|&edge| ends[edge]).collect(), count);
-        Ok(Edges {
-            nodes,
-            sources: pick(sources)?,
-            targets: pick(targets)?,
-            offsets: Tensor::from_vec(offsets, nodes + 1)?,
-            order,
-        })
+        let (pattern, order) = Pattern::new(targets, sources, [nodes, nodes])?;
+        Ok(Edges { pattern, order })
     }
 
     fn pairs(&self) -> Result<Vec<[i64; 2]>> {
-        let (sources, targets) = (self.sources.to_vec::<i64>()?, self.targets.to_vec::<i64>()?);
+        let (sources, targets) = (self.sources().to_vec::<i64>()?, self.targets().to_vec::<i64>()?);
         Ok(sources.into_iter().zip(targets).map(|(s, t)| [s, t]).collect())
     }
 
@@ -137,27 +98,37 @@ impl Edges {
 
     /// How many edges there are.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.pattern.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.pattern.is_empty()
     }
 
     /// How many nodes there are.
     pub fn nodes(&self) -> usize {
-        self.nodes
+        self.pattern.size()[0]
     }
 
     /// The source of each edge, `[edges]`.
     pub fn sources(&self) -> &Tensor {
-        &self.sources
+        self.pattern.columns()
     }
 
     /// The target of each edge, `[edges]`, ascending.
     pub fn targets(&self) -> &Tensor {
-        &self.targets
+        self.pattern.rows()
+    }
+
+    /// Where the edges of each target begin, and the number of edges: `[nodes + 1]`.
+    pub fn offsets(&self) -> &Tensor {
+        self.pattern.offsets()
+    }
+
+    /// For each edge, its position in the `edge_index` that the edges were made from, `[edges]`.
+    pub fn order(&self) -> &Tensor {
+        &self.order
     }
 
     /// What belongs to the edges of the `edge_index` that these were made from, in the order of these.
@@ -168,8 +139,7 @@ impl Edges {
     /// # Errors
     /// `Index` for fewer rows than edges.
     pub fn arranged(&self, attributes: &Tensor) -> Result<Tensor> {
-        let order = self.order.iter().map(|&edge| edge as i64).collect();
-        attributes.index_select(0, &Tensor::from_vec(order, self.len())?)
+        attributes.index_select(0, &self.order)
     }
 
     /// How many edges end in each node, `[nodes]`, in the type asked for.
@@ -177,9 +147,7 @@ impl Edges {
     /// # Errors
     /// None that depends on the values.
     pub fn degrees(&self, dtype: DType) -> Result<Tensor> {
-        let ends = self.offsets.slice(0, Some(1), None, 1)?;
-        ends.sub(&self.offsets.slice(0, None, Some(-1), 1)?)?
-            .to_dtype(dtype)
+        segments::lengths(self.offsets())?.to_dtype(dtype)
     }
 
     /// What stands at each edge's source.
@@ -190,7 +158,7 @@ impl Edges {
     /// # Errors
     /// `Index` for fewer rows than nodes.
     pub fn from_sources(&self, x: &Tensor) -> Result<Tensor> {
-        self.checked(x)?.index_select(0, &self.sources)
+        self.of_nodes(x)?.index_select(0, self.sources())
     }
 
     /// What stands at each edge's target.
@@ -201,18 +169,29 @@ impl Edges {
     /// # Errors
     /// As [`Edges::from_sources`].
     pub fn from_targets(&self, x: &Tensor) -> Result<Tensor> {
-        self.checked(x)?.index_select(0, &self.targets)
+        self.of_nodes(x)?.index_select(0, self.targets())
     }
 
-    fn checked<'a>(&self, x: &'a Tensor) -> Result<&'a Tensor> {
+    fn of_nodes<'a>(&self, x: &'a Tensor) -> Result<&'a Tensor> {
         ensure!(
-            x.rank() > 0 && x.shape()[0] == self.nodes,
+            x.rank() > 0 && x.shape()[0] == self.nodes(),
             Shape,
             "Edges: expected [{}, …], a row for each node, got {:?}",
-            self.nodes,
+            self.nodes(),
             x.shape()
         );
         Ok(x)
+    }
+
+    fn of_edges<'a>(&self, messages: &'a Tensor) -> Result<&'a Tensor> {
+        ensure!(
+            messages.rank() > 0 && messages.shape()[0] == self.len(),
+            Shape,
+            "Edges: expected messages [{}, …], a row for each edge, got {:?}",
+            self.len(),
+            messages.shape()
+        );
+        Ok(messages)
     }
 
     /// What arrives at each node.
@@ -223,27 +202,56 @@ impl Edges {
     /// # Errors
     /// `Shape` unless there is a row for each edge.
     pub fn aggregate(&self, messages: &Tensor, aggregation: Aggregation) -> Result<Tensor> {
-        ensure!(
-            messages.rank() > 0 && messages.shape()[0] == self.len(),
-            Shape,
-            "Edges: expected messages [{}, …], a row for each edge, got {:?}",
-            self.len(),
-            messages.shape()
-        );
-        let reduce =
-            |reduction| messages.segment_reduce(reduction, Segments::Offsets(&self.offsets), 0, None);
-        let reduction = match aggregation {
-            Aggregation::Sum => return reduce(Reduction::Sum),
-            Aggregation::Mean => Reduction::Mean,
-            Aggregation::Max => Reduction::Amax,
-            Aggregation::Min => Reduction::Amin,
-        };
-        let arrived = reduce(reduction)?;
-        let mut empty = self.degrees(DType::I64)?.eq(0)?;
-        while empty.rank() < arrived.rank() {
-            empty = empty.unsqueeze(-1)?;
+        segments::reduce(self.of_edges(messages)?, self.offsets(), aggregation)
+    }
+
+    /// What arrives at each node if each edge sends what stands at its source, times its weights if there are any: a product of
+    /// the sparse adjacency matrix and a dense one, which needs no memory for each edge.
+    ///
+    /// # Shapes
+    /// `x` `[nodes, heads…, …]`, weights `[edges, heads…]` in the edges' own [order](Edges::arranged) → `[nodes, heads…, …]`.
+    ///
+    /// # Errors
+    /// `Shape` unless there is a row for each node and a weight for each edge.
+    pub fn matmul(&self, x: &Tensor, weights: Option<&Tensor>) -> Result<Tensor> {
+        if let Some(weights) = weights {
+            self.of_edges(weights)?;
         }
-        arrived.masked_fill(&empty, 0)
+        sparse_matmul(&self.pattern, false, weights, self.of_nodes(x)?)
+    }
+
+    /// As [`Edges::matmul`] against the direction of the edges: what arrives at each source if each edge sends what stands at its
+    /// target.
+    ///
+    /// # Errors
+    /// As [`Edges::matmul`].
+    pub fn matmul_reversed(&self, x: &Tensor, weights: Option<&Tensor>) -> Result<Tensor> {
+        if let Some(weights) = weights {
+            self.of_edges(weights)?;
+        }
+        sparse_matmul(&self.pattern, true, weights, self.of_nodes(x)?)
+    }
+
+    /// What arrives at each node if each edge sends what stands at its source: [`Edges::from_sources`] and
+    /// [`Edges::aggregate`], without memory for each edge where that is possible.
+    ///
+    /// # Shapes
+    /// `[nodes, …]`, kept.
+    ///
+    /// # Errors
+    /// `Shape` unless there is a row for each node.
+    pub fn gather(&self, x: &Tensor, aggregation: Aggregation) -> Result<Tensor> {
+        match aggregation {
+            Aggregation::Sum => self.matmul(x, None),
+            Aggregation::Mean => {
+                let mut counts = self.degrees(x.dtype())?.clamp_min(1.0)?;
+                while counts.rank() < x.rank() {
+                    counts = counts.unsqueeze(-1)?;
+                }
+                self.matmul(x, None)?.div(&counts)
+            }
+            Aggregation::Max | Aggregation::Min => self.aggregate(&self.from_sources(x)?, aggregation),
+        }
     }
 
     /// The softmax of scores over the edges that end in the same node.
@@ -259,6 +267,27 @@ impl Edges {
         let sums = self.aggregate(&weights, Aggregation::Sum)?;
         weights.div(&self.from_targets(&sums)?)
     }
+}
+
+/// The entries of an `edge_index`, first the sources, then the targets.
+pub(crate) fn checked(edge_index: &Tensor, nodes: usize) -> Result<Vec<i64>> {
+    ensure!(
+        edge_index.rank() == 2 && edge_index.shape()[0] == 2,
+        Shape,
+        "Edges: expected edge_index [2, edges], got {:?}",
+        edge_index.shape()
+    );
+    ensure!(
+        edge_index.dtype() == DType::I64,
+        DType,
+        "Edges: expected edge_index of int64, got {}",
+        edge_index.dtype()
+    );
+    let ends = edge_index.to_vec::<i64>()?;
+    if let Some(bad) = ends.iter().find(|&&node| node < 0 || node as usize >= nodes) {
+        flambeau_tensor::bail!(Index, "Edges: node {bad} is out of range for {nodes} nodes");
+    }
+    Ok(ends)
 }
 
 #[cfg(test)]

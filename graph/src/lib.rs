@@ -1,7 +1,7 @@
 //! Graph neural networks under PyTorch Geometric's names (`torch_geometric`).
 //!
-//! [`Edges`] are the edges of a graph, sorted so that what arrives at a node lies together; a convolution is a
-//! [`MessagePassing`] over them.
+//! A [`Graph`] has edges and what belongs to nodes and edges; a [`Batch`] is several graphs as one. [`Edges`] are its edges, sorted
+//! so that what arrives at a node lies together; a convolution is a [`MessagePassing`] over them.
 //!
 //! # Example: two layers over a triangle with a tail
 //!
@@ -21,11 +21,26 @@
 //! }
 //! ```
 
+mod batch;
 mod conv;
 pub mod datasets;
 mod edges;
+mod graph;
+pub mod loader;
 mod message_passing;
+pub mod models;
+mod pooling;
+mod segments;
+pub mod transforms;
+pub mod utils;
 
-pub use conv::{GATConv, GATConvOptions, GCNConv, GCNConvOptions, SAGEConv, SAGEConvOptions};
+pub use batch::Batch;
+pub use conv::{
+    ChebConv, ChebConvOptions, EdgeConv, GATConv, GATConvOptions, GATv2Conv, GATv2ConvOptions, GCNConv,
+    GCNConvOptions, GINConv, GINConvOptions, GraphConv, GraphConvOptions, Normalization, SAGEConv,
+    SAGEConvOptions,
+};
 pub use edges::{Aggregation, Edges};
+pub use graph::Graph;
 pub use message_passing::MessagePassing;
+pub use pooling::{global_add_pool, global_max_pool, global_mean_pool};

@@ -1,11 +1,11 @@
 //! Graph attention: `x'ᵢ = Σⱼ αᵢⱼ·W·xⱼ`, where `α` is the softmax over `i`'s neighbours of `LeakyReLU(a·W·xⱼ + b·W·xᵢ)`, of
 //! "Graph Attention Networks" (Veličković et al., 2017, arXiv:1710.10903); `torch_geometric.nn.GATConv`.
 
-use flambeau_nn::{Dropout, Forward, Linear, Module, Parameter, init};
-use flambeau_tensor::{DType, Result, Tensor};
+use flambeau_nn::{Dropout, Forward, Linear, Module, Parameter};
+use flambeau_tensor::{Result, Tensor};
 
-use super::{biased, glorot_linear, zero_bias};
-use crate::{Aggregation, Edges, MessagePassing};
+use super::{attention, biased, glorot_linear, heads_together, zero_bias};
+use crate::Edges;
 
 /// Options of [`GATConv`].
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +54,6 @@ pub struct GATConv {
     negative_slope: f64,
 }
 
-impl MessagePassing for GATConv {}
-
 impl GATConv {
     /// A layer with Glorot's weights and a bias of zeros.
     ///
@@ -64,16 +62,9 @@ impl GATConv {
     pub fn new(in_channels: usize, out_channels: usize, options: GATConvOptions) -> Result<GATConv> {
         let GATConvOptions { heads, concat, .. } = options;
         let lin = glorot_linear(in_channels, heads * out_channels)?;
-        let attention = || -> Result<Parameter> {
-            // Glorot's bound by the last two dimensions, as PyTorch Geometric has it.
-            let weights = Tensor::zeros((1, heads, out_channels), DType::F32)?;
-            let bound = (6.0 / (heads + out_channels).max(1) as f64).sqrt();
-            init::uniform_(&weights, -bound, bound)?;
-            Parameter::new(weights)
-        };
         Ok(GATConv {
-            att_src: attention()?,
-            att_dst: attention()?,
+            att_src: attention(heads, out_channels)?,
+            att_dst: attention(heads, out_channels)?,
             bias: zero_bias(
                 options.bias,
                 if concat {
@@ -104,13 +95,7 @@ impl GATConv {
             .add(&edges.from_targets(&score(&self.att_dst)?)?)?
             .leaky_relu(self.negative_slope)?;
         let weights = self.dropout.forward(&edges.softmax(&scores)?)?;
-        let messages = self.message(edges, &x)?.mul(&weights.unsqueeze(-1)?)?;
-        let arrived = edges.aggregate(&messages, Aggregation::Sum)?;
-        let arrived = if self.concat {
-            arrived.flatten(1, -1)?
-        } else {
-            arrived.mean_dim(1, false)?
-        };
+        let arrived = heads_together(&edges.matmul(&x, Some(&weights))?, self.concat)?;
         biased(arrived, &self.bias)
     }
 }

@@ -33,7 +33,11 @@ pub struct GCNConv {
     pub lin: Linear,
 }
 
-impl MessagePassing for GCNConv {}
+impl MessagePassing for GCNConv {
+    fn message_and_aggregate(&self, edges: &Edges, x: &Tensor) -> Result<Tensor> {
+        edges.gather(x, Aggregation::Sum)
+    }
+}
 
 impl GCNConv {
     /// A layer with Glorot's weights and a bias of zeros.
@@ -71,13 +75,12 @@ impl GCNConv {
             .from_sources(&scale)?
             .mul(weights)?
             .mul(&edges.from_targets(&scale)?)?;
-        let messages = self.message(edges, &x)?.mul(&weights.unsqueeze(-1)?)?;
-        biased(self.aggregate(edges, &messages)?, &self.bias)
+        biased(edges.matmul(&x, Some(&weights))?, &self.bias)
     }
 }
 
 /// `1/√degree`, and 0 where the degree is.
-fn inverse_root(degrees: &Tensor) -> Result<Tensor> {
+pub(super) fn inverse_root(degrees: &Tensor) -> Result<Tensor> {
     let isolated = degrees.eq(0)?;
     degrees.pow(-0.5)?.masked_fill(&isolated, 0)
 }

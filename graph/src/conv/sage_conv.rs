@@ -42,8 +42,12 @@ pub struct SAGEConv {
 }
 
 impl MessagePassing for SAGEConv {
-    fn aggregate(&self, edges: &Edges, messages: &Tensor) -> Result<Tensor> {
-        edges.aggregate(messages, self.aggregation)
+    fn aggregation(&self) -> Aggregation {
+        self.aggregation
+    }
+
+    fn message_and_aggregate(&self, edges: &Edges, x: &Tensor) -> Result<Tensor> {
+        edges.gather(x, self.aggregation)
     }
 
     fn update(&self, arrived: Tensor) -> Result<Tensor> {

@@ -3,8 +3,7 @@
 
 use flambeau_tensor::{DType, Result, Tensor};
 
-use super::NodeGraph;
-use crate::Edges;
+use crate::{Graph, utils};
 
 /// Who met whom.
 #[rustfmt::skip]
@@ -27,22 +26,20 @@ const HALVES: &[u8; 34] = b"0000000001000011001010111111111111";
 ///
 /// # Errors
 /// None: it is part of the program.
-pub fn karate_club() -> Result<NodeGraph> {
+pub fn karate_club() -> Result<Graph> {
     let nodes = HALVES.len();
-    let ends = |which: usize| MET.iter().map(move |pair| pair[which]);
-    let met = Tensor::from_vec(ends(0).chain(ends(1)).collect(), (2, MET.len()))?;
+    let (met, _) = utils::to_undirected(&utils::of_pairs(&MET)?, None, nodes)?;
     let known = |node: usize| node == 0 || node == nodes - 1;
     let mask =
         |of: &dyn Fn(usize) -> bool| Tensor::from_vec((0..nodes).map(of).collect::<Vec<bool>>(), nodes);
-    Ok(NodeGraph {
-        x: Tensor::eye(nodes, nodes, DType::F32)?,
-        edges: Edges::undirected(&met, nodes)?,
-        y: Tensor::from_vec(HALVES.iter().map(|&half| i64::from(half - b'0')).collect(), nodes)?,
-        num_classes: 2,
-        train_mask: mask(&known)?,
-        val_mask: mask(&known)?,
-        test_mask: mask(&|node| !known(node))?,
-    })
+    let mut graph = Graph::new(met, nodes)?;
+    graph.x = Some(Tensor::eye(nodes, nodes, DType::F32)?);
+    let halves = HALVES.iter().map(|&half| i64::from(half - b'0')).collect();
+    graph.y = Some(Tensor::from_vec(halves, nodes)?);
+    graph.train_mask = Some(mask(&known)?);
+    graph.val_mask = Some(mask(&known)?);
+    graph.test_mask = Some(mask(&|node| !known(node))?);
+    Ok(graph)
 }
 
 #[cfg(test)]
@@ -52,8 +49,10 @@ mod tests {
     #[test]
     fn the_club_has_two_halves() {
         let club = karate_club().unwrap();
-        assert_eq!((club.edges.nodes(), club.edges.len()), (34, 156));
-        assert!(club.edges.is_symmetric().unwrap());
-        assert_eq!(club.y.sum().unwrap().item::<i64>().unwrap(), 17);
+        club.validate().unwrap();
+        assert_eq!((club.num_nodes, club.num_edges()), (34, 156));
+        assert!(club.is_undirected().unwrap());
+        assert_eq!((club.num_features(), club.num_classes().unwrap()), (34, 2));
+        assert_eq!(club.y().unwrap().sum().unwrap().item::<i64>().unwrap(), 17);
     }
 }

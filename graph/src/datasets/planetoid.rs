@@ -6,12 +6,11 @@ use std::path::Path;
 use flambeau_tensor::io::safetensors;
 use flambeau_tensor::{DType, Error, Result, Tensor};
 
-use super::NodeGraph;
-use crate::Edges;
+use crate::{Edges, Graph};
 
 /// The citation network in a `.safetensors` file with `edge_index` `[2, edges]`, each edge in both directions, `x_index` `[2, ones]` (node and feature of
-/// each 1 among the features), `y` `[nodes]` and `train_mask`, `val_mask` and `test_mask` `[nodes]`. A node's features are divided
-/// by their sum (`NormalizeFeatures`).
+/// each 1 among the features), `y` `[nodes]` and `train_mask`, `val_mask` and `test_mask` `[nodes]`. Features are 0 or 1, as they are:
+/// most recipes begin with [`NormalizeFeatures`](crate::transforms::NormalizeFeatures).
 ///
 /// There are files with source and target of each edge side by side under the shape `[2, edges]`. It shows, because then not every
 /// edge has its opposite, and they are read as what they are.
@@ -19,12 +18,12 @@ use crate::Edges;
 /// # Errors
 /// `Io` or `Format` if the file can't be read, `Key` if a tensor is missing, `Index` for edges and features of nodes that there
 /// are not, `Value` for edges without their opposites; all name the file.
-pub fn planetoid(path: impl AsRef<Path>) -> Result<NodeGraph> {
+pub fn planetoid(path: impl AsRef<Path>) -> Result<Graph> {
     let path = path.as_ref();
     read(path).map_err(|error| error.context(path.display()))
 }
 
-fn read(path: &Path) -> Result<NodeGraph> {
+fn read(path: &Path) -> Result<Graph> {
     let tensors = safetensors::load(path)?;
     let get = |name: &str| {
         let tensor = tensors.get(name);
@@ -40,27 +39,26 @@ fn read(path: &Path) -> Result<NodeGraph> {
     let x = Tensor::zeros((nodes, features), DType::F32)?;
     let (rows, columns) = (ones.select(0, 0)?, ones.select(0, 1)?);
     let x = x.index_put(&[Some(&rows), Some(&columns)], &Tensor::new(1f32)?, false)?;
-    let x = x.div(&x.sum_dim(1, true)?.clamp_min(1.0)?)?;
-    let mask = |name: &str| get(name)?.to_dtype(DType::Bool);
-    let num_classes = y.max()?.item::<i64>()? as usize + 1;
-    Ok(NodeGraph {
-        x,
-        edges: symmetric(&get("edge_index")?.to_dtype(DType::I64)?, nodes)?,
-        y,
-        num_classes,
-        train_mask: mask("train_mask")?,
-        val_mask: mask("val_mask")?,
-        test_mask: mask("test_mask")?,
-    })
+    let mask = |name: &str| get(name)?.to_dtype(DType::Bool).map(Some);
+    let mut graph = Graph::new(
+        symmetric(&get("edge_index")?.to_dtype(DType::I64)?, nodes)?,
+        nodes,
+    )?;
+    graph.x = Some(x);
+    graph.y = Some(y);
+    graph.train_mask = mask("train_mask")?;
+    graph.val_mask = mask("val_mask")?;
+    graph.test_mask = mask("test_mask")?;
+    graph.validate()?;
+    Ok(graph)
 }
 
 /// Edges that all have their opposites, from two rows or from pairs.
-fn symmetric(edge_index: &Tensor, nodes: usize) -> Result<Edges> {
+fn symmetric(edge_index: &Tensor, nodes: usize) -> Result<Tensor> {
     let pairs = edge_index.reshape((-1, 2))?.t()?;
     for edge_index in [edge_index, &pairs] {
-        let edges = Edges::new(edge_index, nodes)?;
-        if edges.is_symmetric()? {
-            return Ok(edges);
+        if Edges::new(edge_index, nodes)?.is_symmetric()? {
+            return Ok(edge_index.clone());
         }
     }
     Err(Error::Value(
@@ -98,12 +96,16 @@ mod tests {
         let pairs = Tensor::new([[0i64, 1, 1, 0], [1, 2, 2, 1]]).unwrap();
         for edges in [rows, pairs] {
             let graph = planetoid(file(&edges).path()).unwrap();
-            assert_eq!(graph.edges.sources().to_vec::<i64>().unwrap(), [1, 0, 2, 1]);
-            assert_eq!(graph.edges.targets().to_vec::<i64>().unwrap(), [0, 1, 1, 2]);
-            assert_eq!((graph.x.shape(), graph.num_classes), (&[3, 4][..], 2));
-            let x = graph.x.to_vec::<f32>().unwrap();
-            assert_eq!(x, [0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
-            assert_eq!(graph.test_mask.to_vec::<bool>().unwrap(), [false, false, true]);
+            let edges = graph.edges().unwrap();
+            assert_eq!(edges.sources().to_vec::<i64>().unwrap(), [1, 0, 2, 1]);
+            assert_eq!(edges.targets().to_vec::<i64>().unwrap(), [0, 1, 1, 2]);
+            assert_eq!((graph.num_features(), graph.num_classes().unwrap()), (4, 2));
+            let x = graph.x().unwrap().to_vec::<f32>().unwrap();
+            assert_eq!(x, [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+            assert_eq!(
+                graph.test_mask().unwrap().to_vec::<bool>().unwrap(),
+                [false, false, true]
+            );
         }
     }
 
