@@ -52,7 +52,7 @@ pub fn to_undirected(
     num_nodes: usize,
 ) -> Result<(Tensor, Option<Tensor>)> {
     checked(edge_index, num_nodes)?;
-    let both = Tensor::cat(&[edge_index, &edge_index.flip(&[0])?], 1)?;
+    let both = Tensor::cat(&[edge_index, &edge_index.flip([0])?], 1)?;
     let attr = edge_attr.map(|attr| Tensor::cat(&[attr, attr], 0)).transpose()?;
     coalesce(&both, attr.as_ref(), num_nodes, Aggregation::Sum)
 }

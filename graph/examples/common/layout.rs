@@ -5,7 +5,7 @@
 const ROUNDS: usize = 300;
 
 /// Places in the unit square, the same each time.
-pub fn layout(nodes: usize, edges: &[[usize; 2]]) -> Vec<[f64; 2]> {
+pub(crate) fn layout(nodes: usize, edges: &[[usize; 2]]) -> Vec<[f64; 2]> {
     // A spiral begins without two nodes at one place.
     let mut places: Vec<[f64; 2]> = (0..nodes)
         .map(|i| {

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // No example needs all of it.
 
-pub mod layout;
+pub(crate) mod layout;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use plotters::prelude::*;
 use plotters::style::{FontStyle, RGBColor, register_font};
 
 /// Colours that people with any kind of colour vision can tell apart (Okabe and Ito), for up to eight classes.
-pub const COLORS: [RGBColor; 8] = [
+pub(crate) const COLORS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
@@ -23,24 +23,24 @@ pub const COLORS: [RGBColor; 8] = [
     RGBColor(240, 228, 66),
     RGBColor(120, 120, 120),
 ];
-pub const GREY: RGBColor = RGBColor(190, 190, 190);
-pub const INK: RGBColor = RGBColor(40, 40, 40);
+pub(crate) const GREY: RGBColor = RGBColor(190, 190, 190);
+pub(crate) const INK: RGBColor = RGBColor(40, 40, 40);
 
 /// Pictures are drawn so many times as large, then reduced, which makes edges smooth.
 const OVERSAMPLING: u32 = 2;
 
 /// A part of a picture, in pixels of the large one.
-pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 /// Text of so many pixels.
-pub fn text(size: u32) -> TextStyle<'static> {
+pub(crate) fn text(size: u32) -> TextStyle<'static> {
     ("sans-serif", (size * OVERSAMPLING) as i32)
         .into_text_style(&(10_000, 10_000))
         .color(&INK)
 }
 
 /// Draws a picture of so many pixels into a PNG file.
-pub fn picture(
+pub(crate) fn picture(
     path: &Path,
     (width, height): (u32, u32),
     draw: impl FnOnce(&Area) -> Result<()>,
@@ -65,24 +65,24 @@ pub fn picture(
 
 /// A node of a picture.
 #[derive(Clone, Copy)]
-pub struct Dot {
-    pub fill: RGBColor,
+pub(crate) struct Dot {
+    pub(crate) fill: RGBColor,
     /// A ring around it.
-    pub ring: Option<RGBColor>,
+    pub(crate) ring: Option<RGBColor>,
     /// In pixels.
-    pub radius: u32,
+    pub(crate) radius: u32,
 }
 
 /// A line between two nodes.
 #[derive(Clone, Copy)]
-pub struct Line {
-    pub ends: [usize; 2],
-    pub color: RGBColor,
-    pub width: u32,
+pub(crate) struct Line {
+    pub(crate) ends: [usize; 2],
+    pub(crate) color: RGBColor,
+    pub(crate) width: u32,
 }
 
 /// Draws a graph with a title; `places` are those of a layout, `names` stand in the nodes if there are any.
-pub fn draw_graph(
+pub(crate) fn draw_graph(
     area: &Area,
     title: &str,
     places: &[[f64; 2]],
@@ -121,7 +121,7 @@ pub fn draw_graph(
 }
 
 /// Draws curves over one axis, with a legend.
-pub fn draw_curves(
+pub(crate) fn draw_curves(
     area: &Area,
     title: &str,
     labels: [&str; 2],

@@ -87,7 +87,7 @@ impl Node2Vec {
             "Node2Vec: expected p and q to be positive, got {p} and {q}"
         );
         // Walks follow edges, so that they are needed by their sources; neighbours ascend, to be found quickly.
-        let edges = Edges::new(&edge_index.flip(&[0])?, num_nodes)?;
+        let edges = Edges::new(&edge_index.flip([0])?, num_nodes)?;
         let (offsets, mut neighbors) = (edges.offsets().to_vec::<i64>()?, edges.sources().to_vec::<i64>()?);
         for run in offsets.windows(2) {
             neighbors[run[0] as usize..run[1] as usize].sort_unstable();

@@ -144,7 +144,7 @@ impl RandomLinkSplit {
             .map(|attr| attr.index_select(0, &kept))
             .transpose()?;
         if self.is_undirected {
-            graph.edge_index = Tensor::cat(&[&graph.edge_index, &graph.edge_index.flip(&[0])?], 1)?;
+            graph.edge_index = Tensor::cat(&[&graph.edge_index, &graph.edge_index.flip([0])?], 1)?;
             graph.edge_attr = graph
                 .edge_attr
                 .as_ref()
