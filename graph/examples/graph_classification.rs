@@ -35,7 +35,7 @@ struct Args {
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// How often to go over the graphs
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
     /// Graphs of a batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..))]
@@ -143,7 +143,7 @@ fn run(args: &Args) -> Result<()> {
 fn learn(args: &Args, train: Vec<Graph>, test: Vec<Graph>, features: usize, classes: usize) -> Result<()> {
     let model = Network::new(features, args.hidden as usize, classes)?;
     let options = AdamOptions {
-        lr: 0.005,
+        lr: 0.002,
         ..Default::default()
     };
     let mut optimizer = Adam::new(model.parameters(), options)?;

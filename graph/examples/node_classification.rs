@@ -82,18 +82,19 @@ impl Model {
         }
     }
 
-    /// Two layers of one kind.
-    fn build(self, inputs: usize, classes: usize) -> flambeau_tensor::Result<GNN> {
+    /// Two layers of one kind. Where there is nothing to learn from but one node of each class, nothing is dropped.
+    fn build(self, inputs: usize, classes: usize, dropout: bool) -> flambeau_tensor::Result<GNN> {
+        let drop = |p: f64| if dropout { p } else { 0.0 };
         match self {
             Model::Gcn => {
                 let layer = |inputs, outputs| GCNConv::new(inputs, outputs, GCNConvOptions::default());
-                Ok(GNN::new(Tensor::relu, 0.5)?
+                Ok(GNN::new(Tensor::relu, drop(0.5))?
                     .push(layer(inputs, 16)?)
                     .push(layer(16, classes)?))
             }
             Model::Sage => {
                 let layer = |inputs, outputs| SAGEConv::new(inputs, outputs, SAGEConvOptions::default());
-                Ok(GNN::new(Tensor::relu, 0.5)?
+                Ok(GNN::new(Tensor::relu, drop(0.5))?
                     .push(layer(inputs, 64)?)
                     .push(layer(64, classes)?))
             }
@@ -101,12 +102,12 @@ impl Model {
                 let layer = |inputs, outputs, heads| {
                     let options = GATConvOptions {
                         heads,
-                        dropout: 0.6,
+                        dropout: drop(0.6),
                         ..Default::default()
                     };
                     GATConv::new(inputs, outputs, options)
                 };
-                Ok(GNN::new(|x| x.elu(1.0), 0.6)?
+                Ok(GNN::new(|x| x.elu(1.0), drop(0.6))?
                     .push(layer(inputs, 8, 8)?)
                     .push(layer(64, classes, 1)?))
             }
@@ -123,8 +124,12 @@ struct History {
 }
 
 impl History {
-    /// The test accuracy of the epoch that is best on the validation nodes, the first of several.
+    /// The test accuracy of the epoch that is best on the validation nodes, the first of several; of the last if there are no
+    /// such nodes.
     fn reported(&self) -> f64 {
+        if self.validated.is_empty() {
+            return self.tested.last().copied().unwrap_or(0.0);
+        }
         let best = self.validated.iter().copied().fold(f64::MIN, f64::max);
         let at = self.validated.iter().position(|&accuracy| accuracy == best);
         at.map_or(0.0, |at| self.tested[at])
@@ -187,7 +192,9 @@ fn run(args: &Args) -> Result<()> {
 /// Learns, and measures each epoch.
 fn train(args: &Args, graph: &Graph, edges: &Edges) -> Result<(GNN, History)> {
     let (x, y) = (graph.x()?, graph.y()?);
-    let model = args.model.build(graph.num_features(), graph.num_classes()?)?;
+    let model = args
+        .model
+        .build(graph.num_features(), graph.num_classes()?, args.data.is_some())?;
     let (lr, decays) = args.model.recipe();
     let groups = model.convs.iter().zip(decays).map(|(layer, weight_decay)| {
         let options = AdamOptions {
@@ -222,7 +229,9 @@ fn train(args: &Args, graph: &Graph, edges: &Edges) -> Result<(GNN, History)> {
                 .item::<f64>()?)
         };
         history.loss.push(loss.detach().item_f64()?);
-        history.validated.push(accuracy(graph.val_mask()?)?);
+        if let Some(mask) = &graph.val_mask {
+            history.validated.push(accuracy(mask)?);
+        }
         history.tested.push(accuracy(graph.test_mask()?)?);
     }
     Ok((model, history))
@@ -246,7 +255,9 @@ fn predict(args: &Args, graph: &Graph, edges: &Edges) -> Result<()> {
             safetensors::from_bytes(include_bytes!("../assets/karate_gcn.safetensors"))?
         }
     };
-    let model = args.model.build(graph.num_features(), graph.num_classes()?)?;
+    let model = args
+        .model
+        .build(graph.num_features(), graph.num_classes()?, args.data.is_some())?;
     model.load_state_dict(&weights.into_iter().collect(), true)?;
     let probabilities = scores(&model, graph, edges)?.softmax(1)?;
     let (answers, truth) = (
@@ -331,10 +342,10 @@ fn draw(path: &Path, graph: &Graph, edges: &Edges, scores: &Tensor, history: Opt
                 ["epoch", ""],
                 &[("nodes learnt from", curve(&history.loss))],
             )?;
-            let accuracies = [
-                ("nodes tested on", curve(&history.tested)),
-                ("nodes validated on", curve(&history.validated)),
-            ];
+            let mut accuracies = vec![("nodes tested on", curve(&history.tested))];
+            if !history.validated.is_empty() {
+                accuracies.push(("nodes validated on", curve(&history.validated)));
+            }
             draw_curves(&below, "Accuracy", ["epoch", ""], &accuracies)?;
         }
         Ok(())

@@ -90,7 +90,11 @@ pub(crate) fn draw_graph(
     dots: &[Dot],
     names: &[String],
 ) -> Result<()> {
-    let area = area.titled(title, text(17)).map_err(|error| anyhow!("{error}"))?;
+    let space = 8 * OVERSAMPLING;
+    let area = area
+        .margin(space, 0, 0, 0)
+        .titled(title, text(17))
+        .map_err(|error| anyhow!("{error}"))?;
     let (width, height) = area.dim_in_pixel();
     let room = (16 * OVERSAMPLING) as f64;
     let place = |[x, y]: [f64; 2]| {
@@ -143,6 +147,7 @@ pub(crate) fn draw_curves(
     let room = 0.04 * (y[1] - y[0]);
     let mut chart = ChartBuilder::on(area)
         .margin(14 * OVERSAMPLING)
+        .margin_right(30 * OVERSAMPLING)
         .caption(title, text(17))
         .x_label_area_size(38 * OVERSAMPLING)
         .y_label_area_size(52 * OVERSAMPLING)
@@ -155,6 +160,7 @@ pub(crate) fn draw_curves(
         .label_style(text(13))
         .x_desc(labels[0])
         .y_desc(labels[1])
+        .x_label_formatter(&|x| format!("{x:.0}"))
         .x_labels(6)
         .y_labels(6)
         .draw()?;
@@ -167,7 +173,7 @@ pub(crate) fn draw_curves(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::MiddleRight)
         .legend_area_size(24 * OVERSAMPLING)
         .margin(10 * OVERSAMPLING)
         .background_style(WHITE.mix(0.85))
