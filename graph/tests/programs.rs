@@ -89,6 +89,8 @@ fn motifs_are_told_apart() {
 #[test]
 fn edges_are_found() {
     let said = succeeds("link_prediction", &["--epochs", "20"]);
+    assert!(said.contains("240 nodes") && said.contains("test: AUC"), "{said}");
+    let said = succeeds("link_prediction", &["--karate", "--epochs", "20"]);
     assert!(
         said.contains("34 nodes; 68 edges are known, 7 are to be found"),
         "{said}"
