@@ -10,6 +10,7 @@
 //! | [`hub`] | `torch.load`, `huggingface_hub` | `download` for the network |
 //! | `graph` | `torch_geometric` | `graph` |
 //! | `rl` | `gymnasium`, `stable_baselines3` | `rl` |
+//! | `text` | `transformers`, `torchtext` | `text` |
 //! | `trainer` | a part of `lightning` | `trainer` |
 //! | `vision` | `torchvision` | `vision` |
 //!
@@ -66,6 +67,8 @@ pub use flambeau_optim as optim;
 #[cfg(feature = "rl")]
 pub use flambeau_rl as rl;
 pub use flambeau_tensor as tensor;
+#[cfg(feature = "text")]
+pub use flambeau_text as text;
 #[cfg(feature = "trainer")]
 pub use flambeau_trainer as trainer;
 #[cfg(feature = "vision")]

@@ -14,6 +14,7 @@ mod promo;
 mod random;
 mod report;
 mod sched;
+mod text;
 
 use std::path::Path;
 
@@ -22,6 +23,7 @@ use flambeau_tensor::Result;
 pub use case::Call;
 pub use models::{crc32, state_dict_list};
 pub use report::{Failure, GroupReport, Options, run};
+pub use text::text_state_dict_list;
 
 /// The calls of the cases in a file of the group `ops`, those left out whose arguments have no form here.
 ///

@@ -1,18 +1,20 @@
 //! The groups `models` (outputs of whole models), `train_steps` (one step of training) and `state_dicts` (lists of keys).
 //!
 //! No weights are stored: every floating point entry of a state is filled by a function of its name and of the position,
-//! and so are inputs. Models are those of torchvision.
+//! and so are inputs. Models are those of torchvision, and in `text.rs` Hugging Face's.
+
+use std::collections::BTreeSet;
 
 use flambeau_autograd::Backward;
 use flambeau_nn::functional::{CrossEntropyOptions, cross_entropy};
 use flambeau_nn::{Module, init};
-use flambeau_tensor::{DType, Error, Result, Tensor, bail, no_grad};
+use flambeau_tensor::{DType, Result, Tensor, bail, no_grad};
 use flambeau_vision::models::{self, Classifier, Options};
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
 
 use super::compare::differs;
-use super::file;
+use super::{file, text};
 
 /// The model that a file of one of the groups is about, if there is such.
 fn model_of(stem: &str) -> Option<&str> {
@@ -22,7 +24,7 @@ fn model_of(stem: &str) -> Option<&str> {
 
 /// Whether there is the model that a file is named after.
 pub(super) fn knows(stem: &str) -> bool {
-    model_of(stem).is_some()
+    model_of(stem).is_some() || text::knows(stem)
 }
 
 /// The model with the constructor's arguments, in `float64` and filled.
@@ -44,13 +46,20 @@ fn filled(name: &str, ctor: &Json) -> Result<Box<dyn Classifier>> {
     }
     let mut model = init::skip(|| models::create(name, options))?;
     model.to_dtype(DType::F64)?;
+    fill(&model)?;
+    Ok(model)
+}
+
+/// Fills every floating point entry of a model's state, one that has several names by the first.
+pub(super) fn fill(model: &impl Module) -> Result<()> {
+    let mut filled = BTreeSet::new();
     for (name, tensor) in model.state_entries() {
-        if tensor.dtype().is_float() {
+        if tensor.dtype().is_float() && filled.insert(tensor.id()) {
             let values = parameter(&name, tensor.shape())?;
             no_grad(|| tensor.copy_(&values).map(|_| ()))?;
         }
     }
-    Ok(model)
+    Ok(())
 }
 
 /// `splitmix64` of the name's checksum and each position: numbers in `[-1, 1)`.
@@ -103,7 +112,7 @@ fn input(json: &Json) -> Result<Tensor> {
     }
 }
 
-fn numbers(json: &Json) -> Vec<usize> {
+pub(super) fn numbers(json: &Json) -> Vec<usize> {
     let items = json.as_array().into_iter().flatten();
     items.filter_map(|n| n.as_u64().map(|n| n as usize)).collect()
 }
@@ -114,6 +123,9 @@ fn name(json: &Json) -> &str {
 
 /// Compares the outputs of a model in evaluation.
 pub(super) fn check_outputs(json: &Json, tensors: &SafeTensors<'_>) -> Result<Option<String>> {
+    if text::is_about(json) {
+        return text::check(json, tensors);
+    }
     let model = filled(name(json), &json["ctor"])?;
     model.eval();
     let output = no_grad(|| model.forward(&input(&json["inputs"][0])?))?;
@@ -143,7 +155,7 @@ pub(super) fn check_outputs(json: &Json, tensors: &SafeTensors<'_>) -> Result<Op
 }
 
 /// What is stored of an output: `all`, or `flat[::step][:len]`.
-fn stored_part(output: &Tensor, stored: &str) -> Result<Tensor> {
+pub(super) fn stored_part(output: &Tensor, stored: &str) -> Result<Tensor> {
     if stored == "all" {
         return Ok(output.clone());
     }
@@ -244,10 +256,10 @@ pub(super) fn check_train_step(json: &Json, tensors: &SafeTensors<'_>) -> Result
 
 /// Compares the keys, types and shapes of a model's state with a list of lines `key dtype d0,d1,…`.
 pub(super) fn check_state_dict(stem: &str, list: &str) -> Result<Option<String>> {
-    let Some(name) = model_of(stem) else {
-        return Err(Error::Key(format!("{stem}: no such model")));
+    let ours = match model_of(stem) {
+        Some(name) => state_dict_list(name)?,
+        None => text::text_state_dict_list(stem)?,
     };
-    let ours = state_dict_list(name)?;
     let (mut got, mut expected) = (ours.lines(), list.lines());
     loop {
         match (got.next(), expected.next()) {
@@ -265,11 +277,17 @@ pub(super) fn check_state_dict(stem: &str, list: &str) -> Result<Option<String>>
 /// `Key` if there is no such model.
 pub fn state_dict_list(name: &str) -> Result<String> {
     let model = init::skip(|| models::create(name, Options::default()))?;
-    let line = |(key, tensor): (String, &Tensor)| {
-        let shape: Vec<String> = tensor.shape().iter().map(usize::to_string).collect();
-        format!("{key} {} {}\n", tensor.dtype(), shape.join(","))
-    };
-    Ok(model.state_entries().into_iter().map(line).collect())
+    let entries = model.state_entries();
+    Ok(entries
+        .iter()
+        .map(|(key, tensor)| entry_line(key, tensor))
+        .collect())
+}
+
+/// A line `key dtype d0,d1,…`.
+pub(super) fn entry_line(key: &str, tensor: &Tensor) -> String {
+    let shape: Vec<String> = tensor.shape().iter().map(usize::to_string).collect();
+    format!("{key} {} {}\n", tensor.dtype(), shape.join(","))
 }
 
 #[cfg(test)]

@@ -1,0 +1,285 @@
+//! The tokenisers of pretrained models, from Hugging Face's files: `tokenizer.json`, `vocab.txt` (WordPiece), `vocab.json`
+//! with `merges.txt` (byte-level BPE). The work is done by the crate `tokenizers`.
+
+use std::path::Path;
+
+use flambeau_tensor::{Error, Result, Tensor, bail, ensure};
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
+use tokenizers::models::bpe::{BPE, Vocab as Numbers};
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::bert::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::{AddedToken, Encoding, TruncationParams};
+
+/// Texts as numbers of tokens, and numbers of tokens as text.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    pad_id: i64,
+}
+
+/// How texts become a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodeOptions {
+    /// How many tokens a text has at most, special ones included; longer ones are cut.
+    pub max_length: Option<usize>,
+    /// Whether the tokens that models expect around a text are added (`[CLS]`, `[SEP]`).
+    pub add_special_tokens: bool,
+    /// Whether shorter texts are filled up at their beginning, as for generation.
+    pub pad_left: bool,
+}
+
+impl Default for EncodeOptions {
+    fn default() -> Self {
+        EncodeOptions {
+            max_length: None,
+            add_special_tokens: true,
+            pad_left: false,
+        }
+    }
+}
+
+/// Texts of one length; the names are those of models' inputs.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Numbers of tokens, `[batch, time]`.
+    pub input_ids: Tensor,
+    /// 1 for tokens and 0 for padding, `[batch, time]`.
+    pub attention_mask: Tensor,
+    /// The segment of each token, `[batch, time]`.
+    pub token_type_ids: Tensor,
+}
+
+fn failed(error: tokenizers::Error) -> Error {
+    Error::Format(error.to_string())
+}
+
+impl Tokenizer {
+    /// The tokeniser of a folder with a model: `tokenizer.json`, or `vocab.txt`, or `vocab.json` and `merges.txt`.
+    ///
+    /// # Errors
+    /// `Io` if there is none of these; `Format` with the file's name for one that is wrong.
+    pub fn from_pretrained(folder: impl AsRef<Path>) -> Result<Tokenizer> {
+        let folder = folder.as_ref();
+        let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        if let Some(path) = there("tokenizer.json") {
+            return Tokenizer::from_file(path);
+        }
+        if let Some(path) = there("vocab.txt") {
+            return Tokenizer::wordpiece(path, true);
+        }
+        match (there("vocab.json"), there("merges.txt")) {
+            (Some(vocab), Some(merges)) => Tokenizer::byte_level_bpe(vocab, merges),
+            _ => bail!(
+                Io,
+                "{}: no tokenizer.json, no vocab.txt, and not both vocab.json and merges.txt",
+                folder.display()
+            ),
+        }
+    }
+
+    /// The tokeniser of a file `tokenizer.json`.
+    ///
+    /// # Errors
+    /// `Io` if the file can't be read; `Format` with its name if it is not one.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Tokenizer> {
+        let place = path.as_ref().display();
+        let bytes = std::fs::read(&path).map_err(|error| Error::Io(format!("{place}: {error}")))?;
+        let inner =
+            tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| failed(error).context(&place))?;
+        Ok(Tokenizer::new(inner))
+    }
+
+    /// BERT's tokeniser: the parts of words that the file `vocab.txt` lists, one in each line.
+    ///
+    /// # Errors
+    /// `Io` if the file can't be read; `Format` with its name if `[UNK]`, `[CLS]` or `[SEP]` is not in it.
+    pub fn wordpiece(path: impl AsRef<Path>, lowercase: bool) -> Result<Tokenizer> {
+        let place = path.as_ref().display().to_string();
+        let vocab = super::Vocab::read(&path, None)?;
+        let number = |token: &str| match vocab.get(token).and_then(|number| u32::try_from(number).ok()) {
+            Some(number) => Ok((token.to_string(), number)),
+            None => bail!(Format, "{place}: no token {token}"),
+        };
+        let (sep, cls) = (number("[SEP]")?, number("[CLS]")?);
+        number("[UNK]")?;
+        let numbers = vocab
+            .tokens()
+            .iter()
+            .zip(0u32..)
+            .map(|(token, number)| (token.clone(), number));
+        let model = WordPiece::builder()
+            .vocab(numbers.collect::<Numbers>())
+            .unk_token("[UNK]".to_string())
+            .build()
+            .map_err(|error| failed(error).context(&place))?;
+        let mut inner = tokenizers::Tokenizer::new(model);
+        inner
+            .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
+            .map_err(failed)?;
+        inner
+            .with_pre_tokenizer(Some(BertPreTokenizer))
+            .with_post_processor(Some(BertProcessing::new(sep, cls)))
+            .with_decoder(Some(WordPieceDecoder::default()));
+        let specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+        let specials = specials.into_iter().filter(|token| vocab.contains(token));
+        inner
+            .add_special_tokens(specials.map(|token| AddedToken::from(token, true)))
+            .map_err(failed)?;
+        Ok(Tokenizer::new(inner))
+    }
+
+    /// GPT-2's tokeniser: bytes that are joined pair by pair, in the order of `merges.txt`, into the tokens of
+    /// `vocab.json`.
+    ///
+    /// # Errors
+    /// `Format` with the files' names if they can't be read or do not fit each other.
+    pub fn byte_level_bpe(vocab: impl AsRef<Path>, merges: impl AsRef<Path>) -> Result<Tokenizer> {
+        let (vocab, merges) = (vocab.as_ref(), merges.as_ref());
+        let place = format!("{}, {}", vocab.display(), merges.display());
+        let fail = |error: tokenizers::Error| failed(error).context(&place);
+        let model = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy())
+            .build()
+            .map_err(fail)?;
+        let mut inner = tokenizers::Tokenizer::new(model);
+        inner
+            .with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)))
+            .with_decoder(Some(ByteLevel::default()))
+            .with_post_processor(Some(ByteLevel::default().trim_offsets(false)));
+        inner
+            .add_special_tokens([AddedToken::from("<|endoftext|>", true)])
+            .map_err(fail)?;
+        Ok(Tokenizer::new(inner))
+    }
+
+    fn new(mut inner: tokenizers::Tokenizer) -> Tokenizer {
+        let from_file = inner.get_padding().map(|padding| i64::from(padding.pad_id));
+        let known = ["[PAD]", "<pad>", "<|endoftext|>"];
+        let known = || {
+            known
+                .iter()
+                .find_map(|token| inner.token_to_id(token).map(i64::from))
+        };
+        let pad_id = from_file.or_else(known).unwrap_or(0);
+        // Batches are cut and filled up here, whatever the file says.
+        inner.with_padding(None);
+        Tokenizer { inner, pad_id }
+    }
+
+    /// The number of the token that fills up shorter texts.
+    pub fn pad_id(&self) -> i64 {
+        self.pad_id
+    }
+
+    /// How many tokens there are, special ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// A token's number.
+    pub fn token_to_id(&self, token: &str) -> Option<i64> {
+        self.inner.token_to_id(token).map(i64::from)
+    }
+
+    /// The tokens of a text.
+    ///
+    /// # Errors
+    /// `Format` for what the tokeniser can't take.
+    pub fn tokenize(&self, text: &str) -> Result<Vec<String>> {
+        let encoding = self.inner.encode(text, false).map_err(failed)?;
+        Ok(encoding.get_tokens().to_vec())
+    }
+
+    /// The numbers of a text's tokens, cut nowhere.
+    ///
+    /// # Errors
+    /// `Format` for what the tokeniser can't take.
+    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<i64>> {
+        let mut inner = self.inner.clone();
+        inner.with_truncation(None).map_err(failed)?;
+        let encoding = inner.encode(text, add_special_tokens).map_err(failed)?;
+        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
+    /// Texts as one batch.
+    ///
+    /// # Errors
+    /// `Value` for no text, and for fewer tokens than special ones; `Format` for what the tokeniser can't take.
+    pub fn encode_batch<S: AsRef<str>>(&self, texts: &[S], options: &EncodeOptions) -> Result<Batch> {
+        let texts = texts.iter().map(|text| text.as_ref().to_string()).collect();
+        self.batch(texts, false, options)
+    }
+
+    /// Pairs of texts as one batch: what belongs to a question and to a passage, say, as two segments.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_batch`].
+    pub fn encode_pairs<S: AsRef<str>>(&self, pairs: &[(S, S)], options: &EncodeOptions) -> Result<Batch> {
+        let pair = |(a, b): &(S, S)| (a.as_ref().to_string(), b.as_ref().to_string());
+        self.batch(pairs.iter().map(pair).collect(), true, options)
+    }
+
+    fn batch<'s, E>(&self, inputs: Vec<E>, pairs: bool, options: &EncodeOptions) -> Result<Batch>
+    where
+        E: Into<tokenizers::EncodeInput<'s>> + Send,
+    {
+        ensure!(!inputs.is_empty(), Value, "Tokenizer: expected at least one text");
+        let mut inner = self.inner.clone();
+        let specials = match options.add_special_tokens {
+            true => inner.get_post_processor().map_or(0, |processor| {
+                tokenizers::PostProcessor::added_tokens(processor, pairs)
+            }),
+            false => 0,
+        };
+        if let Some(most) = options.max_length {
+            ensure!(
+                most > specials,
+                Value,
+                "Tokenizer: texts of at most {most} tokens have no place for {specials} special ones"
+            );
+        }
+        let truncation = options.max_length.map(|max_length| TruncationParams {
+            max_length,
+            ..TruncationParams::default()
+        });
+        inner.with_truncation(truncation).map_err(failed)?;
+        let encodings = inner
+            .encode_batch(inputs, options.add_special_tokens)
+            .map_err(failed)?;
+        let longest = encodings.iter().map(Encoding::len).max().unwrap_or(0).max(1);
+        let fill = |of: &dyn Fn(&Encoding) -> Vec<i64>, pad: i64| {
+            let mut rows = vec![pad; encodings.len() * longest];
+            for (row, encoding) in rows.chunks_mut(longest).zip(&encodings) {
+                let values = of(encoding);
+                let begin = if options.pad_left {
+                    longest - values.len()
+                } else {
+                    0
+                };
+                row[begin..begin + values.len()].copy_from_slice(&values);
+            }
+            Tensor::from_vec(rows, (encodings.len(), longest))
+        };
+        let wide = |values: &[u32]| values.iter().map(|&value| i64::from(value)).collect();
+        Ok(Batch {
+            input_ids: fill(&|encoding| wide(encoding.get_ids()), self.pad_id)?,
+            attention_mask: fill(&|encoding| wide(encoding.get_attention_mask()), 0)?,
+            token_type_ids: fill(&|encoding| wide(encoding.get_type_ids()), 0)?,
+        })
+    }
+
+    /// The text of tokens, without special ones if they are to be skipped.
+    ///
+    /// # Errors
+    /// `Index` for negative numbers; `Format` for what the tokeniser can't take.
+    pub fn decode(&self, ids: &[i64], skip_special_tokens: bool) -> Result<String> {
+        let number = |&id: &i64| match u32::try_from(id) {
+            Ok(number) => Ok(number),
+            Err(_) => bail!(Index, "Tokenizer: {id} is no token's number"),
+        };
+        let ids = ids.iter().map(number).collect::<Result<Vec<u32>>>()?;
+        self.inner.decode(&ids, skip_special_tokens).map_err(failed)
+    }
+}
