@@ -7,6 +7,7 @@
 
 mod clock;
 mod data;
+mod graph;
 mod infer;
 mod load;
 mod machine;

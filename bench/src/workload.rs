@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{data, infer, op, overhead, step};
+use crate::{data, graph, infer, op, overhead, step};
 
 /// One call of a workload; it holds its inputs.
 pub(crate) type Call = Box<dyn FnMut() -> Result<()>>;
@@ -74,6 +74,7 @@ pub(crate) fn all() -> Vec<Workload> {
         .chain(infer::workloads())
         .chain(step::workloads())
         .chain(data::workloads())
+        .chain(graph::workloads())
         .collect()
 }
 
@@ -92,7 +93,7 @@ mod tests {
             assert!(
                 matches!(
                     name.split_once('/'),
-                    Some(("op" | "overhead" | "infer" | "step" | "data", _))
+                    Some(("op" | "overhead" | "infer" | "step" | "data" | "graph", _))
                 ),
                 "{name}"
             );

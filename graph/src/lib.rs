@@ -44,3 +44,8 @@ pub use edges::{Aggregation, Edges};
 pub use graph::Graph;
 pub use message_passing::MessagePassing;
 pub use pooling::{global_add_pool, global_max_pool, global_mean_pool};
+
+/// The programs of the book's page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/graph.md")]
+struct Book;
