@@ -107,3 +107,42 @@ impl GNN {
         Ok(x)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flambeau_autograd::Backward;
+    use flambeau_nn::{Linear, LinearOptions};
+    use flambeau_tensor::random;
+
+    use super::*;
+    use crate::Aggregation;
+    use crate::datasets::karate_club;
+
+    #[test]
+    fn every_kind_of_layer_learns_in_a_stack() {
+        let linear = |inputs| Linear::new(inputs, 6, LinearOptions::default()).unwrap();
+        let model = random::fork(0, || {
+            GNN::new(Tensor::tanh, 0.0)
+                .unwrap()
+                .push(GCNConv::new(34, 6, Default::default()).unwrap())
+                .push(SAGEConv::new(6, 6, Default::default()).unwrap())
+                .push(GATConv::new(6, 6, Default::default()).unwrap())
+                .push(GATv2Conv::new(6, 6, Default::default()).unwrap())
+                .push(GINConv::new(linear(6), Default::default()).unwrap())
+                .push(GraphConv::new(6, 6, Default::default()).unwrap())
+                .push(ChebConv::new(6, 6, 3, Default::default()).unwrap())
+                .push(EdgeConv::new(linear(12), Aggregation::Max))
+        });
+        let club = karate_club().unwrap();
+        let edges = club.edges().unwrap().with_self_loops().unwrap();
+        let out = model.forward(club.x().unwrap(), &edges).unwrap();
+        out.square().unwrap().sum().unwrap().backward().unwrap();
+        for (name, parameter) in model.named_parameters() {
+            let grad = parameter.grad().unwrap().abs().unwrap().max().unwrap();
+            assert!(grad.item::<f32>().unwrap() > 0.0, "{name}");
+        }
+        let none = GNN::new(Tensor::relu, 0.0).unwrap();
+        let error = none.forward(club.x().unwrap(), &edges).unwrap_err().to_string();
+        assert_eq!(error, "GNN: expected layers, got none");
+    }
+}
