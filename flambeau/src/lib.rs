@@ -8,6 +8,7 @@
 //! | [`optim`] | `torch.optim` | |
 //! | [`data`] | `torch.utils.data` | |
 //! | [`hub`] | `torch.load`, `huggingface_hub` | `download` for the network |
+//! | `audio` | `torchaudio` | `audio` |
 //! | `graph` | `torch_geometric` | `graph` |
 //! | `rl` | `gymnasium`, `stable_baselines3` | `rl` |
 //! | `text` | `transformers`, `torchtext` | `text` |
@@ -57,6 +58,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "audio")]
+pub use flambeau_audio as audio;
 pub use flambeau_autograd as autograd;
 pub use flambeau_data as data;
 #[cfg(feature = "graph")]

@@ -37,6 +37,8 @@ pub enum Arg {
     Name(String),
     /// A module of `torch.nn`, as its class is called.
     Module(Box<Args>),
+    /// A dictionary with strings as keys.
+    Dict(BTreeMap<String, Arg>),
 }
 
 impl std::fmt::Debug for Arg {
@@ -55,6 +57,7 @@ impl std::fmt::Debug for Arg {
             Arg::Ellipsis => f.write_str("..."),
             Arg::DType(x) | Arg::Name(x) => f.write_str(x),
             Arg::Module(args) => f.write_str(args.op()),
+            Arg::Dict(x) => x.fmt(f),
         }
     }
 }

@@ -433,6 +433,15 @@ impl<'a> Case<'a> {
                         &value["args"],
                         &value["kwargs"],
                     )?)),
+                    "$dict" => {
+                        let Some(object) = value.as_object() else {
+                            bail!(Format, "a dictionary that is none: {json}")
+                        };
+                        let items = object
+                            .iter()
+                            .map(|(key, value)| Ok((key.clone(), self.argument(kind, value)?)));
+                        Arg::Dict(items.collect::<Result<_>>()?)
+                    }
                     other => bail!(Unsupported, "argument form {other}"),
                 }
             }

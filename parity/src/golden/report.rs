@@ -96,7 +96,7 @@ pub fn run(directories: &[PathBuf], options: &Options) -> Result<BTreeMap<String
             continue;
         }
         match group.as_str() {
-            "ops" | "vision" => run_ops(&path, &stem, report.entry(group).or_default())?,
+            "audio" | "ops" | "vision" => run_ops(&path, &stem, report.entry(group).or_default())?,
             "optim" => {
                 let report = report.entry(group).or_default();
                 run_named(&path, &stem, report, optim::knows, optim::check)?;

@@ -3,6 +3,8 @@
 use crate::registry::Entry;
 
 mod activation;
+mod audio;
+mod audio_transforms;
 mod creation;
 mod fft;
 mod indexing;
@@ -24,6 +26,8 @@ mod vision_ops;
 pub(crate) const ALL: &[&[Entry]] = &[
     activation::PLAIN,
     activation::TABLE,
+    audio::TABLE,
+    audio_transforms::TABLE,
     creation::TABLE,
     fft::TABLE,
     indexing::TABLE,
