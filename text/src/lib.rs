@@ -1,7 +1,9 @@
 //! Texts: language models under Hugging Face's names (`transformers`), and what they need around them (`torchtext`).
 //!
 //! [`models`] has a file for each family (BERT, GPT-2, …); a model is made from a `config.json` and has the keys of its
-//! checkpoints. [`generation`] lets a model that says the next token write a text.
+//! checkpoints. [`generation`] lets a model that says the next token write a text. [`tokenize`] makes texts numbers,
+//! [`classifiers`] are small networks to be trained from scratch, [`datasets`] reads files of texts, [`metrics`] says how good
+//! answers are.
 //!
 //! # Example: a small BERT
 //!
@@ -27,6 +29,11 @@
 //! }
 //! ```
 
+pub mod classifiers;
+pub mod datasets;
+pub mod embeddings;
+pub mod g2p;
 pub mod generation;
+pub mod metrics;
 pub mod models;
 pub mod tokenize;

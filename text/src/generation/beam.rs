@@ -129,9 +129,12 @@ pub(super) fn search<M: CausalLM>(
         .map(|text| text.tokens)
         .collect();
     let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
-    texts
-        .iter_mut()
-        .for_each(|text| text.resize(longest, config.padding()));
+    // The reference takes a padding token of number 0 for none here, and fills up by the token that ends a text.
+    let fill = match (config.padding(), config.eos_token_id.first()) {
+        (0, Some(&end)) => end,
+        (padding, _) => padding,
+    };
+    texts.iter_mut().for_each(|text| text.resize(longest, fill));
     Ok(texts)
 }
 
