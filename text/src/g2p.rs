@@ -114,7 +114,7 @@ impl G2p {
                 .into_iter()
                 .flat_map(|weights| cell(weights, "enc")),
         );
-        all.extend(cell(network.dec.weights(), "dec"));
+        all.extend(cell(&network.dec.weights, "dec"));
         for (name, tensor) in all {
             let Some(array) = arrays.get(&name) else {
                 bail!(Key, "g2p: no array {name}")
@@ -176,7 +176,7 @@ mod tests {
         let network = random::fork(0, || G2p::new(8)).unwrap();
         let said = network.pronounce("tensor").unwrap();
         assert!(said.len() <= LONGEST);
-        let cell = network.dec.weights();
+        let cell = &network.dec.weights;
         let gru = network.enc.weights(0, false).unwrap();
         let mut arrays = BTreeMap::new();
         for (name, weights) in [("enc", gru), ("dec", cell)] {

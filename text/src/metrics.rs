@@ -204,4 +204,42 @@ mod tests {
         assert!(perplexity(&scores, &none, Some(-100)).is_err());
         assert!(perplexity(&scores, &Tensor::new([1i64]).unwrap(), None).is_err());
     }
+
+    fn words(text: &str) -> Vec<&str> {
+        text.split(' ').collect()
+    }
+
+    #[test]
+    fn bleu_is_that_of_torchtext_and_sacrebleu() {
+        // The example of torchtext.data.metrics.bleu_score.
+        let translations = [words("My full pytorch test"), words("Another Sentence")];
+        let references = [
+            vec![words("My full pytorch test"), words("Completely Different")],
+            vec![words("No Match")],
+        ];
+        let score = bleu(&translations, &references, &[0.25; 4]).unwrap();
+        assert!((score - 0.8408964276313782).abs() < 1e-6, "{score}");
+        // sacrebleu 2.6.0: corpus_bleu(…, smooth_method="none", tokenize="none").
+        let translations = [
+            words("the cat sat on the mat today"),
+            words("there is a dog in the old house"),
+        ];
+        let references = [
+            vec![
+                words("the cat sat on the mat"),
+                words("the cat was sitting on the mat today"),
+            ],
+            vec![
+                words("a dog is in the old house there"),
+                words("there is a dog in a house"),
+            ],
+        ];
+        let score = bleu(&translations, &references, &[0.25; 4]).unwrap();
+        assert!((score - 0.916992347395834).abs() < 1e-9, "{score}");
+        assert_eq!(
+            bleu(&[words("a b")], &[vec![words("c d")]], &[0.5; 2]).unwrap(),
+            0.0
+        );
+        assert!(bleu(&[words("a")], &[vec![]], &[1.0]).is_err());
+    }
 }

@@ -190,7 +190,7 @@ fn weights_are_found_under_other_names() {
     assert!(
         error
             .to_string()
-            .ends_with("the weights lack classifier.weight, classifier.bias")
+            .ends_with("the weights lack 2 of 41 tensors, such as classifier.weight")
     );
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flambeau_hub::StateDict;
 use flambeau_nn::{LoadReport, init};
-use flambeau_tensor::{Error, Result, bail, ensure};
+use flambeau_tensor::{Error, Result, bail};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -34,10 +34,18 @@ pub trait Pretrained: TextModel + Sized {
     fn from_pretrained(folder: impl AsRef<Path>) -> Result<(Self, LoadReport)> {
         let folder = folder.as_ref();
         let config = read_config(folder)?;
-        let model = init::skip(|| Self::from_config(&parse(&config)?))
-            .map_err(|error| error.context(folder.join("config.json").display()))?;
         let weights = flambeau_hub::load(folder)?.state_dict()?;
-        let report = load(&model, Self::BASE, weights).map_err(|error| error.context(folder.display()))?;
+        Self::from_parts(&config, weights).map_err(|error| error.context(folder.display()))
+    }
+
+    /// [`Pretrained::from_pretrained`] of what such a folder holds.
+    ///
+    /// # Errors
+    /// `Format`, `Value` or `Shape` for a configuration that makes no model; `Key` if weights are missing or of other
+    /// shapes.
+    fn from_parts(config: &Json, weights: StateDict) -> Result<(Self, LoadReport)> {
+        let model = init::skip(|| Self::from_config(&parse(config)?))?;
+        let report = load(&model, Self::BASE, weights)?;
         model.eval();
         Ok((model, report))
     }
@@ -116,13 +124,15 @@ fn load<M: TextModel>(model: &M, base: &str, weights: StateDict) -> Result<LoadR
         .filter(|(name, tensor)| !dict.contains_key(name) && !given.contains(&tensor.id()))
         .map(|(name, _)| name.as_str())
         .collect();
-    ensure!(
-        missing.is_empty(),
-        Key,
-        "{}: the weights lack {}",
-        model.name(),
-        missing.join(", ")
-    );
+    if let [first, ..] = missing[..] {
+        bail!(
+            Key,
+            "{}: the weights lack {} of {} tensors, such as {first}",
+            model.name(),
+            missing.len(),
+            entries.len()
+        );
+    }
     let mut report = model.load_state_dict(&dict, false)?;
     report.missing.clear();
     Ok(report)
