@@ -37,3 +37,8 @@ pub mod generation;
 pub mod metrics;
 pub mod models;
 pub mod tokenize;
+
+/// The program of the book's page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/text.md")]
+struct Book;
