@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use flambeau_data::formats::folder::ImageFolder;
-use flambeau_data::formats::image::{self, DecodeOptions};
+use flambeau_data::formats::image::{DecodeOptions, EncodedImage};
 use flambeau_data::{DataLoader, Dataset};
 use flambeau_tensor::DType;
 use flambeau_vision::transforms::{
@@ -36,13 +36,13 @@ fn folder() -> PathBuf {
 }
 
 fn jpegs() -> Result<Call> {
+    let crop = RandomResizedCrop::new(224);
     let transform = Compose::new()
-        .push(RandomResizedCrop::new(224))
         .push(RandomHorizontalFlip { p: 0.5 })
         .push(ToDtype::scaled(DType::F32))
         .push(Normalize::IMAGENET);
     let dataset = ImageFolder::new(folder())?.map(move |(path, class)| {
-        let image = image::read(&path, &DecodeOptions::RGB)?;
+        let image = crop.decode(&EncodedImage::read(&path, &DecodeOptions::RGB)?)?;
         Ok((transform.apply(&image)?, class))
     });
     let loader = DataLoader::builder(dataset)

@@ -24,6 +24,7 @@ pub mod grid_sample;
 pub mod index;
 pub mod interpolate;
 pub mod isa;
+pub mod jpeg;
 pub mod linalg;
 pub mod loss;
 pub mod math;

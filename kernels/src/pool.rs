@@ -138,6 +138,12 @@ static WORKERS: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
 
 thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
 
+/// Makes the parallel calls of this thread run serially from now on: for threads that are one of several at work, which
+/// would only wait for each other's tasks.
+pub fn stay_serial() {
+    INSIDE.set(true);
+}
+
 fn run(tasks: usize, job: Job<'_>) {
     let threads = num_threads().min(tasks);
     if threads < 2 || INSIDE.get() {

@@ -44,7 +44,7 @@ mod value;
 pub use candle::debug;
 pub use dtype::{DType, Element, promote, result_type};
 pub use error::{Error, Result};
-pub use flambeau_kernels::{isa, mem, pool};
+pub use flambeau_kernels::{isa, jpeg, mem, pool};
 pub use grad_mode::{enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled};
 pub use operators::Operand;
 pub use ops::getitem::{Index, IntoIndex, IntoIndices, NewAxis, step};

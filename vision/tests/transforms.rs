@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use flambeau_data::formats::image::{DecodeOptions, EncodedImage};
 use flambeau_tensor::io::safetensors;
 use flambeau_tensor::{DType, Tensor, random};
 use flambeau_vision::transforms::*;
@@ -219,6 +220,62 @@ fn pictures_are_those_of_torchvision() {
             );
         }
     }
+}
+
+#[test]
+fn a_part_is_decoded_that_would_have_been_cut_out() {
+    let bytes = flambeau_vision::io::encode_jpeg(&picture(), 90).unwrap();
+    let encoded = EncodedImage::new(&bytes, &DecodeOptions::RGB).unwrap();
+    let whole = encoded.decode().unwrap();
+    let crop = RandomResizedCrop::new(10);
+    let draw = || Tensor::randperm(100).unwrap().to_vec::<i64>().unwrap();
+    for seed in SEEDS {
+        random::manual_seed(seed);
+        let (part, next) = (crop.decode(&encoded).unwrap(), draw());
+        random::manual_seed(seed);
+        assert!(part.equal(&crop.apply(&whole).unwrap()).unwrap(), "seed {seed}");
+        assert_eq!(next, draw());
+    }
+}
+
+#[test]
+fn composed_transforms_give_the_same_bits_in_one_pass() {
+    let (scaled, normalize) = (ToDtype::scaled(DType::F32), Normalize::IMAGENET);
+    let together = Compose::new().push(scaled).push(normalize);
+    assert_eq!(format!("{together:?}").matches("ToDtype").count(), 0);
+    let one_by_one = |image: &Tensor| normalize.apply(&scaled.apply(image).unwrap());
+    let floats = picture().to_dtype(DType::F64).unwrap();
+    let flipped = picture().flip(-1).unwrap();
+    let batch = Tensor::stack(&[picture(), flipped.clone()], 0).unwrap();
+    // A grey picture is given three channels, as in torchvision.
+    let grey = picture().narrow(0, 1, 1).unwrap();
+    for image in [&picture(), &floats, &flipped, &batch, &grey] {
+        let (got, expected) = (together.apply(image).unwrap(), one_by_one(image).unwrap());
+        assert!(
+            got.dtype() == expected.dtype() && got.equal(&expected).unwrap(),
+            "{image:?}"
+        );
+    }
+    // What comes between, or another type, is not passed over.
+    let apart = Compose::new()
+        .push(scaled)
+        .push(RandomHorizontalFlip { p: 1.0 })
+        .push(normalize);
+    assert!(
+        apart
+            .apply(&picture())
+            .unwrap()
+            .equal(&one_by_one(&flipped).unwrap())
+            .unwrap()
+    );
+    let unscaled = Compose::new()
+        .push(ToDtype {
+            dtype: DType::F32,
+            scale: false,
+        })
+        .push(normalize);
+    let expected = normalize.apply(&picture().to_dtype(DType::F32).unwrap()).unwrap();
+    assert!(unscaled.apply(&picture()).unwrap().equal(&expected).unwrap());
 }
 
 fn marked() -> Vec<(&'static str, Box<dyn Transform>)> {

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use flambeau_tensor::{Error, Result, is_grad_enabled, set_grad_enabled};
+use flambeau_tensor::{Error, Result, is_grad_enabled, pool, set_grad_enabled};
 
 /// What makes a batch.
 pub(crate) type Job<B> = Box<dyn FnOnce() -> Result<B> + Send>;
@@ -133,6 +133,8 @@ impl<B: Send + 'static> Pipeline<B> {
                     num_workers: workers,
                 }));
                 set_grad_enabled(grad_enabled);
+                // Workers are the parallelism.
+                pool::stay_serial();
                 shared.work();
             };
             std::thread::Builder::new()

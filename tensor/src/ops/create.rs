@@ -2,6 +2,7 @@
 
 use flambeau_kernels::mem::{self, Buf};
 
+use crate::buffer::Stored;
 use crate::value::Value;
 use crate::{DType, Element, IntoShape, Result, Scalar, Shape, Tensor, ensure, with_stored};
 
@@ -115,6 +116,26 @@ impl Tensor {
     /// `Shape` if the number of elements differs.
     pub fn from_vec<T: Element>(data: Vec<T>, shape: impl IntoShape) -> Result<Tensor> {
         Tensor::from_slice(&data, shape)
+    }
+
+    /// A tensor of `shape` whose elements `fill` writes, in row-major order; they are unspecified before.
+    ///
+    /// ```
+    /// # use flambeau_tensor::Tensor;
+    /// let squares = Tensor::filled_by(4, |out: &mut [i64]| (0..).zip(out).for_each(|(i, x)| *x = i * i))?;
+    /// assert_eq!(squares.to_vec::<i64>()?, [0, 1, 4, 9]);
+    /// # Ok::<(), flambeau_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Shape` if there is no memory for so many elements.
+    pub fn filled_by<T: Element<Stored = T> + Stored>(
+        shape: impl IntoShape,
+        fill: impl FnOnce(&mut [T]),
+    ) -> Result<Tensor> {
+        let shape = shape.into_shape();
+        checked_numel("filled_by", &shape)?;
+        Ok(Tensor::from_value(Value::build(T::DTYPE, shape, fill)?))
     }
 
     /// A 1-d tensor of the elements.

@@ -1,13 +1,20 @@
 //! Transforms made of transforms: one after the other, some of them, or in any order.
 
-use flambeau_tensor::{Result, ensure};
+use std::any::Any;
 
-use super::{Sample, Transform, draw};
+use flambeau_tensor::{DType, Result, ensure};
+
+use super::convert::ScaleNormalize;
+use super::{Normalize, Sample, ToDtype, Transform, draw};
 
 /// Transforms one after the other.
+///
+/// [`ToDtype`] to scaled `float32` and [`Normalize`] after it are done in one pass, which gives the same bits.
 #[derive(Debug, Default)]
 pub struct Compose {
     transforms: Vec<Box<dyn Transform>>,
+    /// The last one makes scaled `float32`.
+    scaled: bool,
 }
 
 impl Compose {
@@ -18,7 +25,20 @@ impl Compose {
 
     /// Adds a transform.
     pub fn push(mut self, transform: impl Transform + 'static) -> Self {
-        self.transforms.push(Box::new(transform));
+        let any: &dyn Any = &transform;
+        let grey = any.downcast_ref::<Normalize<1>>().map(ScaleNormalize::boxed);
+        let colors = any.downcast_ref::<Normalize<3>>().map(ScaleNormalize::boxed);
+        let to_scaled = any
+            .downcast_ref::<ToDtype>()
+            .is_some_and(|to| to.scale && to.dtype == DType::F32);
+        match grey.or(colors) {
+            Some(both) if self.scaled => {
+                self.transforms.pop();
+                self.transforms.push(both);
+            }
+            _ => self.transforms.push(Box::new(transform)),
+        }
+        self.scaled = to_scaled;
         self
     }
 }

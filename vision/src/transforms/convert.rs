@@ -2,7 +2,7 @@
 
 use flambeau_tensor::{DType, Result, Tensor, ensure};
 
-use super::functional::{gaussian_blur, gaussian_noise, normalize, to_dtype};
+use super::functional::{gaussian_blur, gaussian_noise, normalize, normalize_bytes, to_dtype};
 use super::{Sample, Transform, draw};
 
 /// Converts pictures to another type; with `scale`, the limits of one type become those of the other.
@@ -69,6 +69,29 @@ impl Normalize<3> {
 impl<const CHANNELS: usize> Transform for Normalize<CHANNELS> {
     fn forward(&self, sample: Sample) -> Result<Sample> {
         sample.map_image(|image| normalize(image, &self.mean, &self.std))
+    }
+}
+
+/// [`ToDtype`] to scaled `float32` and [`Normalize`], in one pass over bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScaleNormalize<const CHANNELS: usize>(Normalize<CHANNELS>);
+
+impl<const CHANNELS: usize> ScaleNormalize<CHANNELS> {
+    pub(super) fn boxed(normalize: &Normalize<CHANNELS>) -> Box<dyn Transform> {
+        Box::new(ScaleNormalize(*normalize))
+    }
+}
+
+impl<const CHANNELS: usize> Transform for ScaleNormalize<CHANNELS> {
+    fn forward(&self, sample: Sample) -> Result<Sample> {
+        let Normalize { mean, std } = &self.0;
+        sample.map_image(|image| {
+            let channels = image.rank().checked_sub(3).map(|dim| image.shape()[dim]);
+            if image.dtype() == DType::U8 && channels == Some(CHANNELS) {
+                return normalize_bytes(image, mean, std);
+            }
+            normalize(&to_dtype(image, DType::F32, true)?, mean, std)
+        })
     }
 }
 

@@ -100,16 +100,17 @@ pub fn normalize_bytes(image: &Tensor, mean: &[f64], std: &[f64]) -> Result<Tens
     let levels: Vec<u8> = (0..=255).collect();
     let levels = Tensor::from_vec(levels, (1, 1, 256))?.expand([channels, 1, 256])?;
     let table = normalize(&to_dtype(&levels, DType::F32, true)?, mean, std)?.to_vec::<f32>()?;
+    let (tables, _) = table.as_chunks::<256>();
     let bytes = image.to_vec::<u8>()?;
-    let mut values = vec![0f32; bytes.len()];
     let plane = (height * width).max(1);
-    parallel_chunks_mut(&mut values, plane, |start, out| {
-        let table = &table[start / plane % channels * 256..][..256];
-        for (out, &byte) in out.iter_mut().zip(&bytes[start..]) {
-            *out = table[usize::from(byte)];
-        }
-    });
-    Tensor::from_vec(values, image.shape())
+    Tensor::filled_by(image.shape(), |values: &mut [f32]| {
+        parallel_chunks_mut(values, plane, |start, out| {
+            let table = &tables[start / plane % channels];
+            for (out, &byte) in out.iter_mut().zip(&bytes[start..]) {
+                *out = table[usize::from(byte)];
+            }
+        });
+    })
 }
 
 /// The picture with normal noise added, and cut off at the limits of its type if `clip`. `mean` and `sigma` are in parts

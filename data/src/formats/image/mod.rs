@@ -1,13 +1,23 @@
-//! Pictures as tensors (`torchvision.io.decode_image`), through the crate `image`: JPEG and PNG, and GIF and WebP behind
-//! features of these names.
+//! Pictures as tensors (`torchvision.io.decode_image`): JPEG and PNG, and GIF and WebP behind features of these names.
+//!
+//! Baseline JPEGs, whole or in part ([`EncodedImage`]), are decoded here; the rest is left to the crate `image`.
+
+mod encoded;
+mod jpeg;
 
 use std::io::Cursor;
 use std::path::Path;
 
-use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use ::image::metadata::Orientation;
+use ::image::{
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
+};
 use flambeau_tensor::{Error, Result, Tensor, bail, ensure};
 
 use super::{MAX_RATIO, io_error, open, read_bytes};
+
+pub use encoded::EncodedImage;
+use jpeg::Header;
 
 /// The largest picture that is decoded: 512 MiB.
 const LARGEST: u64 = 512 << 20;
@@ -53,10 +63,7 @@ impl DecodeOptions {
 /// # Errors
 /// `Io` if the file can't be read, `Format` if it is not a picture in a known format; both name the file.
 pub fn read(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Tensor> {
-    let path = path.as_ref();
-    let (mut file, length) = open(path)?;
-    let picture = read_bytes(&mut file, length).and_then(|bytes| decode(&bytes, options));
-    picture.map_err(|error| error.context(path.display()))
+    EncodedImage::read(path, options)?.decode()
 }
 
 /// Decodes a picture from the bytes of its file. Those with more than eight bits per channel are reduced to eight.
@@ -67,11 +74,35 @@ pub fn read(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Tensor> {
 /// # Errors
 /// `Format` if they are not a whole picture in a known format, or one of more than 512 MiB.
 pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Tensor> {
-    let picture = dynamic_image(bytes, options.apply_exif_orientation)
-        .map_err(|error| error.context("decode_image"))?;
+    EncodedImage::new(bytes, options)?.decode()
+}
+
+/// The picture by the crate `image`.
+fn decode_any(bytes: &[u8], options: &DecodeOptions) -> Result<Tensor> {
+    let picture = dynamic_image(bytes, options.apply_exif_orientation)?;
     let (height, width) = (picture.height() as usize, picture.width() as usize);
     let (pixels, channels) = interleaved(picture, options.mode);
     Tensor::from_vec(planes(&pixels, channels), (channels, height, width))
+}
+
+/// Height and width of the picture, by the crate `image`.
+fn size_of_any(bytes: &[u8], upright: bool) -> Result<(usize, usize)> {
+    let mut decoder = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(io_error)?
+        .into_decoder()
+        .map_err(picture_error)?;
+    let (width, height) = decoder.dimensions();
+    let turned = upright && {
+        use Orientation::*;
+        let orientation = decoder.orientation().map_err(picture_error)?;
+        matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+    };
+    Ok(if turned {
+        (width as usize, height as usize)
+    } else {
+        (height as usize, width as usize)
+    })
 }
 
 fn dynamic_image(bytes: &[u8], upright: bool) -> Result<DynamicImage> {
@@ -87,13 +118,36 @@ fn dynamic_image(bytes: &[u8], upright: bool) -> Result<DynamicImage> {
     let size = decoder.total_bytes();
     limits.reserve(size).map_err(picture_error)?;
     check_packing(bytes, format, size)?;
-    if !upright {
-        return DynamicImage::from_decoder(decoder).map_err(picture_error);
-    }
-    let orientation = decoder.orientation().map_err(picture_error)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(picture_error)?;
+    let orientation = if upright {
+        decoder.orientation().map_err(picture_error)?
+    } else {
+        Orientation::NoTransforms
+    };
+    let mut picture = match baseline(bytes) {
+        Some(picture) => picture,
+        None => DynamicImage::from_decoder(decoder).map_err(picture_error)?,
+    };
     picture.apply_orientation(orientation);
     Ok(picture)
+}
+
+/// The picture if it is a baseline JPEG that is not damaged.
+fn baseline(bytes: &[u8]) -> Option<DynamicImage> {
+    let header = Header::new(bytes)?;
+    let mut values = vec![0; header.channels() * header.height * header.width];
+    header.decode(bytes, &header.whole(), &mut values)?;
+    let (width, height) = (header.width as u32, header.height as u32);
+    if header.channels() == 1 {
+        return GrayImage::from_vec(width, height, values).map(DynamicImage::from);
+    }
+    let (red, rest) = values.split_at(values.len() / 3);
+    let (green, blue) = rest.split_at(red.len());
+    let pixels = red
+        .iter()
+        .zip(green)
+        .zip(blue)
+        .flat_map(|((&red, &green), &blue)| [red, green, blue]);
+    RgbImage::from_vec(width, height, pixels.collect()).map(DynamicImage::from)
 }
 
 fn picture_error(error: ImageError) -> Error {
@@ -242,7 +296,7 @@ fn split<const CHANNELS: usize>(pixels: &[u8]) -> Vec<u8> {
 mod tests {
     use super::super::test_files::Folder;
     use super::*;
-    use ::image::{GrayImage, Rgb, RgbImage, RgbaImage};
+    use ::image::{Rgb, RgbaImage};
 
     fn bytes_of(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -399,7 +453,8 @@ mod tests {
             bytes[frame + 5..frame + 9].copy_from_slice(&sizes);
             decode(&bytes, &DecodeOptions::default()).unwrap_err().to_string()
         };
-        assert_eq!(message(65535, 65535), "decode_image: Memory limit exceeded");
+        let error = message(65535, 65535);
+        assert_eq!(error, "decode_image: a picture of 12884508675 bytes is too large");
         let error = message(10_000, 10_000);
         assert!(
             error.starts_with("decode_image: a picture of 300000000 bytes can't be in a file of "),
