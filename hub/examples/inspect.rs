@@ -22,6 +22,8 @@ use serde_json::json;
 
 /// Values that are not tensors which the table shows at most.
 const MAX_VALUES: usize = 40;
+/// Elements that are looked at together.
+const PART: usize = 1 << 16;
 
 /// Shows the tensors and other values of a checkpoint; converts it to another format.
 #[derive(Parser)]
@@ -138,7 +140,7 @@ struct Row {
 
 impl Row {
     fn new((name, tensor): (String, &Tensor)) -> Result<Row> {
-        let stats = Stats::new(&tensor.to_vec_f64().with_context(|| name.clone())?);
+        let stats = Stats::new(tensor).with_context(|| name.clone())?;
         Ok(Row {
             name,
             shape: tensor.shape().to_vec(),
@@ -166,22 +168,44 @@ struct Stats {
 }
 
 impl Stats {
-    fn new(elements: &[f64]) -> Stats {
-        let numbers = || elements.iter().copied().filter(|x| !x.is_nan());
-        let count = numbers().count();
-        let mean = (count > 0).then(|| numbers().sum::<f64>() / count as f64);
-        let squares = mean.map(|mean| numbers().map(|x| (x - mean).powi(2)).sum::<f64>());
-        Stats {
-            min: numbers().reduce(f64::min),
-            max: numbers().reduce(f64::max),
-            mean,
-            std: squares
-                .filter(|_| count > 1)
-                .map(|sum| (sum / (count - 1) as f64).sqrt()),
-            zeros: numbers().filter(|&x| x == 0.0).count(),
-            nans: elements.len() - count,
+    fn new(tensor: &Tensor) -> Result<Stats> {
+        let mut stats = Stats::default();
+        let (mut count, mut sum) = (0usize, 0.0);
+        for_each_number(tensor, |x| {
+            if x.is_nan() {
+                stats.nans += 1;
+                return;
+            }
+            count += 1;
+            sum += x;
+            stats.zeros += usize::from(x == 0.0);
+            stats.min = Some(stats.min.map_or(x, |min| min.min(x)));
+            stats.max = Some(stats.max.map_or(x, |max| max.max(x)));
+        })?;
+        if count == 0 {
+            return Ok(stats);
         }
+        let mean = sum / count as f64;
+        stats.mean = Some(mean);
+        let mut squares = 0.0;
+        for_each_number(tensor, |x| {
+            if !x.is_nan() {
+                squares += (x - mean).powi(2);
+            }
+        })?;
+        stats.std = (count > 1).then(|| (squares / (count - 1) as f64).sqrt());
+        Ok(stats)
     }
+}
+
+/// Calls `f` for each element. Doubles are made of some at a time: a large tensor should not be in memory several times.
+fn for_each_number(tensor: &Tensor, mut f: impl FnMut(f64)) -> Result<()> {
+    let flat = tensor.reshape([-1])?;
+    for start in (0..flat.numel()).step_by(PART) {
+        let part = flat.narrow(0, start as isize, PART.min(flat.numel() - start))?;
+        part.to_vec_f64()?.into_iter().for_each(&mut f);
+    }
+    Ok(())
 }
 
 /// What is not a tensor, under its name.

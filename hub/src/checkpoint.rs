@@ -89,23 +89,46 @@ impl fmt::Display for Format {
 /// `Io` if the file can't be read, `Format` if its format is not known or it does not follow it, `Unsupported` for
 /// what tensors lack; all name the file, and the key where it is one value's fault.
 pub fn load(path: impl AsRef<Path>) -> Result<Checkpoint> {
-    let path = path.as_ref();
+    find(path.as_ref(), Access::Read)
+}
+
+fn find(path: &Path, access: Access) -> Result<Checkpoint> {
     if path.is_dir() {
-        return load(sharded::file_in(path)?);
+        return find(&sharded::file_in(path)?, access);
     }
     let (file, start) = first_bytes(path)?;
     match format_of(&file, &start).map_err(|error| error.context(path.display()))? {
-        Some(format) => read(path, format),
-        None if sharded::is_index(&start) => sharded::load(path),
+        Some(format) => read(path, format, access),
+        None if sharded::is_index(&start) => sharded::load(path, access),
         None => bail!(Format, "{}: not a checkpoint of a known format", path.display()),
     }
 }
 
+/// As [`load`], but tensors of `.safetensors` files are mapped, not read: a large checkpoint, sharded or not, is there at once,
+/// and takes no memory beyond the system's cache of its files. See [`SafeTensorsFile::open_mapped`].
+///
+/// # Safety
+/// As long as there are tensors of the checkpoint, nobody changes or shortens its files.
+///
+/// # Errors
+/// As [`load`].
+pub unsafe fn load_mapped(path: impl AsRef<Path>) -> Result<Checkpoint> {
+    find(path.as_ref(), Access::Mapped)
+}
+
+/// How tensors come from a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    /// Whoever asks for it vouches for the files.
+    Mapped,
+}
+
 /// Reads a file that an index names, and which can't be an index itself.
-pub(crate) fn load_shard(path: &Path) -> Result<Checkpoint> {
+pub(crate) fn load_shard(path: &Path, access: Access) -> Result<Checkpoint> {
     let (file, start) = first_bytes(path)?;
     match format_of(&file, &start).map_err(|error| error.context(path.display()))? {
-        Some(format) => read(path, format),
+        Some(format) => read(path, format, access),
         None => bail!(Format, "{}: not a checkpoint of a known format", path.display()),
     }
 }
@@ -133,11 +156,15 @@ fn format_of(file: &File, start: &[u8]) -> Result<Option<Format>> {
     })
 }
 
-fn read(path: &Path, format: Format) -> Result<Checkpoint> {
+fn read(path: &Path, format: Format, access: Access) -> Result<Checkpoint> {
     let mut metadata = Dict::new();
     let value = match format {
         Format::SafeTensors => {
-            let file = SafeTensorsFile::open(path)?;
+            let file = match access {
+                Access::Read => SafeTensorsFile::open(path)?,
+                // SAFETY: whoever asked for it vouched for the files.
+                Access::Mapped => unsafe { SafeTensorsFile::open_mapped(path) }?,
+            };
             let text = |(key, text): (&String, &String)| (key.as_str().into(), text.as_str().into());
             metadata = file.metadata().iter().map(text).collect();
             file.tensors()?.into()

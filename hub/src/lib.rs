@@ -29,7 +29,7 @@ pub mod pt;
 mod sharded;
 mod value;
 
-pub use checkpoint::{Checkpoint, Format, load, save};
+pub use checkpoint::{Checkpoint, Format, load, load_mapped, save};
 #[cfg(feature = "download")]
 pub use download::{Checksum, Hub, HubBuilder, Repo, Snapshot};
 pub use sharded::save_sharded;

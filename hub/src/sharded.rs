@@ -17,7 +17,7 @@ use flambeau_tensor::{Error, Result, Tensor, bail, ensure};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Checkpoint, load_shard};
+use crate::checkpoint::{Access, Checkpoint, load_shard};
 use crate::value::{Dict, Key, StateDict, Value};
 
 /// The longest index that is read.
@@ -37,7 +37,7 @@ struct Index {
 /// # Errors
 /// `Io` if a file can't be read, `Format` if the index is not one or names a file elsewhere, `Key` if a shard lacks a
 /// tensor; and the errors of reading shards. All name the file.
-pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
+pub(crate) fn load(path: &Path, access: Access) -> Result<Checkpoint> {
     let index = read_index(path).map_err(|error| error.context(path.display()))?;
     let mut names_of: IndexMap<&str, Vec<&String>> = IndexMap::new();
     for (name, shard) in &index.weight_map {
@@ -47,7 +47,7 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
     let mut format = None;
     for (shard, names) in names_of {
         let place = shard_path(path, shard).map_err(|error| error.context(path.display()))?;
-        let checkpoint = load_shard(&place)?;
+        let checkpoint = load_shard(&place, access)?;
         format.get_or_insert(checkpoint.format);
         let mut shard = checkpoint
             .state_dict()

@@ -10,8 +10,10 @@
 //! it off), and [`stats`] tells what it does.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::any::Any;
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -33,6 +35,9 @@ const LOCAL_CLASSES: usize = class_of(LOCAL_UP_TO) + 1;
 const DEFAULT_LIMIT: usize = 2 << 30;
 /// No block is larger: 2⁴⁶ bytes are more than any machine has.
 const LARGEST: usize = 1 << 46;
+
+/// What foreign memory belongs to.
+pub type Owner = Box<dyn Any + Send + Sync + UnwindSafe + RefUnwindSafe>;
 
 /// A typed block of `len` elements from the pool; goes back to it when dropped.
 pub struct Buf<T: Pod> {
@@ -73,6 +78,26 @@ impl<T: Pod> Buf<T> {
         Some(buf)
     }
 
+    /// Memory from elsewhere, such as a mapped file. It stays as long as `owner`, which is dropped with the block, and never
+    /// enters the pool; it need not start on a line.
+    ///
+    /// # Safety
+    /// Until `owner` is dropped, `ptr` is valid for reads and writes of `len` elements, aligned for them, and nobody else
+    /// reads or writes them.
+    pub unsafe fn foreign(ptr: NonNull<T>, len: usize, owner: Owner) -> Self {
+        let block = Block {
+            ptr: ptr.cast(),
+            bytes: len * size_of::<T>(),
+            fresh: false,
+            owner: Some(owner),
+        };
+        Buf {
+            block,
+            len,
+            marker: std::marker::PhantomData,
+        }
+    }
+
     /// A block with a copy of `values`.
     pub fn from_slice(values: &[T]) -> Self {
         let mut buf = Self::take(values.len());
@@ -86,7 +111,7 @@ impl<T: Pod> Deref for Buf<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: the block holds at least `len` elements, is aligned to 64 bytes and initialised, and T is plain data.
+        // SAFETY: the block holds at least `len` elements, is aligned for them and initialised, and T is plain data.
         unsafe { std::slice::from_raw_parts(self.block.ptr.as_ptr().cast(), self.len) }
     }
 }
@@ -236,6 +261,8 @@ struct Block {
     bytes: usize,
     /// Straight from the system, hence zero.
     fresh: bool,
+    /// What the memory belongs to, if it is not ours.
+    owner: Option<Owner>,
 }
 
 // SAFETY: plain memory, owned; shared references only read.
@@ -256,6 +283,7 @@ impl Block {
                     ptr: raw.ptr,
                     bytes: raw.bytes,
                     fresh: false,
+                    owner: None,
                 };
                 if cfg!(debug_assertions) {
                     // SAFETY: the block is ours and this large.
@@ -269,6 +297,7 @@ impl Block {
                     ptr: raw.ptr,
                     bytes: raw.bytes,
                     fresh: true,
+                    owner: None,
                 }
             }
         })
@@ -278,10 +307,12 @@ impl Block {
 impl Drop for Block {
     #[inline]
     fn drop(&mut self) {
-        recycle(Raw {
-            ptr: self.ptr,
-            bytes: self.bytes,
-        });
+        if self.owner.is_none() {
+            recycle(Raw {
+                ptr: self.ptr,
+                bytes: self.bytes,
+            });
+        }
     }
 }
 

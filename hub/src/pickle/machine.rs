@@ -14,7 +14,7 @@ use super::tokens::{Argument, Tokens, text};
 use super::{MAX_DEPTH, MAX_LENGTH};
 
 /// The most nodes of a pickle; a tensor takes about seven.
-const MAX_NODES: usize = 1 << 20;
+const MAX_NODES: usize = 1 << 19;
 /// The bytes that may be copied from node to node: so many, and so many for each byte of the pickle. A node can be named
 /// again and again by two bytes, and each time copied.
 const COPIES: usize = 1 << 16;

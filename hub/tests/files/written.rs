@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use flambeau_hub::{Dict, Key, Value, load, pt, save, save_sharded};
+use flambeau_hub::{Dict, Key, Value, load, load_mapped, pt, save, save_sharded};
 use flambeau_tensor::io::safetensors;
 use flambeau_tensor::{DType, Error, Result, Tensor};
 
@@ -205,8 +205,11 @@ fn shards() -> Result<()> {
 
     let expected: Value = named().map(|(name, tensor)| (name, tensor.clone())).collect();
     for path in [folder.0.clone(), folder.path("model.safetensors.index.json")] {
-        let checkpoint = load(path)?;
+        let checkpoint = load(&path)?;
         assert_same(&checkpoint.value, &expected, "sharded");
+        // SAFETY: the files are this test's own, and stay as they are.
+        let mapped = unsafe { load_mapped(&path) }?;
+        assert_same(&mapped.value, &expected, "sharded, mapped");
         assert_eq!(checkpoint.metadata["total_size"].as_i64(), Some(432));
     }
 

@@ -1,7 +1,7 @@
 //! `.safetensors` files: a JSON header of names, types, shapes and places, then the elements.
 //!
-//! Reading goes through plain reads at the places that the header gives, not through a memory map: a mapped file that
-//! somebody else truncates kills the process. The header's length is checked against the file's before it is read, and
+//! Reading goes through plain reads at the places that the header gives, unless a memory map is asked for
+//! ([`SafeTensorsFile::open_mapped`]): a mapped file that somebody else truncates kills the process. The header's length is checked against the file's before it is read, and
 //! its places must cover the file without gap or overlap. Writing follows the reference implementation byte for byte:
 //! tensors sorted by descending alignment, then by name; the header padded to eight bytes. Metadata, which that writes
 //! in a random order, are sorted, so that the same tensors always give the same bytes.
@@ -10,17 +10,23 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
+use flambeau_kernels::mem::Buf;
+use memmap2::MmapOptions;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError};
 
 use super::elements::{self, Endian, checked_bytes};
 use super::{by_name, io_error, open, write_atomically};
-use crate::{DType, Error, Result, Shape, Tensor, bail, ensure};
+use crate::value::Value;
+use crate::{DType, Error, Result, Shape, Tensor, bail, ensure, with_stored};
 
 /// The reference implementation's limit on the header's length.
 const MAX_HEADER: u64 = 100_000_000;
+/// Tensors of fewer bytes are read, not mapped: a map takes whole pages, of which the system has so many.
+const MAP_FROM: u64 = 1 << 16;
 /// The header's key that is not a tensor's name.
 const METADATA: &str = "__metadata__";
 
@@ -221,6 +227,37 @@ impl Header {
     }
 }
 
+/// The elements of a tensor where they lie in the file, if they can be used there. The pages are read when they are first
+/// used, and copied when they are written to: the file stays as it is.
+///
+/// # Safety
+/// As [`SafeTensorsFile::open_mapped`] says.
+unsafe fn mapped(file: &File, entry: &Entry, dtype: DType) -> Result<Option<Value>> {
+    // Bools other than 0 and 1 would have to be changed, as would elements of the other byte order.
+    if entry.bytes < MAP_FROM || dtype == DType::Bool || cfg!(target_endian = "big") {
+        return Ok(None);
+    }
+    let length = file.metadata().map_err(io_error)?.len();
+    ensure!(entry.start + entry.bytes <= length, Format, "the data end early");
+    let mut options = MmapOptions::new();
+    options.offset(entry.start).len(entry.bytes as usize);
+    // SAFETY: the caller vouches for the file; the map is private.
+    let mut map = unsafe { options.map_copy(file) }.map_err(io_error)?;
+    let Some(start) = NonNull::new(map.as_mut_ptr()) else {
+        return Ok(None);
+    };
+    Ok(with_stored!(dtype, T => {
+        let start = start.cast::<T>();
+        start.is_aligned().then(|| {
+            let shape = Shape::new(&entry.shape);
+            // SAFETY: the map is as long as the elements, aligned for them, and owned by the block alone; every pattern of
+            // bits is an element.
+            let buf = unsafe { Buf::foreign(start, shape.numel(), Box::new(map)) };
+            Value::new(buf, dtype, shape)
+        })
+    }))
+}
+
 /// An open file, whose tensors are read one by one, from any thread.
 ///
 /// ```no_run
@@ -237,6 +274,8 @@ impl Header {
 pub struct SafeTensorsFile {
     file: Mutex<File>,
     header: Header,
+    /// Whether tensors are mapped.
+    mapped: bool,
     /// What errors call the file.
     place: String,
 }
@@ -253,8 +292,39 @@ impl SafeTensorsFile {
         Ok(SafeTensorsFile {
             file: Mutex::new(file),
             header,
+            mapped: false,
             place: path.display().to_string(),
         })
+    }
+
+    /// Opens the file at `path` so that its larger tensors are not read but mapped: they take no memory beyond the system's
+    /// cache of the file, which other processes share, until they are written to; and their elements come from the disk
+    /// when they are first used. Writing to a tensor does not change the file. A tensor that is not aligned in the file is
+    /// read after all.
+    ///
+    /// # Safety
+    /// As long as there are tensors of the file, nobody changes or shortens it: elements that change under a reference are
+    /// undefined behaviour, and the use of a page that is no longer there ends the process (`SIGBUS`). Replacing the file by
+    /// renaming another, as [`save`] does, is fine: the old one lives on.
+    ///
+    /// ```
+    /// use flambeau_tensor::io::safetensors::{self, SafeTensorsFile};
+    /// use flambeau_tensor::{DType, Tensor};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("flambeau-mapped-{}.safetensors", std::process::id()));
+    /// safetensors::save(&path, [("weight", &Tensor::ones((300, 300), DType::F32)?)])?;
+    /// // SAFETY: nobody else knows of the file.
+    /// let file = unsafe { SafeTensorsFile::open_mapped(&path) }?;
+    /// assert_eq!(file.tensor("weight")?.sum()?.item::<f32>()?, 90000.0);
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), flambeau_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub unsafe fn open_mapped(path: impl AsRef<Path>) -> Result<SafeTensorsFile> {
+        let file = SafeTensorsFile::open(path)?;
+        Ok(SafeTensorsFile { mapped: true, ..file })
     }
 
     /// The names of the tensors, sorted.
@@ -299,9 +369,25 @@ impl SafeTensorsFile {
     /// `Key` if the file has no tensor of this name; else as [`load`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.mapped
+            && let Some(value) = self.map(&file, name)?
+        {
+            return Ok(Tensor::from_value(value));
+        }
         self.header
             .tensor(&mut *file, name)
             .map_err(|error| error.context(&self.place))
+    }
+
+    fn map(&self, file: &File, name: &str) -> Result<Option<Value>> {
+        let map = || {
+            let entry = self.header.entry(name)?;
+            let dtype = from_file_dtype(entry.dtype)?;
+            checked_bytes(&entry.shape, dtype, entry.bytes)?;
+            // SAFETY: whoever opened the file vouched for it.
+            unsafe { mapped(file, entry, dtype) }
+        };
+        map().map_err(|error: Error| error.context(format_args!("{}: `{name}`", self.place)))
     }
 
     /// Reads all tensors.
