@@ -5,7 +5,9 @@
 //! `torch.autocast("cpu")`. Casts are recorded operations: parameters of `float32` get gradients of `float32`.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
+use crate::ops::custom::{self, Function};
 use crate::{DType, Result, Tensor};
 
 /// The half-width type of the region that this thread is in.
@@ -56,6 +58,94 @@ pub fn is_autocast_enabled() -> bool {
 #[inline]
 pub fn get_autocast_dtype() -> Option<DType> {
     REGION.get()
+}
+
+/// Applies a function with a gradient rule of its own as one whose `forward` and `backward` are marked by
+/// `torch.amp.custom_fwd` and `torch.amp.custom_bwd`: `backward` runs in the region that `forward` was called in.
+///
+/// With `cast_inputs`, and inside a region, `forward` gets its floating point tensors (but for `float64`) cast to that type, and
+/// neither part sees a region: `float32` makes a function that does not stand half-width numbers safe to use in any.
+///
+/// ```
+/// use std::sync::Arc;
+/// use flambeau_tensor::ops::custom::Function;
+/// use flambeau_tensor::{DType, Result, Tensor, amp};
+///
+/// struct Product;
+///
+/// impl Function for Product {
+///     fn name(&self) -> &'static str {
+///         "product"
+///     }
+///     fn forward(&self, x: &[Tensor]) -> Result<Vec<Tensor>> {
+///         Ok(vec![x[0].matmul(&x[1])?])
+///     }
+///     fn backward(&self, x: &[Tensor], _: &[Tensor], g: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+///         let Some(g) = &g[0] else { return Ok(vec![None, None]) };
+///         Ok(vec![Some(g.matmul(&x[1].t()?)?), Some(x[0].t()?.matmul(g)?)])
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let (x, w) = (Tensor::ones((2, 3), DType::F32)?, Tensor::ones((3, 4), DType::F32)?);
+/// let product = |cast_inputs: Option<DType>| amp::apply(Arc::new(Product), &[&x, &w], cast_inputs);
+/// let dtypes = amp::autocast(DType::BF16, || -> Result<_> {
+///     Ok([product(None)?[0].dtype(), product(Some(DType::F32))?[0].dtype()])
+/// })?;
+/// assert_eq!(dtypes, [DType::BF16, DType::F32]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of the function's `forward`.
+#[doc(alias = "custom_fwd")]
+#[doc(alias = "custom_bwd")]
+pub fn apply(
+    function: Arc<dyn Function>,
+    inputs: &[&Tensor],
+    cast_inputs: impl Into<Option<DType>>,
+) -> Result<Vec<Tensor>> {
+    let region = get_autocast_dtype();
+    match (region, cast_inputs.into()) {
+        (Some(_), Some(to)) => {
+            let cast = inputs.iter().map(|x| Argument::cast(*x, Some(to)));
+            let cast = cast.collect::<Result<Vec<Tensor>>>()?;
+            let inputs: Vec<&Tensor> = cast.iter().collect();
+            autocast(None, || custom::apply(function, &inputs))
+        }
+        _ => custom::apply(Arc::new(Within { function, region }), inputs),
+    }
+}
+
+/// A function whose `backward` runs in a region.
+struct Within {
+    function: Arc<dyn Function>,
+    region: Region,
+}
+
+impl Function for Within {
+    fn name(&self) -> &'static str {
+        self.function.name()
+    }
+
+    fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.function.forward(inputs)
+    }
+
+    fn backward(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+        grads: &[Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let grads = autocast(self.region, || self.function.backward(inputs, outputs, grads))?;
+        // Those of a region are of its type, and each input's is of the input's.
+        let pairs = grads.into_iter().zip(inputs);
+        pairs
+            .map(|(grad, input)| grad.map(|grad| grad.to_dtype(input.dtype())).transpose())
+            .collect()
+    }
 }
 
 /// What happens to the tensors of an operation inside a region. Tensors of `float64`, integers and bools stay as they are.
