@@ -5,8 +5,8 @@
 //! cargo run --release -p flambeau-rl --example dqn -- --dueling --prioritized --n-steps 3
 //! ```
 //!
-//! The hyper-parameters for CartPole-v1 are those of [RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo), with a
-//! learning rate that falls and double Q-learning.
+//! The hyper-parameters for CartPole-v1 are those of [RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo), with
+//! layers of 64 instead of 256, a learning rate that falls, double Q-learning and twice as many steps.
 
 mod common;
 
@@ -15,7 +15,6 @@ use clap::Parser;
 use common::TrainArgs;
 use flambeau_rl::algorithms::{Dqn, DqnOptions, Schedule};
 use flambeau_rl::buffers::PrioritizedOptions;
-use flambeau_rl::policies::QNetworkOptions;
 
 /// Trains an agent with DQN: deep Q-learning
 #[derive(Parser)]
@@ -52,13 +51,9 @@ fn recipe(id: &str) -> (u64, DqnOptions) {
                 target_update_interval: 10,
                 exploration_fraction: 0.16,
                 exploration_final_eps: 0.04,
-                policy: QNetworkOptions {
-                    net_arch: vec![256, 256],
-                    dueling: false,
-                },
                 ..default
             };
-            (50_000, options)
+            (100_000, options)
         }
         _ => {
             let options = DqnOptions {

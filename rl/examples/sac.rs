@@ -5,7 +5,8 @@
 //! cargo run --release -p flambeau-rl --example sac -- --env MountainCarContinuous-v0
 //! ```
 //!
-//! The hyper-parameters are those of [RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo).
+//! The hyper-parameters are those of [RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo); for Pendulum-v1 with
+//! layers of 64 instead of 256.
 
 mod common;
 
@@ -44,9 +45,10 @@ fn recipe(id: &str) -> (u64, SacOptions) {
         _ => {
             let options = SacOptions {
                 learning_rate: Schedule::Constant(1e-3),
+                net_arch: vec![64, 64],
                 ..default
             };
-            (20_000, options)
+            (15_000, options)
         }
     }
 }

@@ -1,10 +1,9 @@
-//! How well a policy does (`evaluate_policy`), and pictures of an episode.
+//! How well a policy does (`evaluate_policy`), and how it does it.
 
 use flambeau_tensor::random::Generator;
 use flambeau_tensor::{Result, Tensor, ensure};
 
 use crate::policies::Policy;
-use crate::render::Frame;
 use crate::{Env, Episode, Value};
 
 /// The rewards of some episodes.
@@ -59,21 +58,19 @@ pub fn evaluate_policy(
     Ok(Evaluation { episodes })
 }
 
-/// Plays an episode and gives a picture of its beginning and of each step.
+/// Plays an episode and shows the environment to `see` in its beginning and after each step, to make pictures of it.
 ///
 /// # Errors
 /// Those of policy and environment.
-pub fn record_episode(
+pub fn play_episode(
     policy: &dyn Policy,
     env: &mut dyn Env,
     deterministic: bool,
     seed: u64,
-) -> Result<(Episode, Vec<Frame>)> {
-    let mut frames = Vec::new();
+    see: &mut dyn FnMut(&dyn Env),
+) -> Result<Episode> {
     let mut player = Player::new(policy, env, deterministic);
-    let mut generator = Generator::new(seed);
-    let episode = player.episode(Some(seed), &mut generator, &mut |env| frames.push(env.render()))?;
-    Ok((episode, frames))
+    player.episode(Some(seed), &mut Generator::new(seed), see)
 }
 
 struct Player<'a> {

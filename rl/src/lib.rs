@@ -47,6 +47,7 @@
 //! # }
 //! ```
 
+pub mod agents;
 pub mod algorithms;
 pub mod buffers;
 mod env;
@@ -61,7 +62,12 @@ mod vec_env;
 pub mod wrappers;
 
 pub use env::{Env, Step};
-pub use evaluation::{Evaluation, evaluate_policy, record_episode};
+pub use evaluation::{Evaluation, evaluate_policy, play_episode};
 pub use random::Pcg64;
 pub use space::{Space, Value};
 pub use vec_env::{Episode, VecEnv, VecStep};
+
+/// The page of the book whose program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/rl.md")]
+struct ReinforcementLearning;

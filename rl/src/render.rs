@@ -135,6 +135,22 @@ impl Frame {
         });
     }
 
+    /// The picture at half its width and height, each pixel the mean of four.
+    pub fn halved(&self) -> Frame {
+        let mut half = Frame::new(self.width / 2, self.height / 2, [0; 3]);
+        for y in 0..half.height {
+            for x in 0..half.width {
+                let four = [(0, 0), (1, 0), (0, 1), (1, 1)]
+                    .map(|(dx, dy)| self.pixels[(2 * y + dy) * self.width + 2 * x + dx]);
+                half.pixels[y * half.width + x] = std::array::from_fn(|channel| {
+                    let sum: u16 = four.iter().map(|pixel| u16::from(pixel[channel])).sum();
+                    ((sum + 2) / 4) as u8
+                });
+            }
+        }
+        half
+    }
+
     /// The picture in so many columns of text, two pixels to a character, in the terminal's colours.
     pub fn to_ansi(&self, columns: usize) -> String {
         let columns = columns.clamp(1, self.width.max(1));
@@ -275,5 +291,9 @@ mod tests {
             "\x1b[38;2;255;127;127m\x1b[48;2;255;255;255m▀\x1b[0m\n"
         );
         assert_eq!(frame.to_tensor().unwrap().shape(), [8, 8, 3]);
+        let half = frame.halved();
+        assert_eq!((half.width(), half.height()), (4, 4));
+        assert_eq!([half.get(0, 1), half.get(0, 2)], [Some([255, 0, 0]), Some(WHITE)]);
+        assert_eq!(half.get(4, 0), None);
     }
 }

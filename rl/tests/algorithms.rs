@@ -11,7 +11,7 @@ use flambeau_rl::algorithms::{
 };
 use flambeau_rl::buffers::PrioritizedOptions;
 use flambeau_rl::policies::{ActorCriticOptions, QNetworkOptions};
-use flambeau_rl::{VecEnv, envs, evaluate_policy, record_episode};
+use flambeau_rl::{VecEnv, envs, evaluate_policy, play_episode};
 use flambeau_trainer::Checkpoint;
 
 fn vec_env(id: &str, count: usize) -> VecEnv {
@@ -315,8 +315,9 @@ fn catch_is_learnt() {
     )
     .unwrap();
     learn(&mut dqn, 8000, &mut |_| Ok(ControlFlow::Continue(()))).unwrap();
-    let (episode, frames) = record_episode(dqn.policy(), &mut *catch().unwrap(), true, 2).unwrap();
-    assert_eq!(frames.len(), episode.length + 1);
+    let mut seen = 0;
+    let episode = play_episode(dqn.policy(), &mut *catch().unwrap(), true, 2, &mut |_| seen += 1).unwrap();
+    assert_eq!((episode.length, seen), (9, 10));
     let trained = evaluate_policy(dqn.policy(), &mut *catch().unwrap(), 60, true, 1)
         .unwrap()
         .mean();
