@@ -5,7 +5,7 @@ mod features;
 mod q_network;
 mod soft_actor_critic;
 
-pub use actor_critic::{ActionDistribution, ActorCriticOptions, ActorCriticPolicy};
+pub use actor_critic::{ActionDistribution, ActorCriticOptions, ActorCriticPolicy, MlpExtractor};
 pub use features::FeaturesExtractor;
 pub use q_network::{DqnPolicy, QNetwork, QNetworkOptions};
 pub use soft_actor_critic::{Actor, ContinuousCritic, SacPolicy};
