@@ -1,0 +1,127 @@
+//! The examples, run as programs are.
+
+#![allow(clippy::unwrap_used)]
+
+use std::f64::consts::TAU;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use flambeau_audio::io::{SaveOptions, save};
+use flambeau_tensor::{DType, Tensor};
+
+fn run(example: &str, folder: &Path, args: &[&str]) -> Output {
+    let mut program = std::env::current_exe().unwrap();
+    program.pop();
+    program.pop();
+    program.push(format!("examples/{example}{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        program.is_file(),
+        "{} is missing: `cargo test -p flambeau-audio` builds it, and so does `cargo build --examples`",
+        program.display()
+    );
+    Command::new(program)
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// What a program that succeeds says.
+fn said(example: &str, folder: &Path, args: &[&str]) -> String {
+    let output = run(example, folder, args);
+    assert!(output.status.success(), "{example}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn programs_work_without_arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let pitch = said("pitch", folder.path(), &["--hop", "0.1"]);
+    for (line, hz) in pitch.lines().zip(["110.4", "441.5", "883.1"]) {
+        assert!(line.ends_with(&format!("is heard as {hz} Hz")), "{pitch}");
+    }
+    let vad = said("vad", folder.path(), &[]);
+    assert!(vad.contains("speech from 0.03 to 3.10 s"), "{vad}");
+    let features = said("features", folder.path(), &[]);
+    assert!(features.starts_with("mel.png: 330 by 240 pixels"), "{features}");
+    let picture = std::fs::read(folder.path().join("mel.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn keywords_are_learnt_and_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = Tensor::arange(0, 16000, 1, DType::F32)
+        .unwrap()
+        .div(16000)
+        .unwrap();
+    for (word, hz) in [("high", 1500.0), ("low", 200.0)] {
+        let words = folder.path().join("words").join(word);
+        std::fs::create_dir_all(&words).unwrap();
+        for i in 0..10 {
+            let tone = time
+                .mul((hz + 10.0 * i as f64) * TAU)
+                .unwrap()
+                .sin()
+                .unwrap()
+                .unsqueeze(0)
+                .unwrap();
+            save(
+                words.join(format!("{i}.wav")),
+                &tone,
+                16000,
+                &SaveOptions::default(),
+            )
+            .unwrap();
+        }
+    }
+    for model in ["ds_cnn_s", "m5"] {
+        let args = ["train", "words", "--model", model, "--epochs", "8"];
+        let log = said("keyword", folder.path(), &args);
+        assert!(
+            log.contains("18 files to learn from, 2 to test with, 2 words"),
+            "{log}"
+        );
+        let answers = said(
+            "keyword",
+            folder.path(),
+            &["classify", "words/high/9.wav", "words/low/9.wav"],
+        );
+        let words: Vec<&str> = answers
+            .lines()
+            .filter_map(|line| line.split(' ').nth(1))
+            .collect();
+        assert_eq!(words, ["high", "low"], "{model}: {log}{answers}");
+    }
+}
+
+#[test]
+fn bad_input_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("text.wav"), "this is text").unwrap();
+    let calls: [(&str, &[&str], &str); 5] = [
+        ("vad", &["text.wav"], "text.wav: not a .wav file that can be read"),
+        ("pitch", &["missing.wav"], "missing.wav"),
+        (
+            "features",
+            &["text.wav"],
+            "text.wav: not a .wav file that can be read",
+        ),
+        ("keyword", &["train", "nowhere"], "nowhere"),
+        (
+            "asr",
+            &["transcribe", "text.wav", "--weights", "text.wav"],
+            "text.wav",
+        ),
+    ];
+    for (example, args, expected) in calls {
+        let output = run(example, folder.path(), args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{example}: {error}");
+        assert!(
+            error.starts_with("error: ") && error.lines().count() == 1,
+            "{example}: {error}"
+        );
+        assert!(error.contains(expected), "{example}: {error}");
+    }
+}
