@@ -80,7 +80,7 @@ impl Model {
         }
     }
 
-    fn new(self, words: usize) -> Result<Box<dyn Forward>> {
+    fn build(self, words: usize) -> Result<Box<dyn Forward>> {
         Ok(match self {
             Model::DsCnnS => Box::new(DsCnn::new(DsCnnOptions {
                 num_classes: words,
@@ -190,7 +190,7 @@ fn train(folder: &Path, model: Model, out: &Path, epochs: usize, seed: u64) -> R
         folder.display()
     );
     random::manual_seed(seed);
-    let network = model.new(words.len())?;
+    let network = model.build(words.len())?;
     println!(
         "{} files to learn from, {} to test with, {} words",
         learnt.0.len(),
@@ -263,7 +263,7 @@ fn classify(files: &[PathBuf], weights: &Path) -> Result<()> {
         _ => bail!("{}: these are no weights of this program", weights.display()),
     };
     let words: Vec<&str> = known.get("words").map_or("", String::as_str).split(' ').collect();
-    let network = model.new(words.len())?;
+    let network = model.build(words.len())?;
     network.load_state_dict(&file.tensors()?, true)?;
     network.eval();
     for file in files {
