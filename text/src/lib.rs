@@ -2,7 +2,7 @@
 //!
 //! [`models`] has a file for each family (BERT, GPT-2, …); a model is made from a `config.json` and has the keys of its
 //! checkpoints. [`generation`] lets a model that says the next token write a text. [`tokenize`] makes texts numbers,
-//! [`classifiers`] are small networks to be trained from scratch, [`datasets`] reads files of texts, [`metrics`] says how good
+//! [`classifiers`] and [`language`] are small networks to be trained from scratch, [`datasets`] reads files of texts, [`metrics`] says how good
 //! answers are.
 //!
 //! # Example: a small BERT
@@ -34,6 +34,7 @@ pub mod datasets;
 pub mod embeddings;
 pub mod g2p;
 pub mod generation;
+pub mod language;
 pub mod metrics;
 pub mod models;
 pub mod tokenize;
