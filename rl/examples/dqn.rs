@@ -1,7 +1,7 @@
 //! Trains an agent with DQN.
 //!
 //! ```sh
-//! cargo run --release -p flambeau-rl --example dqn                                # CartPole-v1, a few minutes
+//! cargo run --release -p flambeau-rl --example dqn                                # CartPole-v1
 //! cargo run --release -p flambeau-rl --example dqn -- --dueling --prioritized --n-steps 3
 //! ```
 //!

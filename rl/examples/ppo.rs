@@ -1,7 +1,7 @@
 //! Trains an agent with PPO.
 //!
 //! ```sh
-//! cargo run --release -p flambeau-rl --example ppo                          # CartPole-v1, a minute
+//! cargo run --release -p flambeau-rl --example ppo                          # CartPole-v1
 //! cargo run --release -p flambeau-rl --example ppo -- --env Breakout-v0     # a game of pixels
 //! cargo run --release -p flambeau-rl --example ppo -- --env Pendulum-v1     # continuous actions
 //! ```

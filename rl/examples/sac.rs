@@ -1,7 +1,7 @@
 //! Trains an agent with SAC, for continuous actions.
 //!
 //! ```sh
-//! cargo run --release -p flambeau-rl --example sac                                      # Pendulum-v1, some minutes
+//! cargo run --release -p flambeau-rl --example sac                                      # Pendulum-v1
 //! cargo run --release -p flambeau-rl --example sac -- --env MountainCarContinuous-v0
 //! ```
 //!
