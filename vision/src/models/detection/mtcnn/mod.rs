@@ -333,8 +333,14 @@ mod tests {
         assert!(message(Tensor::zeros((3, 30, 30), DType::F32).unwrap()).contains("float32"));
     }
 
-    /// That the one face is where it is on the portrait, whose upper left corner is at `origin`.
-    fn assert_found(image: &Tensor, origin: [f32; 2]) {
+    /// What facenet-pytorch 2.6.0 finds on a picture: the sides of the face, and five points.
+    struct Expected {
+        bounds: [f32; 4],
+        landmarks: [[f32; 2]; 5],
+    }
+
+    /// That there is one face, where facenet-pytorch finds it.
+    fn assert_found(image: &Tensor, expected: Expected) {
         let faces = Mtcnn::pretrained()
             .unwrap()
             .detect(image, &MtcnnOptions::default())
@@ -342,27 +348,17 @@ mod tests {
         assert_eq!(faces.len(), 1, "{faces:?}");
         let face = faces[0];
         assert!(face.probability > 0.99, "{face:?}");
-        // What facenet-pytorch 2.6.0 finds on the whole portrait.
-        let expected = [
-            [205.0, 101.7],
-            [246.8, 103.7],
-            [224.7, 129.0],
-            [201.7, 139.2],
-            [245.3, 141.9],
-        ];
-        for (point, expected) in face.landmarks.iter().zip(expected) {
+        for (point, expected) in face.landmarks.iter().zip(expected.landmarks) {
             for axis in 0..2 {
-                let off = point[axis] + origin[axis] - expected[axis];
+                let off = point[axis] - expected[axis];
                 assert!(off.abs() < 3.0, "{point:?} is not {expected:?}");
             }
         }
         let [left, top, right, bottom] = face.bounds;
         let inside = |[x, y]: [f32; 2]| left < x && x < right && top < y && y < bottom;
         assert!(face.landmarks.into_iter().all(inside), "{face:?}");
-        let expected = [181.1, 62.2, 267.7, 172.1];
-        for (side, expected) in expected.into_iter().enumerate() {
-            let off = face.bounds[side] + origin[side % 2] - expected;
-            assert!(off.abs() < 3.0, "{face:?}");
+        for (side, expected) in face.bounds.into_iter().zip(expected.bounds) {
+            assert!((side - expected).abs() < 3.0, "{face:?}");
         }
     }
 
@@ -370,7 +366,17 @@ mod tests {
     fn the_bundled_portrait_has_a_face() {
         let bytes = include_bytes!("../../../../assets/astronaut.jpg");
         let image = decode_image(bytes, &DecodeOptions::default()).unwrap();
-        assert_found(&image, [110.0, 0.0]);
+        let expected = Expected {
+            bounds: [70.1, 60.6, 157.9, 173.1],
+            landmarks: [
+                [95.2, 101.1],
+                [137.6, 103.4],
+                [115.3, 128.8],
+                [92.1, 139.4],
+                [135.5, 142.2],
+            ],
+        };
+        assert_found(&image, expected);
     }
 
     /// The whole portrait, where it is: in `FLAMBEAU_SHARED` or `../shared`.
@@ -382,7 +388,17 @@ mod tests {
         );
         let path = shared.join("assets/images/astronaut.png");
         if path.exists() {
-            assert_found(&read_image(path, &DecodeOptions::default()).unwrap(), [0.0; 2]);
+            let expected = Expected {
+                bounds: [181.1, 62.2, 267.7, 172.1],
+                landmarks: [
+                    [205.0, 101.7],
+                    [246.8, 103.7],
+                    [224.7, 129.0],
+                    [201.7, 139.2],
+                    [245.3, 141.9],
+                ],
+            };
+            assert_found(&read_image(path, &DecodeOptions::default()).unwrap(), expected);
             // The bundled weights are those of the files.
             let state = safetensors::from_bytes(BUNDLED).unwrap();
             for name in ["pnet", "rnet", "onet"] {
