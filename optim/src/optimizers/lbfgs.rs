@@ -6,10 +6,12 @@
 //! p ← p + t·d   with t = lr, or from a line search that meets the strong Wolfe conditions
 //! ```
 //!
-//! All parameters together are one vector. Liu and Nocedal 1989, "On the limited memory BFGS method for large scale
-//! optimization"; Nocedal and Wright 2006, "Numerical Optimization", algorithms 3.5, 3.6 and 7.4.
+//! All parameters together are one vector; numbers round as in PyTorch ([`number`]). Liu and Nocedal 1989, "On the limited
+//! memory BFGS method for large scale optimization"; Nocedal and Wright 2006, "Numerical Optimization", algorithms 3.5, 3.6
+//! and 7.4.
 
 mod line_search;
+mod number;
 
 use flambeau_tensor::{DType, Error, Result, Tensor, bail, enable_grad, ensure, no_grad};
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,7 @@ use crate::fused::working_dtype;
 use crate::group::{Group, HyperParameters, check, rates};
 use crate::{Optimizer, ParamGroup, ParamState, StateDict};
 use line_search::{Point, strong_wolfe};
+use number::Number;
 
 /// Options of [`LBFGS`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -146,12 +149,12 @@ impl LBFGS {
     }
 
     /// Moves all parameters by `t·direction`.
-    fn advance(&self, t: f64, direction: &Tensor) -> Result<()> {
+    fn advance(&self, t: Number, direction: &Tensor) -> Result<()> {
         let mut offset = 0;
         for param in self.group.params() {
             let part = direction.narrow(0, offset as isize, param.numel())?;
             let part = part.reshape_as(param)?.to_dtype(param.dtype())?;
-            param.add_scaled_(&part, t)?;
+            param.add_scaled_(&part, t.value())?;
             offset += param.numel();
         }
         Ok(())
@@ -171,14 +174,20 @@ impl LBFGS {
     }
 
     /// The loss and gradient at `t·direction` from here; the parameters stay.
-    fn look(&self, closure: &mut dyn FnMut() -> Result<Tensor>, t: f64, direction: &Tensor) -> Result<Point> {
+    fn look(
+        &self,
+        closure: &mut dyn FnMut() -> Result<Tensor>,
+        t: Number,
+        direction: &Tensor,
+    ) -> Result<Point> {
         let here: Vec<Tensor> = self.group.params().iter().map(Tensor::detach).collect();
         self.advance(t, direction)?;
         let (_, loss, grad) = self.evaluate(closure)?;
         for (param, value) in self.group.params().iter().zip(&here) {
             param.copy_(value)?;
         }
-        let slope = grad.dot(direction)?.item_f64()?;
+        let slope = Number::of(&grad.dot(direction)?)?;
+        let loss = Number::float(loss);
         Ok(Point { t, loss, grad, slope })
     }
 
@@ -188,7 +197,8 @@ impl LBFGS {
         let (first_loss, mut loss, mut grad) = self.evaluate(closure)?;
         let mut evals = 1;
         memory.func_evals += 1.0;
-        let flat = |grad: &Tensor| Ok::<bool, Error>(largest(grad)? <= options.tolerance_grad);
+        let tolerance = Number::float(options.tolerance_change);
+        let flat = |grad: &Tensor| Ok::<bool, Error>(largest(grad)? <= Number::float(options.tolerance_grad));
         let mut done = flat(&grad)?;
         if done {
             return Ok(first_loss);
@@ -199,30 +209,30 @@ impl LBFGS {
             memory.turn(&grad, first, options.history_size)?;
             memory.prev_flat_grad = Some(grad.clone());
             memory.prev_loss = loss;
-            let mut t = options.lr;
+            let mut t = Number::float(options.lr);
             if first {
-                t *= (1.0 / grad.abs()?.sum()?.item_f64()?).min(1.0);
+                let one = Number::float(1.0);
+                t = one.min(one / Number::of(&grad.abs()?.sum()?)?) * t;
             }
-            memory.t = t;
+            memory.t = t.value();
             let direction = memory.direction()?.clone();
-            let slope = grad.dot(&direction)?.item_f64()?;
-            if slope > -options.tolerance_change {
+            let slope = Number::of(&grad.dot(&direction)?)?;
+            if slope > -tolerance {
                 break;
             }
             let mut calls = 0;
             match options.line_search_fn {
                 Some(LineSearch::StrongWolfe) => {
                     let start = Point {
-                        t: 0.0,
-                        loss,
+                        t: Number::float(0.0),
+                        loss: Number::float(loss),
                         grad: grad.clone(),
                         slope,
                     };
                     let budget = max_eval.saturating_sub(evals);
-                    let look = &mut |t: f64| self.look(closure, t, &direction);
-                    let (best, used) =
-                        strong_wolfe(look, start, t, &direction, options.tolerance_change, budget)?;
-                    (loss, grad, t, calls) = (best.loss, best.grad, best.t, used);
+                    let look = &mut |t| self.look(closure, t, &direction);
+                    let (best, used) = strong_wolfe(look, start, t, &direction, tolerance, budget)?;
+                    (loss, grad, t, calls) = (best.loss.value(), best.grad, best.t, used);
                     self.advance(t, &direction)?;
                     done = flat(&grad)?;
                 }
@@ -235,13 +245,13 @@ impl LBFGS {
                     }
                 }
             }
-            memory.t = t;
+            memory.t = t.value();
             evals += calls;
             memory.func_evals += calls as f64;
             if iteration == options.max_iter
                 || evals >= max_eval
                 || done
-                || largest(&direction)? * t.abs() <= options.tolerance_change
+                || largest(&direction)? * t.abs() <= tolerance
                 || (loss - memory.prev_loss).abs() < options.tolerance_change
             {
                 break;
@@ -319,30 +329,30 @@ impl Memory {
             return Ok(());
         };
         let (y, s) = (grad.sub(previous)?, last.mul(self.t)?);
-        let ys = y.dot(&s)?.item_f64()?;
-        if ys > 1e-10 {
+        let ys = Number::of(&y.dot(&s)?)?;
+        if ys > Number::float(1e-10) {
             if self.old_dirs.len() >= history_size {
                 self.old_dirs.remove(0);
                 self.old_stps.remove(0);
                 self.ro.remove(0);
             }
-            self.h_diag = ys / y.dot(&y)?.item_f64()?;
+            self.h_diag = (ys / Number::of(&y.dot(&y)?)?).value();
             self.old_dirs.push(y);
             self.old_stps.push(s);
-            self.ro.push(1.0 / ys);
+            self.ro.push((Number::float(1.0) / ys).value());
         }
         let direction = grad.neg()?;
         let pairs = || self.old_dirs.iter().zip(&self.old_stps).zip(&self.ro);
         let mut weights = Vec::with_capacity(self.ro.len());
         for ((y, s), ro) in pairs().rev() {
-            let weight = s.dot(&direction)?.item_f64()? * ro;
-            direction.add_scaled_(y, -weight)?;
+            let weight = Number::of(&s.dot(&direction)?)? * Number::float(*ro);
+            direction.add_scaled_(y, -weight.value())?;
             weights.push(weight);
         }
         direction.mul_(self.h_diag)?;
         for (((y, s), ro), weight) in pairs().zip(weights.into_iter().rev()) {
-            let back = y.dot(&direction)?.item_f64()? * ro;
-            direction.add_scaled_(s, weight - back)?;
+            let back = Number::of(&y.dot(&direction)?)? * Number::float(*ro);
+            direction.add_scaled_(s, (weight - back).value())?;
         }
         self.d = Some(direction);
         Ok(())
@@ -408,9 +418,9 @@ impl Memory {
 }
 
 /// The largest magnitude; 0 of nothing.
-fn largest(x: &Tensor) -> Result<f64> {
+fn largest(x: &Tensor) -> Result<Number> {
     match x.numel() {
-        0 => Ok(0.0),
-        _ => x.abs()?.max()?.item_f64(),
+        0 => Ok(Number::float(0.0)),
+        _ => Number::of(&x.abs()?.max()?),
     }
 }

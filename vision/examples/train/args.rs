@@ -7,7 +7,7 @@ use flambeau_optim::lr_scheduler::{
     CosineAnnealingLR, CosineAnnealingLROptions, LRScheduler, LambdaLR, LambdaLROptions, OneCycleLR,
     OneCycleLROptions,
 };
-use flambeau_optim::{AdamW, AdamWOptions, Optimizer, SGD, SGDOptions};
+use flambeau_optim::{AdamW, AdamWOptions, GradScaler, GradScalerOptions, Optimizer, SGD, SGDOptions};
 use flambeau_tensor::{DType, Result, Tensor};
 use serde::Serialize;
 
@@ -62,9 +62,9 @@ pub(crate) struct Args {
     /// Height and width to which images are brought; small datasets keep theirs.
     #[arg(long)]
     pub(crate) image_size: Option<usize>,
-    /// Train in mixed precision: convolutions and other products of bfloat16.
-    #[arg(long)]
-    pub(crate) amp: bool,
+    /// Train in mixed precision: convolutions and other products of bfloat16, or of float16 with scaled gradients.
+    #[arg(long, value_enum, value_name = "TYPE", num_args = 0..=1, default_missing_value = "bfloat16")]
+    pub(crate) amp: Option<Half>,
     /// Threads that prepare images.
     #[arg(long, default_value_t = 1)]
     pub(crate) workers: usize,
@@ -102,6 +102,16 @@ pub(crate) enum DatasetName {
     Cifar100,
     /// A folder of your own.
     Folder,
+}
+
+/// The types of mixed precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Half {
+    /// As wide a range as float32, and 8 bits of precision.
+    Bfloat16,
+    /// 11 bits of precision; small gradients need scaling.
+    Float16,
 }
 
 /// The optimisers.
@@ -143,7 +153,18 @@ impl Args {
 
     /// The half-width type of mixed precision, if that is asked for.
     pub(crate) fn half(&self) -> Option<DType> {
-        self.amp.then_some(DType::BF16)
+        self.amp.map(|half| match half {
+            Half::Bfloat16 => DType::BF16,
+            Half::Float16 => DType::F16,
+        })
+    }
+
+    /// What keeps small gradients from vanishing in float16; it does nothing otherwise.
+    pub(crate) fn scaler(&self) -> Result<GradScaler> {
+        GradScaler::new(GradScalerOptions {
+            enabled: self.amp == Some(Half::Float16),
+            ..Default::default()
+        })
     }
 
     /// The optimiser of these parameters.

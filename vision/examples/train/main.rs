@@ -27,7 +27,7 @@ use flambeau_data::LoaderState;
 use flambeau_nn::Module;
 use flambeau_nn::utils::clip_grad_norm_;
 use flambeau_optim::lr_scheduler::LRScheduler;
-use flambeau_optim::{AveragedModel, Averaging, Optimizer};
+use flambeau_optim::{AveragedModel, Averaging, GradScaler, Optimizer};
 use flambeau_tensor::ops::loss::{CrossEntropyOptions, cross_entropy};
 use flambeau_tensor::{Tensor, random};
 use flambeau_trainer::{Checkpoint, Interrupt};
@@ -69,6 +69,7 @@ fn train(args: &Args) -> Result<Option<serde_json::Value>> {
     let mut trainer = Trainer {
         optimizer: args.optimizer(model.parameters())?,
         scheduler: None,
+        scaler: args.scaler()?,
         average: AveragedModel::new(
             model.state_dict().into_values(),
             Averaging::Exponential { decay: args.ema },
@@ -159,6 +160,7 @@ struct Trainer {
     optimizer: Box<dyn Optimizer>,
     /// There from when the number of steps is known.
     scheduler: Option<Box<dyn LRScheduler>>,
+    scaler: GradScaler,
     done: Progress,
 }
 
@@ -178,11 +180,13 @@ impl Trainer {
             }
             anyhow::Ok(loss)
         })?;
-        loss.backward()?;
+        self.scaler.scale(&loss)?.backward()?;
+        self.scaler.unscale_(&*self.optimizer)?;
         if let Some(norm) = args.clip_norm {
             clip_grad_norm_(&self.model.parameters(), norm, 2.0, true)?;
         }
-        self.optimizer.step()?;
+        self.scaler.step(&mut *self.optimizer)?;
+        self.scaler.update(None)?;
         if let Some(scheduler) = &mut self.scheduler {
             scheduler.step(&mut *self.optimizer)?;
         }
@@ -200,6 +204,9 @@ impl Trainer {
         if let Some(scheduler) = &self.scheduler {
             checkpoint.set("scheduler", &scheduler.state_dict()?)?;
         }
+        if self.scaler.is_enabled() {
+            checkpoint.set("scaler", &self.scaler.state_dict()?)?;
+        }
         checkpoint.set("progress", &self.done)?;
         Ok(checkpoint)
     }
@@ -212,6 +219,9 @@ impl Trainer {
             .load_state_dict(&checkpoint.optimizer("optimizer")?)?;
         if let Some(scheduler) = &mut self.scheduler {
             scheduler.load_state_dict(&checkpoint.get("scheduler")?)?;
+        }
+        if self.scaler.is_enabled() {
+            self.scaler.load_state_dict(&checkpoint.get("scaler")?)?;
         }
         self.done = checkpoint.get("progress")?;
         Ok(())

@@ -6,28 +6,33 @@
 
 use flambeau_tensor::{Result, Tensor};
 
+use super::number::Number;
+
 /// How much of the promised decrease must come, and which part of the slope may remain.
-const SUFFICIENT_DECREASE: f64 = 1e-4;
-const CURVATURE: f64 = 0.9;
+const SUFFICIENT_DECREASE: Number = Number::float(1e-4);
+const CURVATURE: Number = Number::float(0.9);
+
+const ZERO: Number = Number::float(0.0);
+const TENTH: Number = Number::float(0.1);
 
 /// A point on the line.
 #[derive(Clone, Debug)]
 pub(super) struct Point {
     /// Distance from the start, in directions.
-    pub(super) t: f64,
-    pub(super) loss: f64,
+    pub(super) t: Number,
+    pub(super) loss: Number,
     pub(super) grad: Tensor,
     /// The gradient along the direction.
-    pub(super) slope: f64,
+    pub(super) slope: Number,
 }
 
 /// The best point found and how many were looked at, at most `budget` and one.
 pub(super) fn strong_wolfe(
-    look: &mut dyn FnMut(f64) -> Result<Point>,
+    look: &mut dyn FnMut(Number) -> Result<Point>,
     start: Point,
-    t: f64,
+    t: Number,
     direction: &Tensor,
-    tolerance_change: f64,
+    tolerance_change: Number,
     budget: usize,
 ) -> Result<(Point, usize)> {
     let too_high = |p: &Point| p.loss > start.loss + SUFFICIENT_DECREASE * p.t * start.slope;
@@ -46,11 +51,12 @@ pub(super) fn strong_wolfe(
         if flat(&current) {
             return Ok((current, evals));
         }
-        if current.slope >= 0.0 {
+        if current.slope >= ZERO {
             interval = Some([previous.clone(), current.clone()]);
             break;
         }
-        let bounds = (current.t + 0.01 * (current.t - previous.t), current.t * 10.0);
+        let beyond = Number::float(0.01) * (current.t - previous.t);
+        let bounds = (current.t + beyond, current.t * Number::float(10.0));
         let next = cubic_minimum(&previous, &current, bounds);
         previous = std::mem::replace(&mut current, look(next)?);
         evals += 1;
@@ -64,12 +70,12 @@ pub(super) fn strong_wolfe(
     let mut stalled = false;
     while iterations < budget {
         let (left, right) = (ends[0].t.min(ends[1].t), ends[0].t.max(ends[1].t));
-        if (right - left) * reach < tolerance_change {
+        if (ends[1].t - ends[0].t).abs() * reach < tolerance_change {
             break;
         }
         let mut t = cubic_minimum(&ends[0], &ends[1], (left, right));
         // Interpolation that stays near an end twice is pulled inwards.
-        let margin = 0.1 * (right - left);
+        let margin = TENTH * (right - left);
         if (right - t).min(t - left) < margin {
             if stalled || t >= right || t <= left {
                 t = if (t - right).abs() < (t - left).abs() {
@@ -94,7 +100,7 @@ pub(super) fn strong_wolfe(
             continue;
         }
         let found = flat(&current);
-        if !found && current.slope * (ends[high].t - ends[low].t) >= 0.0 {
+        if !found && current.slope * (ends[high].t - ends[low].t) >= ZERO {
             ends[high] = ends[low].clone();
         }
         ends[low] = current;
@@ -107,15 +113,17 @@ pub(super) fn strong_wolfe(
 }
 
 /// The minimum, within bounds, of the cubic with the losses and slopes of two points; the bounds' middle if it has none.
-fn cubic_minimum(a: &Point, b: &Point, (least, most): (f64, f64)) -> f64 {
-    let d1 = a.slope + b.slope - 3.0 * (a.loss - b.loss) / (a.t - b.t);
+fn cubic_minimum(a: &Point, b: &Point, (least, most): (Number, Number)) -> Number {
+    let (two, three) = (Number::float(2.0), Number::float(3.0));
+    let d1 = a.slope + b.slope - three * (a.loss - b.loss) / (a.t - b.t);
     let square = d1 * d1 - a.slope * b.slope;
-    if square < 0.0 || square.is_nan() {
-        return (least + most) / 2.0;
+    if square >= ZERO {
+        let (left, right) = if a.t <= b.t { (a, b) } else { (b, a) };
+        let d2 = square.sqrt();
+        let back = (right.slope + d2 - d1) / (right.slope - left.slope + two * d2);
+        let minimum = right.t - (right.t - left.t) * back;
+        minimum.max(least).min(most)
+    } else {
+        (least + most) / two
     }
-    let (left, right) = if a.t <= b.t { (a, b) } else { (b, a) };
-    let d2 = square.sqrt();
-    let back = (right.slope + d2 - d1) / (right.slope - left.slope + 2.0 * d2);
-    let minimum = right.t - (right.t - left.t) * back;
-    minimum.max(least).min(most)
 }
