@@ -156,6 +156,9 @@ pub fn text_state_dict_list(stem: &str) -> Result<String> {
     };
     let config = if stem.ends_with(".tiny") {
         tiny(name)
+    } else if name.starts_with("Roberta") {
+        // As the published base model, not as the configuration's default.
+        json!({"type_vocab_size": 1, "max_position_embeddings": 514})
     } else {
         json!({})
     };
