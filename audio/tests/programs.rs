@@ -101,12 +101,16 @@ fn bad_input_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("text.wav"), "this is text").unwrap();
     let calls: [(&str, &[&str], &str); 5] = [
-        ("vad", &["text.wav"], "text.wav: not a .wav file that can be read"),
+        (
+            "vad",
+            &["text.wav"],
+            "text.wav: not a file of sound that can be read",
+        ),
         ("pitch", &["missing.wav"], "missing.wav"),
         (
             "features",
             &["text.wav"],
-            "text.wav: not a .wav file that can be read",
+            "text.wav: not a file of sound that can be read",
         ),
         ("keyword", &["train", "nowhere"], "nowhere"),
         (

@@ -86,9 +86,7 @@ fn read<R: Read + Seek>(mut reader: WavReader<R>, options: &LoadOptions) -> Resu
             Tensor::from_vec(samples(&mut reader, count, |x: i32| x as i16)?, shape)?
         }
         // As torchaudio does, 24 bits are the upper ones of 32.
-        (Encoding::PcmS, false) => {
-            Tensor::from_vec(samples(&mut reader, count, |x: i32| x << (32 - bits))?, shape)?
-        }
+        (_, false) => Tensor::from_vec(samples(&mut reader, count, |x: i32| x << (32 - bits))?, shape)?,
     };
     let sound = if options.channels_first {
         frames_first.t()?.contiguous()?
@@ -152,14 +150,19 @@ pub fn encode_wav(waveform: &Tensor, sample_rate: usize, options: &SaveOptions) 
         .unwrap_or(match (encoding, waveform.dtype()) {
             (Encoding::PcmF, _) | (_, DType::I32) => 32,
             (Encoding::PcmU, _) => 8,
-            (Encoding::PcmS, _) => 16,
+            _ => 16,
         });
     let known = match encoding {
         Encoding::PcmF => bits == 32,
         Encoding::PcmU => bits == 8,
         Encoding::PcmS => matches!(bits, 16 | 24 | 32),
+        Encoding::Flac | Encoding::Mp3 | Encoding::Vorbis => false,
     };
-    ensure!(known, Value, "save: {encoding:?} of {bits} bits per sample");
+    ensure!(
+        known,
+        Value,
+        "save: .wav files lack {encoding:?} of {bits} bits per sample"
+    );
     let spec = WavSpec {
         channels: width,
         sample_rate: rate,
