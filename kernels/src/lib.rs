@@ -25,6 +25,7 @@ pub mod index;
 pub mod interpolate;
 pub mod isa;
 pub mod jpeg;
+mod lanes;
 pub mod linalg;
 pub mod loss;
 pub mod math;

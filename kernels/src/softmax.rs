@@ -6,6 +6,7 @@
 
 use crate::element::{Float, instantiate};
 use crate::elementwise::GRAIN;
+use crate::lanes::lane_sum;
 use crate::pool::{self, SendPtr};
 use crate::simd;
 use crate::unary::choose;
@@ -35,34 +36,6 @@ pub(crate) fn for_lines([outer, len, inner]: [usize; 3], f: impl Fn(usize, usize
         .max(tasks.div_ceil(128))
         .max(1);
     pool::parallel_ranges(tasks, group, |range| range.for_each(&task))
-}
-
-/// `Σf(i, x)` in `LANES` accumulators.
-macro_rules! lane_sum {
-    ($len:expr, |$i:ident| $term:expr) => {{
-        let len = $len;
-        let mut sums = [T::ZERO; LANES];
-        let whole = len / LANES * LANES;
-        for start in (0..whole).step_by(LANES) {
-            for lane in 0..LANES {
-                let $i = start + lane;
-                sums[lane] += $term;
-            }
-        }
-        let mut width = LANES / 2;
-        while width > 0 {
-            for lane in 0..width {
-                let other = sums[lane + width];
-                sums[lane] += other;
-            }
-            width /= 2;
-        }
-        let mut sum = sums[0];
-        for $i in whole..len {
-            sum += $term;
-        }
-        sum
-    }};
 }
 
 /// The greatest element; NaN if there is one.
@@ -98,7 +71,7 @@ simd! {
         for (o, &x) in out.iter_mut().zip(x) {
             *o = (x - max).exp();
         }
-        let scale = T::ONE / lane_sum!(len, |i| out[i]);
+        let scale = T::ONE / lane_sum!(LANES, e in out => e);
         for o in out {
             *o *= scale;
         }
@@ -120,7 +93,7 @@ simd! {
 
     fn softmax_backward_row[T: Float](y: &[T], grad: &[T], out: &mut [T]) {
         let (y, grad) = (&y[..out.len()], &grad[..out.len()]);
-        let dot = lane_sum!(out.len(), |i| y[i] * grad[i]);
+        let dot = lane_sum!(LANES, y in y, g in grad => y * g);
         for ((o, &y), &g) in out.iter_mut().zip(y).zip(grad) {
             *o = y * (g - dot);
         }
@@ -128,7 +101,7 @@ simd! {
 
     fn log_softmax_backward_row[T: Float](y: &[T], grad: &[T], out: &mut [T]) {
         let (y, grad) = (&y[..out.len()], &grad[..out.len()]);
-        let sum = lane_sum!(out.len(), |i| grad[i]);
+        let sum = lane_sum!(LANES, g in grad => g);
         for ((o, &y), &g) in out.iter_mut().zip(y).zip(grad) {
             *o = g - y.exp() * sum;
         }
@@ -171,7 +144,7 @@ fn finite<T: Float>(max: T) -> T {
 /// `log Σexp(x - shift)`.
 #[inline(always)]
 fn shifted_log_sum<T: Float>(x: &[T], shift: T) -> T {
-    lane_sum!(x.len(), |i| (x[i] - shift).exp()).log()
+    lane_sum!(LANES, x in x => (x - shift).exp()).log()
 }
 
 /// Runs `row(base, out_row)` over rows or `columns(base, count, out)` over blocks of columns.

@@ -115,12 +115,6 @@ fn clamp<T: Float>(x: T, min: T, max: T) -> T {
     choose(raised > max, max, raised)
 }
 
-/// The probability that a standard normal variable is below `x`.
-#[inline(always)]
-fn normal_cdf<T: Float>(x: T) -> T {
-    constant::<T>(0.5) * (T::ONE + (x * constant(std::f64::consts::FRAC_1_SQRT_2)).erf())
-}
-
 /// `√(2/π)·(x + 0.044715·x³)`, the argument of tanh in the approximation of GELU.
 #[inline(always)]
 fn gelu_inner<T: Float>(x: T) -> T {
@@ -210,7 +204,7 @@ unary_table! {
     Elu { alpha: f64, scale: f64, input_scale: f64 } => |x|
         choose(x > T::ZERO, x * scale, (x * input_scale).expm1() * (alpha * scale));
     /// `x·Φ(x)` with the normal distribution function Φ.
-    Gelu => |x| x * normal_cdf(x);
+    Gelu => |x| x * x.normal_cdf();
     /// GELU's approximation `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`.
     GeluTanh => |x| constant::<T>(0.5) * x * (T::ONE + gelu_inner(x).tanh());
     /// `x·sigmoid(x)`.
@@ -379,7 +373,7 @@ backward_table! {
     Gelu, Input => |x, g| {
         let density = constant::<T>(0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2)
             * (x * x * constant(-0.5)).exp();
-        g * (normal_cdf(x) + x * density)
+        g * (x.normal_cdf() + x * density)
     };
     GeluTanh, Input => |x, g| {
         let (half, tanh) = (constant::<T>(0.5), gelu_inner(x).tanh());

@@ -1,7 +1,8 @@
-//! The error function: a polynomial near 0, and `erfc(a) = exp(-a²)·erfcx(a)` with a polynomial for `erfcx` further out.
+//! The error function: a polynomial near 0, and `erfc(a) = exp(-a²)·erfcx(a)` with a polynomial for `erfcx` further out;
+//! and the normal distribution.
 
 use super::bits::polynomial;
-use super::exponential::exp;
+use super::exponential::{exp, power_of_two};
 use crate::unary::choose;
 
 /// `erf(x)/x` in powers of `x²` for `|x| ≤ 0.7`.
@@ -65,6 +66,20 @@ const FAR_F32: [f32; 8] = [
     0.000_441_466_2,
     -2.169_706_2e-5,
 ];
+/// `log2(Φ(-a))` for `a` from 0 to 6.
+const TAIL_F32: [f32; 11] = [
+    -1.0,
+    -1.151_104_5,
+    -0.459_22,
+    -0.052_437_313,
+    0.006_928_824_4,
+    2.712_560_7e-5,
+    -0.000_299_861_9,
+    8.471_877e-5,
+    -1.284_939_2e-5,
+    1.082_283_2e-6,
+    -3.958_955e-8,
+];
 
 /// `erfc(a)` for `a ≥ 0.69`.
 #[inline(always)]
@@ -105,4 +120,20 @@ pub(super) fn erf_f32(x: f32) -> f32 {
     let near = x * polynomial(a * a, &NEAR_F32);
     let far = (1.0 - exp(polynomial(a, &FAR_F32))).copysign(x);
     choose(a < 1.0, near, far)
+}
+
+/// The probability that a standard normal variable is below `x`.
+#[inline(always)]
+pub(super) fn normal_cdf(x: f64) -> f64 {
+    0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
+}
+
+/// The same for `f32`: the tail as a power of two, 0 beyond 6, and from it the greater part. So the lower tail does not
+/// cancel, and there is one polynomial to compute where `erf` takes two.
+#[inline(always)]
+pub(super) fn normal_cdf_f32(x: f32) -> f32 {
+    let a = x.abs();
+    let tail = power_of_two(polynomial(choose(a > 6.0, 6.0, a), &TAIL_F32));
+    let tail = choose(a > 6.0, 0.0, tail);
+    choose(x < 0.0, tail, 1.0 - tail)
 }

@@ -68,6 +68,8 @@ pub trait Math: Copy + PartialOrd {
     fn erf(self) -> Self;
     /// `1 - erf(x)`.
     fn erfc(self) -> Self;
+    /// The probability that a standard normal variable is below `x`.
+    fn normal_cdf(self) -> Self;
     /// `self^e`; for `f64` that of the C library, not vectorised.
     fn pow(self, e: Self) -> Self;
     /// `√(self² + other²)` without overflow, infinite if one of them is; for `f64` that of the C library, not
@@ -197,7 +199,7 @@ macro_rules! common {
 
 impl Math for f32 {
     common!(f32, wide);
-    forward! { f32: erf => erf::erf_f32 }
+    forward! { f32: erf => erf::erf_f32, normal_cdf => erf::normal_cdf_f32 }
 
     #[inline(always)]
     fn pow(self, e: Self) -> Self {
@@ -218,7 +220,7 @@ impl Math for f32 {
 
 impl Math for f64 {
     common!(f64, f64);
-    forward! { f64: erf => erf::erf }
+    forward! { f64: erf => erf::erf, normal_cdf => erf::normal_cdf }
 
     #[inline(always)]
     fn pow(self, e: Self) -> Self {

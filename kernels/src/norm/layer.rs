@@ -1,8 +1,9 @@
 //! Layer norm and RMS norm: every row of `n` elements on its own, weights along the row.
 
-use super::{lane_sum, row_statistics};
+use super::row_statistics;
 use crate::element::{Float, instantiate};
 use crate::elementwise::GRAIN;
+use crate::lanes::block_sum;
 use crate::mem::Buf;
 use crate::pool::{self, SendPtr};
 use crate::simd;
@@ -63,30 +64,39 @@ simd! {
     }
 
     fn root_mean_square[T: Float](x: &[T], eps: f64) -> T {
-        T::from_f64(1.0 / (lane_sum!(x.len(), |i| x[i] * x[i]) / x.len() as f64 + eps).sqrt())
+        T::from_f64(1.0 / (block_sum!(x in x => x * x) / x.len() as f64 + eps).sqrt())
     }
 
     /// The gradient of one row and its part of the weights' gradients. With `centred`, the mean depends on the row too.
     fn backward_row[T: Float](
         grad: &[T], x: &[T], mean: T, rstd: T, weight: Option<&[T]>, centred: bool, out: &mut [T],
     ) {
-        let n = grad.len();
-        let (x, out) = (&x[..n], &mut out[..n]);
-        // The gradient with respect to the normalised row is kept in `out` meanwhile.
+        let n = grad.len() as f64;
+        // The gradient with respect to the normalised row is `g·w`.
+        let (dot, sum) = match weight {
+            Some(weight) => (
+                block_sum!(g in grad, w in weight, x in x => g * w * (x - mean)),
+                if centred { block_sum!(g in grad, w in weight => g * w) } else { 0.0 },
+            ),
+            None => (
+                block_sum!(g in grad, x in x => g * (x - mean)),
+                if centred { block_sum!(g in grad => g) } else { 0.0 },
+            ),
+        };
+        let slope = T::from_f64(dot / n * rstd.to_f64() * rstd.to_f64());
+        let shift = T::from_f64(sum / n);
+        let input = |g: T, x: T| (g - shift - (x - mean) * slope) * rstd;
         match weight {
             Some(weight) => {
-                for ((o, &g), &w) in out.iter_mut().zip(grad).zip(weight) {
-                    *o = g * w;
+                for (((o, &g), &w), &x) in out.iter_mut().zip(grad).zip(weight).zip(x) {
+                    *o = input(g * w, x);
                 }
             }
-            None => out.copy_from_slice(grad),
-        }
-        let dot = lane_sum!(n, |i| out[i] * (x[i] - mean)) / n as f64;
-        let sum = if centred { lane_sum!(n, |i| out[i]) / n as f64 } else { 0.0 };
-        let slope = T::from_f64(dot * rstd.to_f64() * rstd.to_f64());
-        let shift = T::from_f64(sum);
-        for (o, &x) in out.iter_mut().zip(x) {
-            *o = (*o - shift - (x - mean) * slope) * rstd;
+            None => {
+                for ((o, &g), &x) in out.iter_mut().zip(grad).zip(x) {
+                    *o = input(g, x);
+                }
+            }
         }
     }
 
