@@ -18,7 +18,11 @@ use crate::pool::{SendPtr, parallel_for, parallel_ranges};
 use crate::simd::{Real, Simd, WithSimd};
 
 /// Tiles of 4 × 4 outputs from which on the transformation of the weights pays.
-pub const MIN_TILES: usize = 100;
+pub const MIN_TILES: usize = 24;
+/// The same for weights that, transformed, have more than [`IN_CACHE`] elements.
+pub const MIN_TILES_OF_MANY: usize = 100;
+/// Transformed weights that stay in the last cache until they are used.
+const IN_CACHE: usize = 4 << 20;
 /// Input and output channels from which on the transformation of tiles pays.
 pub const MIN_CHANNELS: usize = 16;
 
@@ -26,6 +30,8 @@ pub const MIN_CHANNELS: usize = 16;
 const POINTS: usize = 36;
 /// Output channels whose products are held at a time.
 const CHANNEL_BLOCK: usize = 64;
+/// Elements between the values of one point and those of the next, which keep the 36 from sharing few sets of the caches.
+const GAP: usize = 16;
 /// Elements from one row of a quad's half-transformed inputs to the next, of which 20 are used.
 const ROW: usize = 32;
 
@@ -45,6 +51,11 @@ pub fn set_winograd_enabled(enabled: bool) {
 /// Whether a convolution and its gradient by the input are of the kind and size.
 pub(super) fn pays<T: Real>(shape: &ConvShape) -> bool {
     let [_, height, width] = shape.output;
+    let min_tiles = if POINTS * shape.in_channels * shape.out_channels <= IN_CACHE {
+        MIN_TILES
+    } else {
+        MIN_TILES_OF_MANY
+    };
     size_of::<T>() == 4
         && winograd_enabled()
         && shape.groups == 1
@@ -53,7 +64,7 @@ pub(super) fn pays<T: Real>(shape: &ConvShape) -> bool {
         && shape.input[0] == 1
         && shape.output[0] == 1
         && shape.in_channels.min(shape.out_channels) >= MIN_CHANNELS
-        && shape.batch * height.div_ceil(4) * width.div_ceil(4) >= MIN_TILES
+        && shape.batch * height.div_ceil(4) * width.div_ceil(4) >= min_tiles
 }
 
 /// A convolution of images `[batch, depth, input]` to `[batch, rows, output]`, where depth and rows are channels.
@@ -131,7 +142,8 @@ impl Problem {
         let height = table.packed[1].len();
         let panels = self.rows.div_ceil(height);
         let cut = |p: usize| p * self.rows / panels;
-        let mut transformed = Buf::<T>::take(POINTS * self.rows * self.depth);
+        let stride = self.rows * self.depth + GAP;
+        let mut transformed = Buf::<T>::take(POINTS * stride);
         let base = SendPtr(transformed.as_mut_ptr());
         parallel_ranges(panels * self.depth, 64, |range| {
             for i in range {
@@ -143,7 +155,7 @@ impl Problem {
                     rows,
                     k,
                     dst: base.ptr().wrapping_add(offset),
-                    stride: self.rows * self.depth,
+                    stride,
                 });
             }
         });
@@ -169,7 +181,8 @@ impl Problem {
         out: SendPtr<T>,
     ) {
         let tiles = 2 * table.lanes;
-        let mut inputs = Buf::<T>::take(POINTS * self.depth * tiles);
+        let (from_weights, from_inputs) = (self.rows * self.depth + GAP, self.depth * tiles + GAP);
+        let mut inputs = Buf::<T>::take(POINTS * from_inputs);
         T::dispatch(TransformInputs {
             problem: self,
             x,
@@ -177,16 +190,18 @@ impl Problem {
             dst: &mut inputs,
         });
         let together = (CHANNEL_BLOCK / table.packed[1].len()).max(1);
-        let mut products = Buf::<T>::take(POINTS * together * table.packed[1].len() * tiles);
+        let mut products = Buf::<T>::take(POINTS * (together * table.packed[1].len() * tiles + GAP));
         for first in (0..panels).step_by(together) {
             let last = (first + together).min(panels);
             let rows = cut(first)..cut(last);
             for point in 0..POINTS {
-                let b = inputs[point * self.depth * tiles..].as_ptr();
+                let b = inputs[point * from_inputs..].as_ptr();
                 for p in first..last {
                     let panel = cut(p)..cut(p + 1);
-                    let a = weights[(point * self.rows + panel.start) * self.depth..].as_ptr();
-                    let c = products[(point * rows.len() + panel.start - rows.start) * tiles..].as_mut_ptr();
+                    let a = weights[point * from_weights + panel.start * self.depth..].as_ptr();
+                    let c = products
+                        [point * (rows.len() * tiles + GAP) + (panel.start - rows.start) * tiles..]
+                        .as_mut_ptr();
                     let tile = Tile::plain(c, tiles, table.lanes);
                     // SAFETY: panels of `depth` steps, and a tile inside the products.
                     unsafe { table.packed[1][panel.len() - 1](self.depth, a, b, tiles, &tile) };
@@ -288,7 +303,7 @@ impl<T: Real> WithSimd<T> for TransformWeights<'_, T> {
     }
 }
 
-/// Bᵀ·d·B of a block's tiles: `dst[(point · depth + k) · tiles + tile]`.
+/// Bᵀ·d·B of a block's tiles: `dst[point · (depth · tiles + GAP) + k · tiles + tile]`.
 struct TransformInputs<'a, T> {
     problem: &'a Problem,
     x: &'a [T],
@@ -357,7 +372,7 @@ impl<T: Real> WithSimd<T> for TransformInputs<'_, T> {
             dst,
         } = self;
         let (depth, tiles, per_vector) = (problem.depth, 2 * S::LANES, S::LANES / 4);
-        assert_eq!(dst.len(), POINTS * depth * tiles);
+        assert_eq!(dst.len(), POINTS * (depth * tiles + GAP));
         let [height, width] = problem.input;
         let zero = s.splat(T::ZERO);
         let mut patches = [Patch::default(); 8];
@@ -396,7 +411,7 @@ impl<T: Real> WithSimd<T> for TransformInputs<'_, T> {
                         let [d4, d5, ..] = s.deinterleave(row.add(4), 6 * ROW);
                         let points = input_points(s, [d0, d1, d2, d3, d4, d5]);
                         for x in 0..6 {
-                            let at = ((6 * y + x) * depth + k) * tiles + group * S::LANES;
+                            let at = (6 * y + x) * (depth * tiles + GAP) + k * tiles + group * S::LANES;
                             s.store(dst.as_mut_ptr().add(at), points[x]);
                         }
                     }
@@ -444,7 +459,7 @@ impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
             out,
         } = self;
         let (tiles, per_vector) = (2 * S::LANES, S::LANES / 4);
-        assert!(products.len() >= POINTS * rows.len() * tiles);
+        assert!(products.len() >= POINTS * (rows.len() * tiles + GAP));
         let [height, width] = problem.output;
         let mut places = [(0, 0, 0); 8];
         for (place, quad) in places.iter_mut().zip(quads.clone()) {
@@ -459,7 +474,9 @@ impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
                 for x in 0..6 {
                     let mut m = [s.splat(T::ZERO); 6];
                     for y in 0..6 {
-                        let at = ((6 * y + x) * rows.len() + row - rows.start) * tiles + group * S::LANES;
+                        let at = (6 * y + x) * (rows.len() * tiles + GAP)
+                            + (row - rows.start) * tiles
+                            + group * S::LANES;
                         // SAFETY: inside the products, as asserted.
                         m[y] = unsafe { s.load(products.as_ptr().add(at)) };
                     }
