@@ -1,11 +1,14 @@
 //! Learns to tell spoken words apart, and says which one a file is.
 //!
 //! ```sh
+//! cargo run --release -p flambeau-audio --example keyword                              # a bundled word
+//! cargo run --release -p flambeau-audio --example keyword -- classify word.wav
 //! cargo run --release -p flambeau-audio --example keyword -- train FOLDER --model ds_cnn_s
-//! cargo run --release -p flambeau-audio --example keyword -- classify FOLDER/yes/0.wav
+//! cargo run --release -p flambeau-audio --example keyword -- classify word.wav --weights keyword.safetensors
 //! ```
 //!
-//! FOLDER is laid out as Google's Speech Commands are: a folder for each word, with files of about a second in it. Every tenth
+//! The bundled weights know yes, no, up, down, left, right, on, off, stop and go; `references/commands/README.md` says how they
+//! were made. FOLDER is laid out as Google's Speech Commands are: a folder for each word, with files of about a second in it. Every tenth
 //! file of a word, by name, is kept out of the training and measured with.
 
 use std::path::{Path, PathBuf};
@@ -13,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use flambeau_audio::functional::{ResampleOptions, resample};
-use flambeau_audio::io::{LoadOptions, load};
+use flambeau_audio::io::{LoadOptions, decode, load};
 use flambeau_audio::models::{DsCnn, DsCnnOptions, M5};
 use flambeau_audio::transforms::{MFCC, MelSpectrogramOptions, MfccOptions};
 use flambeau_autograd::Backward;
@@ -28,8 +31,9 @@ use flambeau_tensor::{Tensor, no_grad, random};
 #[derive(Parser)]
 #[command(name = "keyword")]
 struct Args {
+    /// What to do [default: say which word a bundled file is]
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -53,12 +57,12 @@ enum Command {
     },
     /// Says which words files are
     Classify {
-        /// Files of sound
+        /// Files of sound: .wav, FLAC, Ogg Vorbis or MP3
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// The weights
-        #[arg(long, default_value = "keyword.safetensors")]
-        weights: PathBuf,
+        /// The weights [default: bundled ones]
+        #[arg(long)]
+        weights: Option<PathBuf>,
     },
 }
 
@@ -98,8 +102,7 @@ impl Model {
     }
 
     /// What the network sees of a file: one second, as MFCCs every 20 ms or as it is.
-    fn features(self, file: &Path) -> Result<Tensor> {
-        let (waveform, rate) = load(file, &LoadOptions::default())?;
+    fn features(self, (waveform, rate): (Tensor, usize)) -> Result<Tensor> {
         let wanted = self.sample_rate();
         let mono = resample(
             &waveform.mean_dim(0, false)?,
@@ -130,16 +133,22 @@ impl Model {
     }
 }
 
+/// `assets/README.md` says where they come from.
+const BUNDLED: &[u8] = include_bytes!("../assets/keyword.safetensors");
+/// The words of the bundled weights.
+const BUNDLED_WORDS: &str = "down go left no off on right stop up yes";
+
 fn main() {
     let result = match Args::parse().command {
-        Command::Train {
+        Some(Command::Train {
             folder,
             model,
             out,
             epochs,
             seed,
-        } => train(&folder, model, &out, epochs, seed),
-        Command::Classify { files, weights } => classify(&files, &weights),
+        }) => train(&folder, model, &out, epochs, seed),
+        Some(Command::Classify { files, weights }) => classify(&files, weights.as_deref()),
+        None => demonstrate(),
     };
     if let Err(error) = result {
         eprintln!("error: {error:#}");
@@ -174,7 +183,7 @@ fn train(folder: &Path, model: Model, out: &Path, epochs: usize, seed: u64) -> R
     for word in &folders {
         for (i, file) in entries(word)?.iter().enumerate() {
             let set = if i % 10 == 9 { &mut tested } else { &mut learnt };
-            set.0.push(model.features(file)?);
+            set.0.push(model.features(load(file, &LoadOptions::default())?)?);
             set.1.push(words.len() as i64);
         }
         words.push(
@@ -254,28 +263,66 @@ fn accuracy(network: &dyn Forward, set: &Set) -> Result<f64> {
     Ok(right as f64 / classes.numel() as f64)
 }
 
-fn classify(files: &[PathBuf], weights: &Path) -> Result<()> {
-    let file = SafeTensorsFile::open(weights)?;
-    let known = file.metadata();
-    let model = match known.get("model").map(String::as_str) {
-        Some("m5") => Model::M5,
-        Some("ds_cnn_s") => Model::DsCnnS,
-        _ => bail!("{}: these are no weights of this program", weights.display()),
-    };
-    let words: Vec<&str> = known.get("words").map_or("", String::as_str).split(' ').collect();
-    let network = model.build(words.len())?;
-    network.load_state_dict(&file.tensors()?, true)?;
-    network.eval();
-    for file in files {
-        let features = model.features(file)?.unsqueeze(0)?;
-        let scores = no_grad(|| network.forward(&features)?.softmax(1))?.to_vec_f64()?;
-        let best = (0..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
-        println!(
-            "{}: {} ({:.1}%)",
-            file.display(),
-            words[best],
-            100.0 * scores[best]
-        );
+/// A network, the words that it knows, and what it is.
+struct Classifier {
+    network: Box<dyn Forward>,
+    words: Vec<String>,
+    model: Model,
+}
+
+impl Classifier {
+    /// With the weights of a file, or the bundled ones.
+    fn load(weights: Option<&Path>) -> Result<Classifier> {
+        let (model, words, state) = match weights {
+            None => (
+                Model::DsCnnS,
+                BUNDLED_WORDS.to_string(),
+                safetensors::from_bytes(BUNDLED)?,
+            ),
+            Some(path) => {
+                let file = SafeTensorsFile::open(path)?;
+                let known = |key| file.metadata().get(key).map_or("", String::as_str);
+                let model = match known("model") {
+                    "m5" => Model::M5,
+                    "ds_cnn_s" => Model::DsCnnS,
+                    _ => bail!("{}: these are no weights of this program", path.display()),
+                };
+                (model, known("words").to_string(), file.tensors()?)
+            }
+        };
+        let words: Vec<String> = words.split(' ').map(str::to_string).collect();
+        let network = model.build(words.len())?;
+        network.load_state_dict(&state, true)?;
+        network.eval();
+        Ok(Classifier {
+            network,
+            words,
+            model,
+        })
     }
+
+    /// The most probable word, and how probable it is.
+    fn classify(&self, sound: (Tensor, usize)) -> Result<(&str, f64)> {
+        let features = self.model.features(sound)?.unsqueeze(0)?;
+        let scores = no_grad(|| self.network.forward(&features)?.softmax(1))?.to_vec_f64()?;
+        let best = (0..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
+        Ok((&self.words[best], scores[best]))
+    }
+}
+
+fn classify(files: &[PathBuf], weights: Option<&Path>) -> Result<()> {
+    let classifier = Classifier::load(weights)?;
+    for file in files {
+        let (word, probability) = classifier.classify(load(file, &LoadOptions::default())?)?;
+        println!("{}: {word} ({:.1}%)", file.display(), 100.0 * probability);
+    }
+    Ok(())
+}
+
+fn demonstrate() -> Result<()> {
+    let word = include_bytes!("../assets/word.wav");
+    let classifier = Classifier::load(None)?;
+    let (word, probability) = classifier.classify(decode(word, &LoadOptions::default())?)?;
+    println!("the bundled word: {word} ({:.1}%)", 100.0 * probability);
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 use std::f64::consts::TAU;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -66,7 +67,11 @@ fn run(args: &Args) -> Result<()> {
         return Ok(());
     };
     let (waveform, rate) = load(file, &LoadOptions::default())?;
-    for pitch in crepe.track(&waveform.mean_dim(0, false)?, rate, args.hop, decoder)? {
+    let seconds = waveform.shape()[1] as f64 / rate as f64;
+    let begin = Instant::now();
+    let pitches = crepe.track(&waveform.mean_dim(0, false)?, rate, args.hop, decoder)?;
+    let elapsed = begin.elapsed().as_secs_f64();
+    for pitch in pitches {
         if pitch.periodicity >= args.least {
             println!(
                 "{:7.3} s  {:7.1} Hz  {:.2}",
@@ -76,5 +81,9 @@ fn run(args: &Args) -> Result<()> {
             println!("{:7.3} s        -", pitch.time);
         }
     }
+    println!(
+        "{seconds:.2} s of sound in {elapsed:.2} s: {:.3} of real time",
+        elapsed / seconds
+    );
     Ok(())
 }

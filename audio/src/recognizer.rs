@@ -1,14 +1,19 @@
 //! A recogniser of speech with everything around it: features, network, letters.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use flambeau_nn::{Forward, Module, init};
+use flambeau_tensor::io::safetensors;
 use flambeau_tensor::{DType, Result, Tensor, bail, ensure, no_grad};
 
 use crate::decoder::{Alphabet, BeamOptions, ctc_beam_search, ctc_greedy};
 use crate::functional::{ResampleOptions, resample};
 use crate::models::{LstmCtc, LstmCtcOptions};
 use crate::transforms::{MelSpectrogram, MelSpectrogramOptions};
+
+/// `assets/README.md` says where they come from.
+const BUNDLED: &[u8] = include_bytes!("../assets/asr.safetensors");
 
 /// Samples a second of what the recogniser hears.
 pub const SAMPLE_RATE: usize = 16000;
@@ -49,20 +54,45 @@ impl Recognizer {
         })
     }
 
+    /// The recogniser with the bundled weights, which know spoken digits, cards and commands.
+    ///
+    /// # Errors
+    /// None: they are part of the program.
+    pub fn pretrained() -> Result<Recognizer> {
+        Recognizer::with_weights(&safetensors::from_bytes(BUNDLED)?)
+    }
+
+    fn with_weights(state: &BTreeMap<String, Tensor>) -> Result<Recognizer> {
+        let recognizer = init::skip(Recognizer::new)?;
+        recognizer.model.load_state_dict(state, true)?;
+        recognizer.model.eval();
+        Ok(recognizer)
+    }
+
     /// The recogniser with weights from a file.
     ///
     /// # Errors
     /// `Io` or `Format` if the file can't be read; `Key` unless it holds this network.
     pub fn load(path: impl AsRef<Path>) -> Result<Recognizer> {
         let path = path.as_ref();
-        let recognizer = init::skip(Recognizer::new)?;
         let state = flambeau_hub::load(path)?.state_dict()?;
-        recognizer
-            .model
-            .load_state_dict(&state, true)
-            .map_err(|error| error.context(path.display()))?;
-        recognizer.model.eval();
-        Ok(recognizer)
+        Recognizer::with_weights(&state).map_err(|error| error.context(path.display()))
+    }
+
+    /// Writes the weights to a file in half precision, of which [`Recognizer::load`] makes `float32` again.
+    ///
+    /// # Errors
+    /// `Io` if the file can't be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let half = |(key, value): (String, Tensor)| {
+            let value = match value.dtype() {
+                DType::F32 => value.to_dtype(DType::F16)?,
+                _ => value,
+            };
+            Ok((key, value))
+        };
+        let state = self.model.state_dict().into_iter().map(half);
+        safetensors::save(path, state.collect::<Result<BTreeMap<_, _>>>()?.iter())
     }
 
     /// The features of a sound: logarithms of mel energies every 10 ms, each band with mean 0 and variance 1.

@@ -11,6 +11,7 @@ use flambeau_audio::transforms::{self, LFCC, LfccOptions, MFCC, MelSpectrogramOp
 use flambeau_autograd::{CheckOptions, GradOptions, grad, gradcheck, gradgradcheck};
 use flambeau_nn::{Forward, Module};
 use flambeau_tensor::io::safetensors;
+use flambeau_tensor::ops::loss::Reduction;
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::windows::hann;
 use flambeau_tensor::{DType, Result, Tensor, random};
@@ -32,6 +33,22 @@ fn options(hop: usize) -> SpectrogramOptions {
 fn f64_features(mut module: impl Forward, x: &Tensor) -> Result<Tensor> {
     module.to_dtype(DType::F64)?;
     module.forward(x)
+}
+
+const FED_BACK: FlangerOptions = FlangerOptions {
+    delay: 1.3,
+    depth: 4.0,
+    regen: -40.0,
+    width: 90.0,
+    speed: 6.0,
+    phase: 30.0,
+    modulation: Modulation::Triangular,
+    interpolation: DelayInterpolation::Quadratic,
+};
+
+fn transducer(logits: &Tensor, options: RnntOptions) -> Result<Tensor> {
+    let targets = Tensor::new([[1i64, 3, 2], [2, 2, 1]])?;
+    rnnt_loss(logits, &targets, &[6, 4], &[3, 2], &options)
 }
 
 /// The cases of `golden/make_torchaudio.py`.
@@ -143,6 +160,50 @@ const CASES: &[(&str, Function)] = &[
     ("dcshift_limited", |t| dcshift(&t[0], 0.5, Some(0.05))),
     ("dcshift_limited_down", |t| dcshift(&t[0], -0.5, Some(0.05))),
     ("overdrive", |t| overdrive(&t[0], 10.0, 30.0)),
+    ("phaser", |t| phaser(&t[0], 8000, &PhaserOptions::default())),
+    ("phaser_triangular", |t| {
+        let options = PhaserOptions {
+            gain_in: 0.8,
+            gain_out: 0.9,
+            delay_ms: 1.7,
+            decay: 0.7,
+            mod_speed: 1.9,
+            modulation: Modulation::Triangular,
+        };
+        phaser(&t[0], 8000, &options)
+    }),
+    ("flanger", |t| flanger(&t[0], 8000, &FlangerOptions::default())),
+    ("flanger_fed_back", |t| flanger(&t[0], 8000, &FED_BACK)),
+    ("dither", |t| dither(&t[0], DensityFunction::Tpdf, false)),
+    ("dither_shaped", |t| dither(&t[0], DensityFunction::Tpdf, true)),
+    ("dither_rpdf", |t| {
+        random::fork(1, || dither(&t[0], DensityFunction::Rpdf, false))
+    }),
+    ("dither_gpdf", |t| {
+        random::fork(1, || dither(&t[0], DensityFunction::Gpdf, false))
+    }),
+    ("forced_align", |t| {
+        let targets = Tensor::new([[2i64, 2, 4, 1]])?;
+        Ok(forced_align(&t[0], &targets, None, None, 0)?.1)
+    }),
+    ("rnnt_loss", |t| transducer(&t[0], RnntOptions::default())),
+    ("rnnt_loss_clamped", |t| {
+        let options = RnntOptions {
+            blank: Some(0),
+            clamp: Some(0.2),
+            reduction: Reduction::None,
+            ..RnntOptions::default()
+        };
+        transducer(&t[0], options)
+    }),
+    ("rnnt_loss_sum", |t| {
+        let options = RnntOptions {
+            reduction: Reduction::Sum,
+            fused_log_softmax: false,
+            ..RnntOptions::default()
+        };
+        transducer(&t[0], options)
+    }),
     ("loudness", |t| loudness(&t[0], 1000)),
     ("pitch_shift", |t| {
         let options = PitchShiftOptions {
@@ -226,11 +287,12 @@ const CASES: &[(&str, Function)] = &[
 ];
 
 /// Filters, cosines and frequencies of torchaudio's are float32 before they become float64, and so is the Bessel function that
-/// Kaiser's window is divided by; those of here are rounded once. Other functions agree to float64's precision.
+/// Kaiser's window is divided by; those of here are rounded once. Its loss of transducers is float32. Other functions agree to float64's precision.
 fn tolerance(name: &str) -> f64 {
     match name {
         "mfcc" | "lfcc" | "kaldi_fbank" | "kaldi_mfcc" | "detect_pitch_frequency" => 2e-5,
         "resample_kaiser" => 1e-6,
+        "rnnt_loss" | "rnnt_loss_clamped" | "rnnt_loss_sum" => 1e-7,
         "pitch_shift" => 1e-8,
         _ => 1e-9,
     }
@@ -311,6 +373,35 @@ fn gradients_of_filters_agree_with_finite_differences() {
     });
 }
 
+/// The sums over earlier samples are a rule of their own, too.
+#[test]
+fn gradients_of_echoes_agree_with_finite_differences() {
+    random::fork(0, || {
+        let x = Tensor::randn((1, 2, 14), DType::F64).unwrap().mul(0.1).unwrap();
+        let inputs = [x.requires_grad(true).unwrap()];
+        let options = FlangerOptions {
+            delay: 0.5,
+            ..FED_BACK
+        };
+        let echo = |t: &[Tensor]| {
+            let fast = PhaserOptions {
+                mod_speed: 2.0,
+                ..PhaserOptions::default()
+            };
+            Ok(vec![flanger(&t[0], 1000, &options)?, phaser(&t[0], 1000, &fast)?])
+        };
+        gradcheck(echo, &inputs, CheckOptions::default()).unwrap();
+        gradgradcheck(echo, &inputs, CheckOptions::default()).unwrap();
+        // What is not sound is not heard before it comes.
+        let later = inputs[0].detach().narrow(-1, 7, 7).unwrap();
+        let silence = Tensor::zeros((1, 2, 7), DType::F64).unwrap();
+        let padded = Tensor::cat(&[&silence, &later], -1).unwrap();
+        let heard = flanger(&padded, 1000, &options).unwrap();
+        let before = heard.narrow(-1, 0, 7).unwrap().abs().unwrap().max().unwrap();
+        assert_eq!(before.item::<f64>().unwrap(), 0.0);
+    });
+}
+
 #[test]
 fn masks_are_where_they_are_drawn_and_nowhere_else() {
     let x = Tensor::ones((2, 3, 20, 30), DType::F32).unwrap();
@@ -363,6 +454,36 @@ fn wrong_calls_say_what_was_expected() {
     assert_eq!(
         message(riaa_biquad(&x, 8000)),
         "riaa_biquad: expected a sample rate of 44100, 48000, 88200 or 96000, got 8000"
+    );
+    assert_eq!(
+        message(flanger(
+            &Tensor::zeros((5, 40), DType::F32).unwrap(),
+            8000,
+            &FED_BACK
+        )),
+        "flanger: expected a waveform […, channels, time] of 1 to 4 channels, got [5, 40]"
+    );
+    let slow = PhaserOptions {
+        mod_speed: 0.0,
+        ..PhaserOptions::default()
+    };
+    assert_eq!(
+        message(phaser(&x, 8000, &slow)),
+        "phaser: expected mod_speed from 0.1 to 2, got 0"
+    );
+    let align = |targets: [i64; 3]| {
+        let log_probs = Tensor::zeros((1, 3, 4), DType::F32).unwrap();
+        let targets = Tensor::from_vec(targets.to_vec(), (1, 3)).unwrap();
+        message(forced_align(&log_probs, &targets, None, None, 0).map(|pair| pair.0))
+    };
+    assert!(align([1, 2, 4]).ends_with("target 4 is not one of 4 classes"));
+    assert!(align([1, 0, 2]).ends_with("target 0 is the blank"));
+    assert!(align([1, 2, 2]).ends_with("3 targets, 1 of them repeated, need more than 3 steps"));
+    let logits = Tensor::zeros((1, 3, 3, 4), DType::F32).unwrap();
+    let three = Tensor::new([[1i64, 2, 3]]).unwrap();
+    assert!(
+        message(rnnt_loss(&logits, &three, &[3], &[3], &RnntOptions::default()))
+            .starts_with("rnnt_loss: logits [1, 3, 3, 4], targets [1, 3]")
     );
     assert!(message(add_noise(&x, &x, &x, None)).contains("[2, 40], [2, 40], [2, 40]"));
     assert!(message(compute_deltas(&x, 2, PadMode::Replicate)).contains("at least 3 frames"));

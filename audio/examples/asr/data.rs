@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use flambeau_audio::functional::{ResampleOptions, add_noise};
 use flambeau_audio::io::{LoadOptions, info, load};
 use flambeau_audio::transforms::{FrequencyMasking, Resample, TimeMasking};
@@ -11,7 +11,7 @@ use flambeau_data::collate::pad_sequence;
 use flambeau_data::sampler::BucketSampler;
 use flambeau_data::{Collate, DataLoader, Dataset};
 use flambeau_nn::Forward;
-use flambeau_tensor::{DType, Tensor};
+use flambeau_tensor::{DType, Tensor, ensure};
 
 /// The files of a list, whose lines are a file, a tab and what is said in it; files are beside the list.
 pub(crate) fn read_list(list: &Path) -> Result<Vec<(PathBuf, String)>> {
@@ -28,7 +28,7 @@ pub(crate) fn read_list(list: &Path) -> Result<Vec<(PathBuf, String)>> {
         })?;
         entries.push((folder.join(file), said.to_string()));
     }
-    ensure!(!entries.is_empty(), "{}: no files", list.display());
+    anyhow::ensure!(!entries.is_empty(), "{}: no files", list.display());
     Ok(entries)
 }
 
@@ -37,8 +37,9 @@ struct Utterances {
     entries: Vec<(PathBuf, String)>,
     recognizer: Recognizer,
     training: bool,
-    resample: Resample,
     rate: usize,
+    /// As they were spoken; in training, also slower and deeper or faster and higher.
+    speeds: Vec<Resample>,
 }
 
 impl Dataset for Utterances {
@@ -51,10 +52,16 @@ impl Dataset for Utterances {
     fn get(&self, index: usize) -> flambeau_tensor::Result<Self::Item> {
         let (file, text) = &self.entries[index];
         let (waveform, rate) = load(file, &LoadOptions::default())?;
-        let mut x = waveform.mean_dim(0, false)?;
-        if rate == self.rate {
-            x = self.resample.forward(&x)?;
-        }
+        ensure!(
+            rate == self.rate,
+            Value,
+            "{}: {rate} Hz, unlike the first file with {}",
+            file.display(),
+            self.rate
+        );
+        let speed = uniform(0.0, self.speeds.len() as f64)? as usize;
+        let speed = &self.speeds[speed.min(self.speeds.len() - 1)];
+        let mut x = speed.forward(&waveform.mean_dim(0, false)?)?;
         if self.training {
             x = disturbed(&x)?;
         }
@@ -82,6 +89,18 @@ impl Dataset for Utterances {
 /// A random number from `low` to `high`.
 fn uniform(low: f64, high: f64) -> flambeau_tensor::Result<f64> {
     Ok(low + (high - low) * Tensor::rand((), DType::F32)?.item_f64()?)
+}
+
+/// From files of one sample rate to the recogniser's. In training, files are taken for ones of a rate that is up to an eighth
+/// lower or higher: the voice, and with it the length of the throat that it seems to come from, becomes another.
+fn speeds(rate: usize, training: bool) -> Result<Vec<Resample>> {
+    let resample = |rate| Ok(Resample::new(rate, SAMPLE_RATE, &ResampleOptions::default())?);
+    if !training {
+        return Ok(vec![resample(rate)?]);
+    }
+    // Multiples of 400 Hz have short filters.
+    let (low, high) = (rate.div_ceil(400) * 7 / 8, rate / 400 * 9 / 8);
+    (low.max(1)..=high).map(|step| resample(400 * step)).collect()
 }
 
 /// The sound with silence before and behind, and with white noise.
@@ -130,7 +149,6 @@ pub(crate) fn batches(
     limit: usize,
     batch_size: usize,
     training: bool,
-    seed: u64,
 ) -> Result<DataLoader<Batch>> {
     let mut entries = read_list(list)?;
     entries.truncate(limit);
@@ -141,14 +159,13 @@ pub(crate) fn batches(
         entries,
         recognizer: Recognizer::new()?,
         training,
-        resample: Resample::new(rate, SAMPLE_RATE, &ResampleOptions::default())?,
         rate,
+        speeds: speeds(rate, training)?,
     };
     let sampler = BucketSampler::new(lengths, batch_size)?.shuffle(training);
     let loader = DataLoader::builder(utterances)
         .batch_sampler(sampler)
         .collate(Joined)
-        .num_workers(1)
-        .seed(seed);
+        .num_workers(1);
     Ok(loader.build()?)
 }

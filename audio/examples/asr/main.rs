@@ -1,32 +1,35 @@
 //! Recognises spoken digits, cards and commands, and learns to.
 //!
 //! ```sh
+//! cargo run --release -p flambeau-audio --example asr                                   # a bundled command
 //! cargo run --release -p flambeau-audio --example asr -- transcribe sound.wav
 //! cargo run --release -p flambeau-audio --example asr -- train --data FOLDER
 //! ```
 //!
 //! FOLDER is what `references/commands/corpus.py` makes: three lists of files with what is said in them. Training ends with
-//! the word error rate of the test sentences, whose voices and words were not in the training.
+//! the word error rate of the test sentences, whose voices and words were not in the training; `references/commands/README.md`
+//! has the run that made the bundled weights.
 
 mod data;
 mod train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use flambeau_audio::Recognizer;
 use flambeau_audio::decoder::BeamOptions;
-use flambeau_audio::io::{LoadOptions, load};
+use flambeau_audio::io::{LoadOptions, decode, load};
 use flambeau_audio::metrics::ErrorRate;
 
 /// Recognises spoken digits, cards and commands, and learns to
 #[derive(Parser)]
 #[command(name = "asr")]
 struct Args {
+    /// What to do [default: write down what is said in a bundled file]
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -39,23 +42,32 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Transcribe {
-    /// Files of sound
+    /// Files of sound: .wav, FLAC, Ogg Vorbis or MP3 [default: a bundled command]
     files: Vec<PathBuf>,
     /// A list of files with what is said in them, to be measured by
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
-    /// Weights
+    /// Weights [default: bundled ones]
     #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    weights: Option<PathBuf>,
     /// How many beginnings of texts are followed; 0 for the best path
     #[arg(long, default_value_t = 16)]
     beam: usize,
 }
 
+/// What the bundled file is called in the output.
+const BUNDLED: &str = "the bundled command";
+
 fn main() {
     let result = match Args::parse().command {
-        Command::Transcribe(args) => transcribe(&args),
-        Command::Train(args) => train::run(&args),
+        Some(Command::Transcribe(args)) => transcribe(&args),
+        Some(Command::Train(args)) => train::run(&args),
+        None => transcribe(&Transcribe {
+            files: Vec::new(),
+            list: None,
+            weights: None,
+            beam: BeamOptions::default().beam_size,
+        }),
     };
     if let Err(error) = result {
         eprintln!("error: {error:#}");
@@ -71,9 +83,12 @@ fn transcribe(args: &Transcribe) -> Result<()> {
         jobs.extend(said.into_iter().map(|(file, text)| (file, Some(text))));
     }
     if jobs.is_empty() {
-        bail!("no files: name some, or a list of them (--list)");
+        jobs.push((PathBuf::from(BUNDLED), None));
     }
-    let recognizer = Recognizer::load(&args.weights)?;
+    let recognizer = match &args.weights {
+        Some(weights) => Recognizer::load(weights)?,
+        None => Recognizer::pretrained()?,
+    };
     let beam = BeamOptions {
         beam_size: args.beam,
         ..BeamOptions::default()
@@ -82,7 +97,14 @@ fn transcribe(args: &Transcribe) -> Result<()> {
     let (mut words, mut letters) = (ErrorRate::default(), ErrorRate::default());
     let (mut seconds, begin) = (0.0, Instant::now());
     for (file, said) in &jobs {
-        let (waveform, rate) = load(file, &LoadOptions::default())?;
+        let (waveform, rate) = if file == Path::new(BUNDLED) {
+            decode(
+                include_bytes!("../../assets/command.wav"),
+                &LoadOptions::default(),
+            )?
+        } else {
+            load(file, &LoadOptions::default())?
+        };
         seconds += waveform.shape()[1] as f64 / rate as f64;
         let text = recognizer
             .transcribe(&waveform, rate, beam)

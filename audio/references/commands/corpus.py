@@ -3,15 +3,19 @@
     python3 corpus.py FOLDER
 
 FOLDER gets train/, valid/ and test/ with .wav files (22,050 Hz, 16 bits) and train.tsv, valid.tsv and test.tsv with lines
-`file<TAB>text`. Sentences of valid and test are in no other part, and so are their voices. Everything follows from the seed
-and from the version of espeak-ng (1.51).
+`file<TAB>text`. Sentences of valid and test are in no other part, and so are their voices. Half of the files have noise in
+them: white, pink or brown, 10 to 30 dB below the speech. Everything follows from the seed and from the versions of
+espeak-ng (1.51) and numpy (2.4).
 """
 
 import os
 import random
 import subprocess
 import sys
+import wave
 from concurrent.futures import ThreadPoolExecutor
+
+import numpy
 
 SEED = 0
 SIZES = {"train": 6000, "valid": 300, "test": 600}
@@ -71,13 +75,31 @@ def sentence(r):
 
 
 def speak(job):
-    path, text, voice, speed, pitch = job
+    path, text, voice, speed, pitch, noise = job
     subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", path, text], check=True)
+    if noise:
+        disturb(path, *noise)
+
+
+def disturb(path, seed, slope, snr):
+    """Adds noise whose power falls with frequency to the power of `slope`, `snr` dB below the speech."""
+    with wave.open(path) as file:
+        params = file.getparams()
+        speech = numpy.frombuffer(file.readframes(params.nframes), "<i2").astype(float)
+    spectrum = numpy.fft.rfft(numpy.random.default_rng(seed).standard_normal(len(speech)))
+    # Nothing is below 20 Hz, where brown noise would have most of its power.
+    frequency = numpy.maximum(numpy.fft.rfftfreq(len(speech), 1 / params.framerate), 20)
+    noise = numpy.fft.irfft(spectrum * frequency ** (-slope / 2), len(speech))
+    noise *= numpy.sqrt(numpy.mean(speech**2) / numpy.mean(noise**2) / 10 ** (snr / 10))
+    mixed = numpy.clip(numpy.round(speech + noise), -32768, 32767).astype("<i2")
+    with wave.open(path, "wb") as file:
+        file.setparams(params)
+        file.writeframes(mixed.tobytes())
 
 
 def main():
     folder = sys.argv[1]
-    r = random.Random(SEED)
+    r, rooms = random.Random(SEED), random.Random(SEED + 1)
     said, jobs = set(), []
     # The small parts first: what they hold is what training may not.
     for part in ["test", "valid", "train"]:
@@ -90,7 +112,8 @@ def main():
             own.add(text)
             voice = f"{r.choice(ACCENTS)}+{r.choice(TIMBRES[part])}"
             name = f"{part}/{len(lines):05}.wav"
-            jobs.append((os.path.join(folder, name), text, voice, r.randint(120, 210), r.randint(25, 75)))
+            noise = (len(jobs), rooms.choice([0, 1, 2]), rooms.uniform(10, 30)) if rooms.random() < 0.5 else None
+            jobs.append((os.path.join(folder, name), text, voice, r.randint(120, 210), r.randint(25, 75), noise))
             lines.append(f"{name}\t{text}\n")
         said |= own
         with open(os.path.join(folder, part + ".tsv"), "w") as file:

@@ -29,6 +29,23 @@ number = lambda v: torch.tensor(v, dtype=D)
 mfcc = T.MFCC(8000, 8, melkwargs=dict(n_fft=64, hop_length=32, n_mels=10)).double()
 lfcc = T.LFCC(8000, 10, n_lfcc=6, log_lf=True, speckwargs=dict(n_fft=64, hop_length=32)).double()
 
+own = torch.Generator().manual_seed(2)
+log_probs = torch.randn(1, 14, 6, dtype=D, generator=own).log_softmax(-1)
+logits = torch.randn(2, 6, 4, 5, dtype=D, generator=own)
+
+
+def seeded(f, *args):
+    torch.manual_seed(1)
+    return f(*args)
+
+
+def rnnt(z, reduction, **options):
+    """In float32: torchaudio has no other precision."""
+    int32 = lambda *values: torch.tensor(values, dtype=torch.int32)
+    targets = int32([1, 3, 2], [2, 2, 1])
+    return F.rnnt_loss(z.float(), targets, int32(6, 4), int32(3, 2), reduction=reduction, **options).double()
+
+
 CASES = {
     "spectrogram": (lambda x: F.spectrogram(x, 5, window, 64, 20, 64, 2.0, True), [x]),
     "spectrogram_complex": (lambda x: torch.view_as_real(F.spectrogram(x, 0, window, 64, 20, 64, None, "frame_length", False)), [x]),
@@ -72,6 +89,18 @@ CASES = {
     "dcshift_limited": (lambda x: F.dcshift(x.clone(), 0.5, 0.05), [short * 3]),
     "dcshift_limited_down": (lambda x: F.dcshift(x.clone(), -0.5, 0.05), [short * 3]),
     "overdrive": (lambda x: F.overdrive(x, 10.0, 30.0), [short]),
+    "phaser": (lambda x: F.phaser(x, 8000), [x]),
+    "phaser_triangular": (lambda x: F.phaser(x, 8000, 0.8, 0.9, 1.7, 0.7, 1.9, False), [x]),
+    "flanger": (lambda x: F.flanger(x, 8000), [x]),
+    "flanger_fed_back": (lambda x: F.flanger(x, 8000, 1.3, 4.0, -40.0, 90.0, 6.0, 30.0, "triangular", "quadratic"), [x]),
+    "dither": (lambda x: F.dither(x), [short]),
+    "dither_shaped": (lambda x: F.dither(x, noise_shaping=True), [short]),
+    "dither_rpdf": (lambda x: seeded(F.dither, x, "RPDF"), [short]),
+    "dither_gpdf": (lambda x: seeded(F.dither, x.clone(), "GPDF"), [short]),
+    "forced_align": (lambda p: F.forced_align(p, torch.tensor([[2, 2, 4, 1]]))[1], [log_probs]),
+    "rnnt_loss": (lambda z: rnnt(z, "mean"), [logits]),
+    "rnnt_loss_clamped": (lambda z: rnnt(z, "none", blank=0, clamp=0.2), [logits]),
+    "rnnt_loss_sum": (lambda z: rnnt(z, "sum", fused_log_softmax=False), [logits.log_softmax(-1)]),
     "loudness": (lambda x: F.loudness(x, 1000), [torch.randn(2, 1500, dtype=D) * 0.1]),
     "pitch_shift": (lambda x: F.pitch_shift(x, 8000, 3, n_fft=64, window=window), [x]),
     "detect_pitch_frequency": (lambda x: F.detect_pitch_frequency(x, 8000), [torch.sin(torch.arange(8000, dtype=D) * 0.2)]),
@@ -83,7 +112,7 @@ CASES = {
     "kaldi_spectrogram": (lambda x: kaldi.spectrogram(x, sample_frequency=8000.0, window_type="blackman"), [x]),
 }
 # Where torchaudio itself writes into its results, or draws no gradient through them.
-PLAIN = {"griffinlim", "sliding_window_cmn", "dcshift_limited", "dcshift_limited_down", "overdrive", "detect_pitch_frequency",
+PLAIN = {"flanger", "flanger_fed_back", "forced_align", "griffinlim", "sliding_window_cmn", "dcshift_limited", "dcshift_limited_down", "overdrive", "detect_pitch_frequency",
          "kaldi_spectrogram", "kaldi_mfcc"}
 
 file = {}
