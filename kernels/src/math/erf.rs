@@ -133,7 +133,6 @@ pub(super) fn normal_cdf(x: f64) -> f64 {
 #[inline(always)]
 pub(super) fn normal_cdf_f32(x: f32) -> f32 {
     let a = x.abs();
-    let tail = power_of_two(polynomial(choose(a > 6.0, 6.0, a), &TAIL_F32));
-    let tail = choose(a > 6.0, 0.0, tail);
+    let tail = choose(a > 6.0, 0.0, power_of_two(polynomial(a, &TAIL_F32)));
     choose(x < 0.0, tail, 1.0 - tail)
 }

@@ -29,17 +29,14 @@ pub(super) fn exp2<T: Bits>(x: T) -> T {
     r.fma(polynomial(r, T::EXP2), T::ONE) * a * b
 }
 
-/// `2ˣ` where it is a normal number.
+/// `2ˣ` where it is a normal number; NaN stays NaN.
 #[inline(always)]
 pub(super) fn power_of_two(x: f32) -> f32 {
     let t = x + f32::MAGIC;
     let r = x - (t - f32::MAGIC);
-    // Adds to the exponent: the mantissa of 1.5·2²³ ends in zeros.
-    f32::from_bits(
-        r.fma(polynomial(r, f32::EXP2), 1.0)
-            .to_bits()
-            .wrapping_add(t.to_bits() << 23),
-    )
+    // The mantissa of 1.5·2²³ ends in zeros, so that what is left of it above the exponent is the whole number.
+    let power = f32::from_bits((t.to_bits() << 23).wrapping_add(1f32.to_bits()));
+    r.fma(polynomial(r, f32::EXP2), 1.0) * power
 }
 
 /// `eˣ - 1`, exact to the last digits near 0.

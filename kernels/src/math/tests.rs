@@ -147,6 +147,32 @@ fn subnormal_results_of_exp_are_within_the_stated_bounds() {
 }
 
 #[test]
+fn the_normal_distribution_at_special_points() {
+    for (x, want) in [
+        (0.0f32, 0.5f32),
+        (-0.0, 0.5),
+        (6.1, 1.0),
+        (-6.1, 0.0),
+        (f32::MAX, 1.0),
+        (-f32::MAX, 0.0),
+        (f32::INFINITY, 1.0),
+        (f32::NEG_INFINITY, 0.0),
+    ] {
+        assert_eq!(Math::normal_cdf(x), want, "{x}");
+    }
+    for payload in [0x7fc0_0000u32, 0x7fc0_0001, 0xffc0_01ff] {
+        assert!(Math::normal_cdf(f32::from_bits(payload)).is_nan());
+    }
+    // The lower tail keeps its digits, where 1 - erf has none.
+    for x in arguments(-5.9, 0.0).step_by(7) {
+        let x = x as f32;
+        let want = 0.5 * extended::erfc((-f64::from(x) * std::f64::consts::FRAC_1_SQRT_2).into()).high;
+        let error = (f64::from(Math::normal_cdf(x)) - want).abs() / want;
+        assert!(error < 1e-3, "Φ({x}): {error}");
+    }
+}
+
+#[test]
 fn hypotenuses_of_single_floats() {
     let [bound] = stated("hypot");
     for a in arguments(-30.0, 30.0).step_by(97) {
