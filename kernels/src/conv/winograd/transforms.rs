@@ -1,0 +1,306 @@
+//! The three transformations of F(4 × 4, 3 × 3): of weights, of inputs and of products.
+
+use std::ops::Range;
+
+use super::{GAP, POINTS, Problem, Weights};
+use crate::pool::SendPtr;
+use crate::simd::{Real, Simd, WithSimd};
+
+/// Elements from one row of a quad's half-transformed inputs to the next, of which 20 are used.
+const ROW: usize = 32;
+
+/// G·g·Gᵀ of the kernels of a panel of rows, for one k: `dst[point · stride + i]`.
+pub(super) struct TransformWeights<'a, T> {
+    pub(super) weights: &'a Weights<'a, T>,
+    pub(super) rows: Range<usize>,
+    pub(super) k: usize,
+    pub(super) dst: *mut T,
+    pub(super) stride: usize,
+}
+
+/// G times three values.
+#[inline(always)]
+fn weight_points<S: Simd>(s: S, g: [S::Vector; 3]) -> [S::Vector; 6] {
+    let of = |x: f64| s.splat(S::Elem::from_f64(x));
+    let [a, b, c] = g;
+    let even = s.mul(of(-1.0 / 6.0), s.add(a, c));
+    let odd = s.mul(of(-1.0 / 6.0), b);
+    let even_2 = s.mul_add(of(1.0 / 24.0), a, s.mul(of(1.0 / 6.0), c));
+    let odd_2 = s.mul(of(1.0 / 12.0), b);
+    let quarter = s.mul(of(0.25), a);
+    [
+        quarter,
+        s.add(even, odd),
+        s.sub(even, odd),
+        s.add(even_2, odd_2),
+        s.sub(even_2, odd_2),
+        c,
+    ]
+}
+
+impl<T: Real> WithSimd<T> for TransformWeights<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let TransformWeights {
+            weights,
+            rows,
+            k,
+            dst,
+            stride,
+        } = self;
+        let mut taps = [T::ZERO; 9 * 16];
+        for first in rows.clone().step_by(S::LANES) {
+            let count = (rows.end - first).min(S::LANES);
+            let kernels = &weights.w[first * weights.row_stride + k * weights.depth_stride..];
+            assert!(kernels.len() >= (count - 1) * weights.row_stride + 9);
+            // Tap t of all kernels as a vector: a transposition, in two parts where there are fewer than 9 lanes.
+            for tap in (0..9).step_by(S::LANES) {
+                let number = (9 - tap).min(S::LANES);
+                // SAFETY: `count` kernels of 9 taps, as asserted, and 9 vectors.
+                unsafe {
+                    let (src, taps) = (kernels.as_ptr().add(tap), taps.as_mut_ptr().add(tap * S::LANES));
+                    s.transpose(src, weights.row_stride, count, number, taps, S::LANES, S::LANES);
+                }
+            }
+            let mut half = [[s.splat(T::ZERO); 3]; 6];
+            for x in 0..3 {
+                let mut g = [s.splat(T::ZERO); 3];
+                for y in 0..3 {
+                    let tap = if weights.turned {
+                        8 - (3 * y + x)
+                    } else {
+                        3 * y + x
+                    };
+                    // SAFETY: one of 9 vectors.
+                    g[y] = unsafe { s.load(taps.as_ptr().add(tap * S::LANES)) };
+                }
+                let points = weight_points(s, g);
+                for y in 0..6 {
+                    half[y][x] = points[y];
+                }
+            }
+            for y in 0..6 {
+                let points = weight_points(s, half[y]);
+                for x in 0..6 {
+                    let p = dst.wrapping_add((6 * y + x) * stride + first - rows.start);
+                    // SAFETY: the rows of this panel and k, which this call alone writes.
+                    unsafe { s.store_partial(p, points[x], count) };
+                }
+            }
+        }
+    }
+}
+
+/// Bᵀ·d·B of a block's tiles: `dst[point · (depth · tiles + GAP) + k · tiles + tile]`.
+pub(super) struct TransformInputs<'a, T> {
+    pub(super) problem: &'a Problem,
+    pub(super) x: &'a [T],
+    pub(super) quads: Range<usize>,
+    pub(super) dst: &'a mut [T],
+}
+
+/// Bᵀ times six values.
+#[inline(always)]
+fn input_points<S: Simd>(s: S, d: [S::Vector; 6]) -> [S::Vector; 6] {
+    let of = |x: f64| s.splat(S::Elem::from_f64(x));
+    let (two, four, five) = (of(2.0), of(4.0), of(-5.0));
+    let even = s.mul_add(of(-4.0), d[2], d[4]);
+    let odd = s.mul_add(of(-4.0), d[1], d[3]);
+    let difference = s.sub(d[4], d[2]);
+    let doubled = s.mul(two, s.sub(d[3], d[1]));
+    [
+        s.mul_add(four, d[0], s.mul_add(five, d[2], d[4])),
+        s.add(even, odd),
+        s.sub(even, odd),
+        s.add(difference, doubled),
+        s.sub(difference, doubled),
+        s.mul_add(four, d[1], s.mul_add(five, d[3], d[5])),
+    ]
+}
+
+/// Where a quad's inputs lie.
+#[derive(Clone, Copy, Default)]
+struct Patch {
+    /// Of the first element, in channel 0; may lie outside.
+    offset: isize,
+    /// Rows of the six that lie inside the image.
+    rows: [usize; 2],
+    /// Columns of the 20 that do.
+    columns: u32,
+}
+
+impl Problem {
+    fn patch(&self, quad: usize) -> Patch {
+        let (image, row, column) = self.place(quad);
+        let (y, x) = (row as isize - self.padding[0], column as isize - self.padding[1]);
+        let [height, width] = self.input.map(|n| n as isize);
+        let within = |start: isize, count: isize, size: isize| {
+            let first = (-start).clamp(0, count);
+            [first as usize, (size - start).clamp(first, count) as usize]
+        };
+        let [first, end] = within(x, 20, width);
+        let plane = height * width;
+        Patch {
+            offset: (image * self.depth) as isize * plane + y * width + x,
+            rows: within(y, 6, height),
+            columns: ((1 << end) - 1) & !((1 << first) - 1),
+        }
+    }
+}
+
+impl<T: Real> WithSimd<T> for TransformInputs<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let TransformInputs {
+            problem,
+            x,
+            quads,
+            dst,
+        } = self;
+        let (depth, tiles, per_vector) = (problem.depth, 2 * S::LANES, S::LANES / 4);
+        assert_eq!(dst.len(), POINTS * (depth * tiles + GAP));
+        let [height, width] = problem.input;
+        let zero = s.splat(T::ZERO);
+        let mut patches = [Patch::default(); 8];
+        for (patch, quad) in patches.iter_mut().zip(quads) {
+            *patch = problem.patch(quad);
+        }
+        // The six rows of each quad of a vector, transformed along columns of the image.
+        let mut half = [T::ZERO; 4 * 6 * ROW];
+        for k in 0..depth {
+            let channel = x.as_ptr().wrapping_add(k * height * width);
+            for group in 0..2 {
+                for q in 0..per_vector {
+                    let patch = patches[group * per_vector + q];
+                    for column in (0..20).step_by(S::LANES) {
+                        let mask = (patch.columns >> column) & ((1u32 << S::LANES) - 1);
+                        let mut d = [zero; 6];
+                        for y in 0..6 {
+                            if y >= patch.rows[0] && y < patch.rows[1] {
+                                let offset = patch.offset + (y * width + column) as isize;
+                                // SAFETY: row and mask select elements of the image.
+                                d[y] = unsafe { s.load_masked(zero, mask, channel.wrapping_offset(offset)) };
+                            }
+                        }
+                        let points = input_points(s, d);
+                        for y in 0..6 {
+                            // SAFETY: at most 32 columns of 6 rows of 4 quads.
+                            unsafe { s.store(half.as_mut_ptr().add((q * 6 + y) * ROW + column), points[y]) };
+                        }
+                    }
+                }
+                for y in 0..6 {
+                    // SAFETY: 20 columns of row y of each quad; the vectors lie inside `dst`, as asserted.
+                    unsafe {
+                        let row = half.as_ptr().add(y * ROW);
+                        let [d0, d1, d2, d3] = s.deinterleave(row, 6 * ROW);
+                        let [d4, d5, ..] = s.deinterleave(row.add(4), 6 * ROW);
+                        let points = input_points(s, [d0, d1, d2, d3, d4, d5]);
+                        for x in 0..6 {
+                            let at = (6 * y + x) * (depth * tiles + GAP) + k * tiles + group * S::LANES;
+                            s.store(dst.as_mut_ptr().add(at), points[x]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Aᵀ·m·A of some output channels of a block's tiles, with the bias, to their places in the output.
+pub(super) struct TransformOutputs<'a, T> {
+    pub(super) problem: &'a Problem,
+    pub(super) products: &'a [T],
+    pub(super) rows: Range<usize>,
+    pub(super) bias: Option<&'a [T]>,
+    pub(super) quads: Range<usize>,
+    pub(super) out: SendPtr<T>,
+}
+
+/// Aᵀ times six values.
+#[inline(always)]
+fn output_points<S: Simd>(s: S, m: [S::Vector; 6]) -> [S::Vector; 4] {
+    let of = |x: f64| s.splat(S::Elem::from_f64(x));
+    let (even, odd) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+    let (even_2, odd_2) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+    [
+        s.add(s.add(m[0], even), even_2),
+        s.mul_add(of(2.0), odd_2, odd),
+        s.mul_add(of(4.0), even_2, even),
+        s.add(s.mul_add(of(8.0), odd_2, odd), m[5]),
+    ]
+}
+
+impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let TransformOutputs {
+            problem,
+            products,
+            rows,
+            bias,
+            quads,
+            out,
+        } = self;
+        let (tiles, per_vector) = (2 * S::LANES, S::LANES / 4);
+        assert!(products.len() >= POINTS * (rows.len() * tiles + GAP));
+        let [height, width] = problem.output;
+        let mut places = [(0, 0, 0); 8];
+        for (place, quad) in places.iter_mut().zip(quads.clone()) {
+            *place = problem.place(quad);
+        }
+        // 16 columns of one row of each quad of a vector.
+        let mut line = [T::ZERO; 4 * 16];
+        for row in rows.clone() {
+            let bias = s.splat(bias.map_or(T::ZERO, |b| b[row]));
+            for group in 0..2 {
+                let mut half = [[s.splat(T::ZERO); 6]; 4];
+                for x in 0..6 {
+                    let mut m = [s.splat(T::ZERO); 6];
+                    for y in 0..6 {
+                        let at = (6 * y + x) * (rows.len() * tiles + GAP)
+                            + (row - rows.start) * tiles
+                            + group * S::LANES;
+                        // SAFETY: inside the products, as asserted.
+                        m[y] = unsafe { s.load(products.as_ptr().add(at)) };
+                    }
+                    let points = output_points(s, m);
+                    for y in 0..4 {
+                        half[y][x] = points[y];
+                    }
+                }
+                for y in 0..4 {
+                    let [a, b, c, d] = output_points(s, half[y]);
+                    let values = [s.add(a, bias), s.add(b, bias), s.add(c, bias), s.add(d, bias)];
+                    // SAFETY: 16 columns of each quad.
+                    unsafe { s.interleave(values, line.as_mut_ptr(), 16) };
+                    for q in 0..per_vector {
+                        let i = group * per_vector + q;
+                        if i >= quads.len() {
+                            break;
+                        }
+                        let (image, first_row, column) = places[i];
+                        if first_row + y >= height {
+                            continue;
+                        }
+                        let offset = ((image * problem.rows + row) * height + first_row + y) * width + column;
+                        for start in (0..16).step_by(S::LANES) {
+                            let count = (width - column).saturating_sub(start).min(S::LANES);
+                            // SAFETY: columns of a row of the output which this task alone writes.
+                            unsafe {
+                                let values = s.load(line.as_ptr().add(q * 16 + start));
+                                s.store_partial(out.ptr().wrapping_add(offset + start), values, count);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
