@@ -116,7 +116,7 @@ impl Graph {
         );
         Ok(match y.numel() {
             0 => 0,
-            _ => (y.max()?.item::<i64>()? + 1).max(0) as usize,
+            _ => y.max()?.item::<i64>()?.saturating_add(1).max(0) as usize,
         })
     }
 

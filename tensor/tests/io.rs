@@ -460,16 +460,55 @@ fn bombs_are_refused() -> Result<()> {
         .err()
         .map(|e| e.to_string());
     assert!(limited.is_some_and(|m| m.contains("bomb.npz") && m.contains("the limit is")));
-    // The directory's claim of the expanded size is raised to almost 4 GiB.
-    let mut liar = bytes.clone();
-    let directory = liar.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
-    liar[directory + 24..directory + 28].copy_from_slice(&0xFFFF_FF00u32.to_le_bytes());
+    let directory = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    let claiming = |at: usize, size: u32| {
+        let mut liar = bytes.clone();
+        liar[directory + at..directory + at + 4].copy_from_slice(&size.to_le_bytes());
+        npz::from_bytes(&liar).unwrap_err().to_string()
+    };
+    // The directory says that more or less comes out than does.
+    for (size, expected) in [
+        (0xFFFF_FF00, format!("`x` claims to expand from {}", zip_entry_length(&bytes))),
+        ((32 << 20) + 1, "the limit is 33554432 for this archive".to_string()),
+        ((4 << 20) + 127, "does not fit into the 4194303 bytes of data".to_string()),
+    ] {
+        let message = claiming(24, size);
+        assert!(message.starts_with("npz: ") && message.contains(&expected), "{message}");
+    }
+    // The directory says that the entry takes more bytes than the archive has.
+    let message = claiming(20, bytes.len() as u32 + 1);
+    assert!(message.contains("more than an archive of"), "{message}");
+    Ok(())
+}
+
+/// The number of bytes that the only entry of an archive takes, as its directory says.
+fn zip_entry_length(bytes: &[u8]) -> u32 {
+    let directory = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    u32::from_le_bytes(*bytes[directory + 20..].first_chunk().unwrap())
+}
+
+#[test]
+fn arrays_that_are_packed_well_are_read_up_to_a_limit() -> Result<()> {
+    // 64 MiB, nearly all of them zero: a bomb by its look, unless whoever reads it says otherwise.
+    let folder = Folder::new("packed");
+    let path = folder.path("mask.npz");
+    let mask = Tensor::zeros(64 << 20, DType::U8)?;
+    npz::write(&path, [("mask", &mask)], Compression::Deflated)?;
+    let message = npz::read(&path).unwrap_err().to_string();
     assert!(
-        npz::from_bytes(&liar)
-            .unwrap_err()
-            .to_string()
-            .contains("more than deflate can")
+        message.contains("mask.npz: `mask` claims to expand from")
+            && message.contains("to 67108992")
+            && message.contains("NpzFile::open_with_limit"),
+        "{message}"
     );
+    let mut file = NpzFile::open_with_limit(&path, 1 << 30)?;
+    assert_eq!(file.tensor("mask")?.shape(), [64 << 20]);
+    // As it is, or beside what is not packed that well, it is read.
+    npz::write(&path, [("mask", &mask)], Compression::Stored)?;
+    assert_eq!(NpzFile::open(&path)?.names(), ["mask"]);
+    let weight = Tensor::rand(1 << 18, DType::F32)?;
+    npz::write(&path, [("mask", &mask), ("weight", &weight)], Compression::Deflated)?;
+    assert_eq!(NpzFile::open(&path)?.names(), ["mask", "weight"]);
     Ok(())
 }
 

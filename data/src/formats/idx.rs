@@ -10,9 +10,6 @@ use flambeau_tensor::{DType, Result, Tensor, bail, ensure};
 
 use super::{Input, io_error, read_bytes};
 
-/// The most bytes that a packed file may hold: 16 GiB.
-const LIMIT: u64 = 16 << 30;
-
 /// Reads the array in the file at `path`, which may be packed by gzip.
 ///
 /// ```no_run
@@ -60,7 +57,7 @@ fn read_array(input: &mut Input) -> Result<Tensor> {
     let left = input.most.saturating_sub(header);
     ensure!(
         if input.packed {
-            size <= left.min(LIMIT)
+            size <= left
         } else {
             size == left
         },

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use flambeau_tensor::io::{Unpacked, unpacked_limit};
 use flambeau_tensor::{DType, Error, Result, Tensor, bail, ensure};
 use flate2::bufread::ZlibDecoder;
 
-use super::{MAX_RATIO, io_error, open, read_bytes};
+use super::{io_error, open, read_bytes};
 
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
@@ -48,6 +49,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         _ => bail!(Format, "not a MATLAB file of version 5"),
     };
     let mut arrays = BTreeMap::new();
+    // What all elements may still unpack to.
+    let mut left = unpacked_limit(bytes.len() as u64);
     let mut elements = Elements {
         bytes: &bytes[128..],
         big,
@@ -57,7 +60,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         let unpacked;
         let matrix = match kind {
             COMPRESSED => {
-                unpacked = unpack(data)?;
+                unpacked = unpack(data, left)?;
+                left -= unpacked.len() as u64;
                 let mut inner = Elements {
                     bytes: &unpacked,
                     big,
@@ -76,11 +80,9 @@ pub fn from_bytes(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     Ok(arrays)
 }
 
-fn unpack(data: &[u8]) -> Result<Vec<u8>> {
+fn unpack(data: &[u8], most: u64) -> Result<Vec<u8>> {
     let mut unpacked = Vec::new();
-    let most = (data.len() as u64).saturating_mul(MAX_RATIO);
-    ZlibDecoder::new(data)
-        .take(most)
+    Unpacked::new(ZlibDecoder::new(data), most)
         .read_to_end(&mut unpacked)
         .map_err(io_error)?;
     Ok(unpacked)

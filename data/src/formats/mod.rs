@@ -13,7 +13,8 @@
 //!
 //! Files are hostile until read: sizes that a file claims are checked against its length before memory is asked for, and
 //! errors name the file and the line or the offset. IDX, JSON lines and tar files may be packed by gzip; that is found out
-//! from their first bytes.
+//! from their first bytes. A packed file may hold 32 MiB, or 100 times its length if that is more
+//! ([`unpacked_limit`](flambeau_tensor::io::unpacked_limit)); one that says at its end that it holds more is an error at once.
 
 pub mod csv;
 pub mod folder;
@@ -26,14 +27,12 @@ pub mod tar;
 pub mod webdataset;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use flambeau_tensor::{Error, Result, ensure};
+use flambeau_tensor::io::{Unpacked, too_much, unpacked_limit};
+use flambeau_tensor::{Error, Result, bail, ensure};
 use flate2::bufread::MultiGzDecoder;
-
-/// No format packs more than this many bytes into one (deflate's bound).
-const MAX_RATIO: u64 = 1032;
 
 /// An open file, unpacked if gzip packed it.
 struct Input {
@@ -55,21 +54,34 @@ fn open(path: &Path) -> Result<(File, u64)> {
 impl Input {
     fn open(path: &Path) -> Result<Input> {
         let (file, length) = open(path)?;
-        let mut reader = BufReader::with_capacity(1 << 16, file);
-        let beginning = reader
-            .fill_buf()
-            .map_err(|error| io_error(error).context(path.display()))?;
-        if !beginning.starts_with(&[0x1f, 0x8b]) {
-            return Ok(Input {
-                reader: Box::new(reader),
-                most: length,
-                packed: false,
-            });
+        Input::of(file, length).map_err(|error| error.context(path.display()))
+    }
+
+    fn of(mut file: File, length: u64) -> Result<Input> {
+        let mut beginning = Vec::new();
+        (&file).take(2).read_to_end(&mut beginning).map_err(io_error)?;
+        let packed = beginning == [0x1f, 0x8b];
+        let most = if packed { unpacked_limit(length) } else { length };
+        if packed && length >= 4 {
+            // What was packed last ends with its size, of which there are the lower 32 bits.
+            let mut size = [0; 4];
+            file.seek(SeekFrom::End(-4)).map_err(io_error)?;
+            file.read_exact(&mut size).map_err(io_error)?;
+            if u64::from(u32::from_le_bytes(size)) > most {
+                bail!(Format, "{}", too_much(most))
+            }
         }
+        file.seek(SeekFrom::Start(0)).map_err(io_error)?;
+        let reader = BufReader::with_capacity(1 << 16, file);
         Ok(Input {
-            reader: Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader))),
-            most: length.saturating_mul(MAX_RATIO),
-            packed: true,
+            reader: if packed {
+                let unpacked = Unpacked::new(MultiGzDecoder::new(reader), most);
+                Box::new(BufReader::with_capacity(1 << 16, unpacked))
+            } else {
+                Box::new(reader)
+            },
+            most,
+            packed,
         })
     }
 }

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use flambeau_tensor::io::safetensors;
-use flambeau_tensor::{DType, Error, Result, Tensor};
+use flambeau_tensor::io::{io_error, safetensors, unpacked_limit};
+use flambeau_tensor::{DType, Error, Result, Tensor, bail, ensure};
 
 use crate::{Edges, Graph};
 
@@ -16,8 +16,9 @@ use crate::{Edges, Graph};
 /// edge has its opposite, and they are read as what they are.
 ///
 /// # Errors
-/// `Io` or `Format` if the file can't be read, `Key` if a tensor is missing, `Index` for edges and features of nodes that there
-/// are not, `Value` for edges without their opposites; all name the file.
+/// `Io` or `Format` if the file can't be read or speaks of more features than a file of its length may unpack to
+/// ([`unpacked_limit`]), `Key` if a tensor is missing, `Shape` for one of another shape, `Index` for edges and features of nodes
+/// that there are not, `Value` for edges without their opposites; all name the file.
 pub fn planetoid(path: impl AsRef<Path>) -> Result<Graph> {
     let path = path.as_ref();
     read(path).map_err(|error| error.context(path.display()))
@@ -32,12 +33,30 @@ fn read(path: &Path) -> Result<Graph> {
     let y = get("y")?.to_dtype(DType::I64)?;
     let nodes = y.numel();
     let ones = get("x_index")?.to_dtype(DType::I64)?;
-    let features = match ones.numel() {
-        0 => 0,
-        _ => ones.select(0, 1)?.max()?.item::<i64>()? as usize + 1,
+    for (name, tensor) in [("x_index", &ones), ("edge_index", get("edge_index")?)] {
+        ensure!(
+            matches!(tensor.shape(), [2, _]),
+            Shape,
+            "planetoid: expected {name} [2, …], got {:?}",
+            tensor.shape()
+        );
+    }
+    let (rows, columns) = (ones.select(0, 0)?, ones.select(0, 1)?);
+    let last = match columns.numel() {
+        0 => -1,
+        _ => columns.max()?.item::<i64>()?,
+    };
+    // The list of ones is a packed matrix, and may claim any size of it.
+    let features = last.checked_add(1).and_then(|count| usize::try_from(count).ok());
+    let bytes = features.and_then(|features| features.checked_mul(4)?.checked_mul(nodes));
+    let most = unpacked_limit(std::fs::metadata(path).map_err(io_error)?.len());
+    let Some(features) = features.filter(|_| bytes.is_some_and(|bytes| bytes as u64 <= most)) else {
+        bail!(
+            Format,
+            "planetoid: x_index has the feature {last} of {nodes} nodes; at most {most} bytes are made of such a file"
+        )
     };
     let x = Tensor::zeros((nodes, features), DType::F32)?;
-    let (rows, columns) = (ones.select(0, 0)?, ones.select(0, 1)?);
     let x = x.index_put(&[Some(&rows), Some(&columns)], &Tensor::new(1f32)?, false)?;
     let mask = |name: &str| get(name)?.to_dtype(DType::Bool).map(Some);
     let mut graph = Graph::new(
@@ -117,5 +136,25 @@ mod tests {
         let outside = file(&Tensor::new([[0i64, 3], [3, 0]]).unwrap());
         let error = planetoid(outside.path()).unwrap_err().to_string();
         assert!(error.contains("node 3 is out of range for 3 nodes"), "{error}");
+    }
+
+    #[test]
+    fn claims_about_features_are_checked_before_memory_is_asked_for() {
+        let with = |name: &str, tensor: Tensor| {
+            let file = file(&Tensor::new([[0i64, 1, 1, 2], [1, 0, 2, 1]]).unwrap());
+            let mut tensors = safetensors::load(file.path()).unwrap();
+            tensors.insert(name.to_string(), tensor);
+            safetensors::save(file.path(), &tensors).unwrap();
+            planetoid(file.path()).map(drop).unwrap_err().to_string()
+        };
+        for feature in [1 << 32, 1 << 60, i64::MAX, -2] {
+            let message = with("x_index", Tensor::new([[0i64], [feature]]).unwrap());
+            let expected = format!("x_index has the feature {feature} of 3 nodes");
+            assert!(message.contains(&expected), "{message}");
+        }
+        let message = with("x_index", Tensor::new([0i64, 1]).unwrap());
+        assert!(message.contains("expected x_index [2, …], got [2]"), "{message}");
+        let message = with("edge_index", Tensor::new([[0i64], [1], [0]]).unwrap());
+        assert!(message.contains("expected edge_index [2, …], got [3, 1]"), "{message}");
     }
 }

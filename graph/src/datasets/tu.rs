@@ -4,10 +4,13 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use flambeau_tensor::io::io_error;
+use flambeau_tensor::io::{io_error, open, unpacked_limit};
 use flambeau_tensor::{DType, Error, Result, Tensor, ensure};
 
 use crate::{Aggregation, Graph, utils};
+
+/// So many classes are taken for what they say, whatever the file's length.
+const FEW: usize = 256;
 
 /// The graphs in the folder of a dataset: `NAME_A.txt` has the edges as pairs of nodes, numbered from 1 through all graphs,
 /// `NAME_graph_indicator.txt` the graph of each node. What else there may be: `graph_labels` (classes as `y`, numbered from 0 in
@@ -183,9 +186,11 @@ impl Files<'_> {
         let what = format!("{of}_labels");
         if let Some((labels, columns)) = self.numbers::<i64>(&what)? {
             self.expect_lines(&what, labels.len() / columns, count)?;
+            let (_, length) = open(&self.folder.join(self.file(&what)))?;
+            let most = unpacked_limit(length) / columns as u64;
             for column in 0..columns {
                 let column: Vec<i64> = labels.iter().skip(column).step_by(columns).copied().collect();
-                parts.push(self.one_hot(&what, &column)?);
+                parts.push(self.one_hot(&what, &column, most)?);
             }
         }
         parts.retain(|part| part.shape()[1] > 0);
@@ -195,8 +200,8 @@ impl Files<'_> {
         }
     }
 
-    /// Labels from the least to the largest as columns.
-    fn one_hot(&self, what: &str, labels: &[i64]) -> Result<Tensor> {
+    /// Labels from the least to the largest as columns, of up to `most` bytes if they are not few.
+    fn one_hot(&self, what: &str, labels: &[i64], most: u64) -> Result<Tensor> {
         let (least, largest) = (labels.iter().min(), labels.iter().max());
         let (Some(&least), Some(&largest)) = (least, largest) else {
             return Tensor::zeros((0, 0), DType::F32);
@@ -204,8 +209,12 @@ impl Files<'_> {
         let classes = largest
             .checked_sub(least)
             .and_then(|range| usize::try_from(range).ok());
-        // More classes than a file has lines are no classes, and no reason to ask for memory.
-        let Some(classes) = classes.filter(|&classes| classes <= labels.len().max(1000)) else {
+        // The labels are a packed matrix, and may claim any size of it.
+        let fits = |classes: usize| {
+            let count = classes.checked_add(1)?.checked_mul(labels.len())?.checked_mul(4)?;
+            (classes < FEW || count as u64 <= most).then_some(classes)
+        };
+        let Some(classes) = classes.and_then(fits) else {
             let message = format!("labels from {least} to {largest} are too far apart to be classes");
             return Err(self.error(what, message));
         };

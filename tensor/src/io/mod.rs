@@ -1,7 +1,7 @@
 //! Tensors in files: NumPy's `.npy` and `.npz`, and `.safetensors`.
 //!
 //! Every file is taken for hostile. Lengths are checked against the file's length, and headers against fixed bounds,
-//! before memory is asked for; nothing in a file is executed; what does not follow the format is an [`Error::Format`]
+//! before memory is asked for; what a packed file may hold is bounded by its length ([`unpacked_limit`]); nothing in a file is executed; what does not follow the format is an [`Error::Format`]
 //! that names the file and the key. Files are written to a temporary file in the same folder, synced and renamed, so
 //! that a crash leaves the old file or the new one.
 
@@ -9,6 +9,7 @@ pub mod elements;
 pub mod npy;
 mod npy_header;
 pub mod npz;
+mod packed;
 pub mod safetensors;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, Result, Tensor, bail, ensure};
+pub use packed::{Unpacked, too_much, unpacked_limit};
 
 /// Opens a regular file; also gives its length.
 ///

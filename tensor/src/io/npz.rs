@@ -1,8 +1,10 @@
 //! NumPy's `.npz` files: zip archives of `.npy` files (`numpy.load`, `numpy.savez`, `numpy.savez_compressed`).
 //!
-//! An archive can claim to expand to any size. It is refused if an entry claims more than deflate can make of its
-//! compressed bytes, or all of them together more than a limit; an entry that holds more than it claims, or whose
-//! checksum is wrong, is an error.
+//! An archive can claim to expand to any size. It is refused before anything is unpacked if its entries claim more together than
+//! a packed file may hold: 32 MiB, or 100 times the archive's length ([`unpacked_limit`]). Weights stay far below that; for an
+//! archive of large masks or zeros there is [`NpzFile::open_with_limit`], and `numpy.savez`, which stores arrays as they are.
+//! Entries that lie one upon the other in the file are refused, too; one that holds more than it claims, or whose checksum is
+//! wrong, is an error.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,14 +17,8 @@ use zip::result::ZipError;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::elements::expect_end;
-use super::{by_name, io_error, npy, open, write_atomically};
+use super::{by_name, io_error, npy, open, unpacked_limit, write_atomically};
 use crate::{Error, Result, Tensor, bail, ensure};
-
-/// The most bytes that an archive may expand to unless [`NpzFile::open_with_limit`] says otherwise: 16 GiB.
-pub const DEFAULT_LIMIT: u64 = 16 << 30;
-
-/// Deflate makes at most this many bytes of one.
-const MAX_RATIO: u64 = 1032;
 
 /// Whether arrays are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,9 +33,9 @@ pub enum Compression {
 /// Reads all arrays of the archive at `path`.
 ///
 /// # Errors
-/// `Io` if the file can't be read, `Format` if it is not a valid archive of `.npy` files, expands to more than
-/// [`DEFAULT_LIMIT`] or has a name twice, `Unsupported` for element types that tensors lack; all name the file, and the
-/// array where it is one array's fault.
+/// `Io` if the file can't be read, `Format` if it is not a valid archive of `.npy` files, claims to expand to more than
+/// 32 MiB and 100 times its length, or has a name twice, `Unsupported` for element types that tensors lack; all name the
+/// file, and the array where it is one array's fault.
 pub fn read(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tensor>> {
     NpzFile::open(path)?.tensors()
 }
@@ -49,7 +45,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tensor>> {
 /// # Errors
 /// As [`read`].
 pub fn from_bytes(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
-    NpzFile::new(Cursor::new(bytes), "npz", DEFAULT_LIMIT)?.tensors()
+    let length = bytes.len() as u64;
+    NpzFile::new(Cursor::new(bytes), length, "npz", unpacked_limit(length))?.tensors()
 }
 
 /// Writes named tensors to an archive at `path`, in the order of their names, replacing the old file in one step. The
@@ -129,24 +126,30 @@ impl NpzFile {
     /// # Errors
     /// As [`read`].
     pub fn open(path: impl AsRef<Path>) -> Result<NpzFile> {
-        Self::open_with_limit(path, DEFAULT_LIMIT)
+        NpzFile::open_within(path.as_ref(), unpacked_limit)
     }
 
-    /// Opens the archive at `path`, whose arrays may take up to `limit` bytes together.
+    /// Opens the archive at `path`, whose arrays may take up to `limit` bytes together, however well they are packed: for
+    /// archives that are trusted, and known to hold so much.
     ///
     /// # Errors
     /// As [`read`].
     pub fn open_with_limit(path: impl AsRef<Path>, limit: u64) -> Result<NpzFile> {
-        let path = path.as_ref();
-        let (file, _) = open(path)?;
-        NpzFile::new(BufReader::new(file), &path.display().to_string(), limit)
+        NpzFile::open_within(path.as_ref(), |_| limit)
+    }
+
+    /// Opens the archive at `path` with a limit that may depend on its length.
+    fn open_within(path: &Path, limit: impl Fn(u64) -> u64) -> Result<NpzFile> {
+        let (file, length) = open(path)?;
+        let place = path.display().to_string();
+        NpzFile::new(BufReader::new(file), length, &place, limit(length))
     }
 }
 
 impl<R: Read + Seek> NpzFile<R> {
-    fn new(reader: R, place: &str, limit: u64) -> Result<Self> {
+    fn new(reader: R, length: u64, place: &str, limit: u64) -> Result<Self> {
         let archive = ZipArchive::new(reader).map_err(|error| zip_error(error).context(place))?;
-        let entries = entries(&archive, limit).map_err(|error| error.context(place))?;
+        let entries = entries(&archive, length, limit).map_err(|error| error.context(place))?;
         Ok(NpzFile {
             archive,
             entries,
@@ -199,10 +202,14 @@ impl<R: Read + Seek> NpzFile<R> {
     }
 }
 
-/// The arrays of an archive, with all claims about sizes checked.
-fn entries<R: Read + Seek>(archive: &ZipArchive<R>, limit: u64) -> Result<BTreeMap<String, usize>> {
+/// The arrays of an archive of `length` bytes, with all claims about sizes checked.
+fn entries<R: Read + Seek>(
+    archive: &ZipArchive<R>,
+    length: u64,
+    limit: u64,
+) -> Result<BTreeMap<String, usize>> {
     let mut entries = BTreeMap::new();
-    let mut total = 0u64;
+    let (mut total, mut packed) = (0u64, 0u64);
     for index in 0..archive.len() {
         let entry = archive.by_index_data(index).map_err(zip_error)?;
         let file_name = entry.name().map_err(zip_error)?.into_owned();
@@ -213,16 +220,19 @@ fn entries<R: Read + Seek>(archive: &ZipArchive<R>, limit: u64) -> Result<BTreeM
             )
         };
         let (size, compressed) = (entry.size(), entry.compressed_size());
+        // Entries may not lie one upon the other: many could then unpack the same bytes.
+        packed = packed.saturating_add(compressed);
         ensure!(
-            size <= compressed.saturating_mul(MAX_RATIO).saturating_add(MAX_RATIO),
+            packed <= length,
             Format,
-            "`{name}` claims to expand from {compressed} bytes to {size}, more than deflate can"
+            "`{name}` claims {compressed} bytes, more than an archive of {length} has beside the others"
         );
         total = total.saturating_add(size);
         ensure!(
             total <= limit,
             Format,
-            "the archive claims to expand to at least {total} bytes; the limit is {limit}"
+            "`{name}` claims to expand from {compressed} bytes to {size}, and all up to it to {total}; the limit is {limit} for \
+             this archive of {length} bytes (NpzFile::open_with_limit sets another one)"
         );
         let twice = entries.insert(name.to_string(), index).is_some();
         ensure!(!twice, Format, "the archive has the name `{name}` twice");

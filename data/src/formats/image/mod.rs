@@ -14,13 +14,16 @@ use ::image::{
 };
 use flambeau_tensor::{Error, Result, Tensor, bail, ensure};
 
-use super::{MAX_RATIO, io_error, open, read_bytes};
+use super::{io_error, open, read_bytes};
 
 pub use encoded::EncodedImage;
 use jpeg::Header;
 
 /// The largest picture that is decoded: 512 MiB.
 const LARGEST: u64 = 512 << 20;
+
+/// Deflate makes at most this many bytes of one.
+const MAX_RATIO: u64 = 1032;
 
 /// Which channels a picture is to have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

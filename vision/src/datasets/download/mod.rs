@@ -12,12 +12,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use flambeau_data::formats::tar::TarReader;
 use flambeau_hub::{Checksum, Hub};
+use flambeau_tensor::io::{open, unpacked_limit};
 use flambeau_tensor::{Error, Result, bail, ensure};
 use zip::ZipArchive;
 
@@ -241,7 +242,9 @@ fn unpack(archive: &Path, begin: &str, folder: &Path) -> Result<()> {
 fn unpack_zip(archive: &Path, begin: &str, folder: &Path) -> Result<()> {
     let place = |error: Error| error.context(archive.display());
     let bad = |error: zip::result::ZipError| place(Error::Format(error.to_string()));
-    let file = File::open(archive).map_err(|error| place(Error::Io(error.to_string())))?;
+    let (file, length) = open(archive)?;
+    // What all entries may still unpack to.
+    let mut left = unpacked_limit(length);
     let mut entries = ZipArchive::new(file).map_err(bad)?;
     for index in 0..entries.len() {
         let mut entry = entries.by_index(index).map_err(bad)?;
@@ -253,12 +256,14 @@ fn unpack_zip(archive: &Path, begin: &str, folder: &Path) -> Result<()> {
             continue;
         };
         let size = entry.size();
+        let most = left.min(LARGEST);
         ensure!(
-            size <= LARGEST,
+            size <= most,
             Format,
-            "{}: {name}: {size} bytes, more than the {LARGEST} that are read",
+            "{}: {name}: {size} bytes, more than the {most} that are read",
             archive.display()
         );
+        left -= size;
         put(&folder.join(path), size, || {
             let mut bytes = Vec::new();
             let read = (&mut entry).take(size.saturating_add(1)).read_to_end(&mut bytes);
