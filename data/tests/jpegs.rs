@@ -111,3 +111,34 @@ fn the_mode_chooses_the_decoder_and_not_the_size() {
     };
     assert!(decode(bytes, &upright).unwrap().equal(pixels).unwrap());
 }
+
+/// Decoders put up with different damage to tables; which of them reads a file must not depend on the channels that are asked for.
+#[test]
+fn every_mode_takes_the_same_damaged_files() {
+    let files = files();
+    let (bytes, _) = &files["waves_27x40_2"];
+    let tables = bytes.windows(2).enumerate().filter(|(_, marker)| *marker == [0xff, 0xc4]);
+    let (mut taken, mut refused) = (0, 0);
+    for (start, _) in tables {
+        let length = u16::from_be_bytes([bytes[start + 2], bytes[start + 3]]) as usize;
+        for at in start + 4..start + 2 + length {
+            for value in [0, 3, bytes[at].wrapping_add(1)] {
+                let mut altered = bytes.clone();
+                altered[at] = value;
+                let taken_in = |mode| {
+                    let options = DecodeOptions {
+                        mode,
+                        ..DecodeOptions::default()
+                    };
+                    decode(&altered, &options).is_ok()
+                };
+                let first = taken_in(ImageReadMode::Unchanged);
+                for mode in [ImageReadMode::Gray, ImageReadMode::Rgb, ImageReadMode::RgbAlpha] {
+                    assert_eq!(taken_in(mode), first, "byte {at} as {value}, {mode:?}");
+                }
+                *if first { &mut taken } else { &mut refused } += 1;
+            }
+        }
+    }
+    assert!(taken > 0 && refused > 0, "{taken} files taken, {refused} refused");
+}

@@ -1,5 +1,5 @@
 //! Mapped `.safetensors` files: the bytes are the header, and data of the length that it speaks of follow. Tensors are those of
-//! the ordinary reader, and so are errors.
+//! the ordinary reader, and what that refuses is an error.
 
 #![no_main]
 
@@ -31,7 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
             let bytes = |tensors| safetensors::to_bytes(tensors, &Default::default()).expect("what was read");
             assert_eq!(bytes(&read), bytes(&mapped));
         }
-        (Err(read), Err(mapped)) => assert_eq!(read.to_string(), mapped.to_string()),
+        // Of several faults, either may be named.
+        (Err(_), Err(_)) => {}
         (read, mapped) => panic!("reading gives {read:?}, mapping {mapped:?}"),
     }
 });

@@ -21,8 +21,11 @@ fn signed(bytes: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|bytes: &[u8]| {
     let path = file_of("tar", &signed(bytes));
+    let Ok(reader) = TarReader::open(&path) else {
+        return;
+    };
     let mut size = 0;
-    for entry in TarReader::open(&path).expect("a file that is there") {
+    for entry in reader {
         match entry {
             Ok(entry) => size += entry.bytes.len(),
             Err(_) => break,

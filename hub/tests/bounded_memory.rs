@@ -112,7 +112,10 @@ fn hostile_files_are_refused_within_their_length() {
     let bomb = npz::to_bytes([("mask", &mask)], Compression::Deflated).unwrap();
     // The same, of which the directory says that it is small.
     let mut quiet = bomb.clone();
-    let directory = quiet.windows(4).rposition(|window| window == b"PK\x01\x02").unwrap();
+    let directory = quiet
+        .windows(4)
+        .rposition(|window| window == b"PK\x01\x02")
+        .unwrap();
     quiet[directory + 24..directory + 28].copy_from_slice(&(1u32 << 20).to_le_bytes());
     let huge = "[1152921504606846976]";
     let nested = [&[b']'; 200_000][..], &[b'a'; 199_999]].concat();
@@ -122,14 +125,27 @@ fn hostile_files_are_refused_within_their_length() {
     let files: Vec<(&str, Vec<u8>, &str)> = vec![
         ("bomb.npz", bomb, "`mask` claims to expand from"),
         ("quiet.npz", quiet, "`mask`: "),
-        ("bomb.pt", archive(&[("a/data.pkl", &zeros, deflated)]), "compressed"),
+        (
+            "bomb.pt",
+            archive(&[("a/data.pkl", &zeros, deflated)]),
+            "compressed",
+        ),
         (
             "claim.safetensors",
-            safetensors(&format!(r#"{{"a":{{"dtype":"F32","shape":{huge},"data_offsets":[0,4611686018427387904]}}}}"#), 64),
+            safetensors(
+                &format!(
+                    r#"{{"a":{{"dtype":"F32","shape":{huge},"data_offsets":[0,4611686018427387904]}}}}"#
+                ),
+                64,
+            ),
             "overflow computing buffer size",
         ),
         ("overlapping.safetensors", safetensors(overlapping, 24), "header"),
-        ("header.safetensors", [&(1u64 << 31).to_le_bytes()[..], b"{}"].concat(), "a header of 2147483648 bytes"),
+        (
+            "header.safetensors",
+            [&(1u64 << 31).to_le_bytes()[..], b"{}"].concat(),
+            "a header of 2147483648 bytes",
+        ),
         ("claim.npy", npy("(1152921504606846976,)"), "does not fit"),
         ("claim.gguf", gguf, "entries are announced"),
         ("cut.npy", npy("(16,)")[..100].to_vec(), "does not fit"),
@@ -147,6 +163,10 @@ fn hostile_files_are_refused_within_their_length() {
         assert!(message.contains(name) && message.contains(expected), "{message}");
         // Objects of a pickle take some words for each of its bytes.
         let allowed = (1 << 20) + 64 * bytes.len();
-        assert!(most < allowed, "{name}: {most} bytes for a file of {}", bytes.len());
+        assert!(
+            most < allowed,
+            "{name}: {most} bytes for a file of {}",
+            bytes.len()
+        );
     }
 }

@@ -56,11 +56,7 @@ fn read_array(input: &mut Input) -> Result<Tensor> {
     let header = 4 + 4 * u64::from(rank);
     let left = input.most.saturating_sub(header);
     ensure!(
-        if input.packed {
-            size <= left
-        } else {
-            size == left
-        },
+        if input.packed { size <= left } else { size == left },
         Format,
         "IDX: {dtype} elements of shape {shape:?} are {size} bytes, {} {left} bytes",
         if input.packed {

@@ -30,8 +30,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use flambeau_tensor::io::{Unpacked, too_much, unpacked_limit};
-use flambeau_tensor::{Error, Result, bail, ensure};
+use flambeau_tensor::io::{Unpacked, unpacked_limit};
+use flambeau_tensor::{Error, Result, ensure};
 use flate2::bufread::MultiGzDecoder;
 
 /// An open file, unpacked if gzip packed it.
@@ -67,9 +67,13 @@ impl Input {
             let mut size = [0; 4];
             file.seek(SeekFrom::End(-4)).map_err(io_error)?;
             file.read_exact(&mut size).map_err(io_error)?;
-            if u64::from(u32::from_le_bytes(size)) > most {
-                bail!(Format, "{}", too_much(most))
-            }
+            let size = u32::from_le_bytes(size);
+            ensure!(
+                u64::from(size) <= most,
+                Format,
+                "the packed file of {length} bytes ends early, or holds {size} bytes as its end says, of which {most} are read: \
+                 unpack it first if it is to hold so much"
+            );
         }
         file.seek(SeekFrom::Start(0)).map_err(io_error)?;
         let reader = BufReader::with_capacity(1 << 16, file);

@@ -65,7 +65,7 @@ impl TarReader {
     /// Opens the archive at `path`, which may be packed by gzip.
     ///
     /// # Errors
-    /// `Io` if the file can't be read.
+    /// `Io` if the file can't be read; `Format` if it is packed and its end says that it holds too much.
     pub fn open(path: impl AsRef<Path>) -> Result<TarReader> {
         let path = path.as_ref();
         let input = Input::open(path)?;

@@ -155,6 +155,9 @@ mod tests {
         let message = with("x_index", Tensor::new([0i64, 1]).unwrap());
         assert!(message.contains("expected x_index [2, …], got [2]"), "{message}");
         let message = with("edge_index", Tensor::new([[0i64], [1], [0]]).unwrap());
-        assert!(message.contains("expected edge_index [2, …], got [3, 1]"), "{message}");
+        assert!(
+            message.contains("expected edge_index [2, …], got [3, 1]"),
+            "{message}"
+        );
     }
 }

@@ -211,7 +211,10 @@ impl Files<'_> {
             .and_then(|range| usize::try_from(range).ok());
         // The labels are a packed matrix, and may claim any size of it.
         let fits = |classes: usize| {
-            let count = classes.checked_add(1)?.checked_mul(labels.len())?.checked_mul(4)?;
+            let count = classes
+                .checked_add(1)?
+                .checked_mul(labels.len())?
+                .checked_mul(4)?;
             (classes < FEW || count as u64 <= most).then_some(classes)
         };
         let Some(classes) = classes.and_then(fits) else {

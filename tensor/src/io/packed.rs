@@ -80,7 +80,10 @@ mod tests {
         assert_eq!(read(6), (Ok(5), b"12345".to_vec()));
         assert_eq!(read(5), (Ok(5), b"12345".to_vec()));
         let (result, bytes) = read(4);
-        assert_eq!((result, &bytes[..]), (Err((ErrorKind::InvalidData, too_much(4))), &b"1234"[..]));
+        assert_eq!(
+            (result, &bytes[..]),
+            (Err((ErrorKind::InvalidData, too_much(4))), &b"1234"[..])
+        );
         // Nothing is asked for.
         assert_eq!(Unpacked::new(&b"1"[..], 0).read(&mut []).unwrap(), 0);
     }

@@ -61,6 +61,10 @@ impl<'a> EncodedImage<'a> {
     fn begin(bytes: Cow<'a, [u8]>, options: &DecodeOptions, place: String) -> Result<Self> {
         let upright = options.apply_exif_orientation;
         let header = if upright { None } else { Header::new(&bytes) };
+        let size = match &header {
+            Some(header) => (header.height, header.width),
+            None => size_of_any(&bytes, upright).map_err(|error| error.context(&place))?,
+        };
         // Grey of colours is not luma, as Pillow has it.
         let header = header.filter(|header| {
             matches!(
@@ -68,10 +72,6 @@ impl<'a> EncodedImage<'a> {
                 (ImageReadMode::Unchanged, _) | (ImageReadMode::Rgb, 3) | (ImageReadMode::Gray, 1)
             )
         });
-        let size = match &header {
-            Some(header) => (header.height, header.width),
-            None => size_of_any(&bytes, upright).map_err(|error| error.context(&place))?,
-        };
         Ok(EncodedImage {
             bytes,
             options: *options,

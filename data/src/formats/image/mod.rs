@@ -109,6 +109,10 @@ fn size_of_any(bytes: &[u8], upright: bool) -> Result<(usize, usize)> {
 }
 
 fn dynamic_image(bytes: &[u8], upright: bool) -> Result<DynamicImage> {
+    // Whatever the channels are to be, the same decoder decides whether this is a picture.
+    if !upright && let Some(picture) = baseline(bytes) {
+        return Ok(picture);
+    }
     let mut limits = Limits::default();
     limits.max_alloc = Some(LARGEST);
     let mut reader = ImageReader::new(Cursor::new(bytes))
@@ -137,7 +141,11 @@ fn dynamic_image(bytes: &[u8], upright: bool) -> Result<DynamicImage> {
 /// The picture if it is a baseline JPEG that is not damaged.
 fn baseline(bytes: &[u8]) -> Option<DynamicImage> {
     let header = Header::new(bytes)?;
-    let mut values = vec![0; header.channels() * header.height * header.width];
+    let size = header.channels() * header.height * header.width;
+    if size as u64 > LARGEST || check_packing(bytes, Some(ImageFormat::Jpeg), size as u64).is_err() {
+        return None;
+    }
+    let mut values = vec![0; size];
     header.decode(bytes, &header.whole(), &mut values)?;
     let (width, height) = (header.width as u32, header.height as u32);
     if header.channels() == 1 {
