@@ -117,7 +117,10 @@ fn the_mode_chooses_the_decoder_and_not_the_size() {
 fn every_mode_takes_the_same_damaged_files() {
     let files = files();
     let (bytes, _) = &files["waves_27x40_2"];
-    let tables = bytes.windows(2).enumerate().filter(|(_, marker)| *marker == [0xff, 0xc4]);
+    let tables = bytes
+        .windows(2)
+        .enumerate()
+        .filter(|(_, marker)| *marker == [0xff, 0xc4]);
     let (mut taken, mut refused) = (0, 0);
     for (start, _) in tables {
         let length = u16::from_be_bytes([bytes[start + 2], bytes[start + 3]]) as usize;

@@ -186,7 +186,7 @@ mod tests {
                 gzip(&file_of(8, &[2], &[0; 3])),
                 "there are data after the 2 bytes",
             ),
-            (cut, "end early"),
+            (cut, "ends early, or holds"),
         ];
         for (bytes, expected) in cases {
             let error = folder.stripped(read(folder.file("bad", bytes)).unwrap_err());
