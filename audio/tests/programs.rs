@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use flambeau_audio::io::{SaveOptions, save};
 use flambeau_tensor::{DType, Tensor};
 
-fn run(example: &str, folder: &Path, args: &[&str]) -> Output {
+fn command(example: &str, folder: &Path, args: &[&str]) -> Command {
     let mut program = std::env::current_exe().unwrap();
     program.pop();
     program.pop();
@@ -19,11 +19,13 @@ fn run(example: &str, folder: &Path, args: &[&str]) -> Output {
         "{} is missing: `cargo test -p flambeau-audio` builds it, and so does `cargo build --examples`",
         program.display()
     );
-    Command::new(program)
-        .current_dir(folder)
-        .args(args)
-        .output()
-        .unwrap()
+    let mut command = Command::new(program);
+    command.current_dir(folder).args(args);
+    command
+}
+
+fn run(example: &str, folder: &Path, args: &[&str]) -> Output {
+    command(example, folder, args).output().unwrap()
 }
 
 /// What a program that succeeds says.
@@ -65,9 +67,8 @@ fn speech_is_written_down() {
     );
 }
 
-/// Four sentences teach nothing, but all that comes of a run is there, and a run that is over says the same again.
-#[test]
-fn recognisers_are_trained_and_used() {
+/// A folder with lists of four sentences, which teach nothing.
+fn corpus() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/speech");
     for entry in std::fs::read_dir(&speech).unwrap() {
@@ -77,8 +78,16 @@ fn recognisers_are_trained_and_used() {
     for part in ["train.tsv", "valid.tsv", "test.tsv"] {
         std::fs::copy(speech.join("speech.tsv"), folder.path().join(part)).unwrap();
     }
-    let args = ["train", "--data", ".", "--epochs", "2", "--batch-size", "2"];
-    let log = said("asr", folder.path(), &args);
+    folder
+}
+
+const TRAIN: [&str; 7] = ["train", "--data", ".", "--epochs", "2", "--batch-size", "2"];
+
+/// All that comes of a run is there, and a run that is over says the same again.
+#[test]
+fn recognisers_are_trained_and_used() {
+    let folder = corpus();
+    let log = said("asr", folder.path(), &TRAIN);
     assert!(
         log.contains("475676 parameters, 2 steps in each of 2 epochs"),
         "{log}"
@@ -87,7 +96,7 @@ fn recognisers_are_trained_and_used() {
     let table = std::fs::read_to_string(run.join("log.csv")).unwrap();
     assert_eq!(table.lines().count(), 3, "{table}");
     assert!(run.join("curves.png").is_file());
-    let again = said("asr", folder.path(), &[&args[..], &["--resume"]].concat());
+    let again = said("asr", folder.path(), &[&TRAIN[..], &["--resume"]].concat());
     let result = |log: &str| log.lines().last().unwrap().to_string();
     assert!(
         result(&log).starts_with("test: ") && result(&log) == result(&again),
@@ -99,6 +108,36 @@ fn recognisers_are_trained_and_used() {
         folder.path(),
         &["transcribe", "--weights", weights, "00026.flac"],
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_training_that_is_interrupted_ends_with_the_same_weights() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let folder = corpus();
+    // Long enough for Ctrl-C to come in time.
+    let args = ["train", "--data", ".", "--epochs", "8", "--batch-size", "2"];
+    said("asr", folder.path(), &[&args[..], &["--out", "whole"]].concat());
+    let stopped = [&args[..], &["--out", "stopped", "--resume"]].concat();
+    let mut process = command("asr", folder.path(), &stopped)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(process.stdout.take().unwrap()).lines();
+    // The line before the first step, after that of a run that begins.
+    assert!(out.any(|line| line.unwrap().contains(" parameters, ")));
+    let pressed = Command::new("kill")
+        .args(["-INT", &process.id().to_string()])
+        .status();
+    assert!(pressed.unwrap().success());
+    let last = out.last().unwrap().unwrap();
+    assert_eq!(last, "stopped: --resume goes on from stopped/last.safetensors");
+    assert!(process.wait().unwrap().success());
+    said("asr", folder.path(), &stopped);
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert_eq!(read("whole/model.safetensors"), read("stopped/model.safetensors"));
 }
 
 #[test]

@@ -68,6 +68,9 @@ pub(crate) fn run(args: &Train) -> Result<()> {
     let valid = batches(&list("valid.tsv"), limit, args.batch_size, false)?;
     let test = batches(&list("test.tsv"), limit, args.batch_size, false)?;
     let steps = train.len().context("the files have no number")?;
+    // Before the run, which may put the random numbers where they were when it was stopped.
+    let mut trainer = Trainer::new(args, epochs * steps)?;
+    let interrupt = Interrupt::new()?;
     let (mut run, checkpoint) = Run::open(RunOptions {
         folder: &args.out,
         settings: serde_json::json!({
@@ -78,7 +81,6 @@ pub(crate) fn run(args: &Train) -> Result<()> {
         resume: args.resume,
         quiet: false,
     })?;
-    let mut trainer = Trainer::new(args, epochs * steps)?;
     run.say(&format!(
         "{} parameters, {steps} steps in each of {epochs} epochs",
         trainer.recognizer.model.num_parameters(true)
@@ -88,7 +90,6 @@ pub(crate) fn run(args: &Train) -> Result<()> {
         trainer.restore(&checkpoint)?;
         position = checkpoint.get("loader")?;
     }
-    let interrupt = Interrupt::new()?;
     while trainer.epoch < epochs {
         let mut bar = run.epoch(
             trainer.epoch + 1,
