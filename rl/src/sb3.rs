@@ -16,7 +16,7 @@ use zip::ZipArchive;
 ///
 /// # Errors
 /// `Io` if the file can't be read; `Format` if it is no such archive, or unpacks to more than
-/// [`unpacked_limit`](flambeau_tensor::io::unpacked_limit) allows; all name the file.
+/// [`unpacked_limit`] allows; all name the file.
 pub fn load(path: impl AsRef<Path>) -> Result<StateDict> {
     let path = path.as_ref();
     let place = |error: Error| error.context(path.display());
