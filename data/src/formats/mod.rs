@@ -14,7 +14,7 @@
 //! Files are hostile until read: sizes that a file claims are checked against its length before memory is asked for, and
 //! errors name the file and the line or the offset. IDX, JSON lines and tar files may be packed by gzip; that is found out
 //! from their first bytes. A packed file may hold 32 MiB, or 100 times its length if that is more
-//! ([`unpacked_limit`](flambeau_tensor::io::unpacked_limit)); one that says at its end that it holds more is an error at once.
+//! ([`unpacked_limit`]); one that says at its end that it holds more is an error at once.
 
 pub mod csv;
 pub mod folder;
