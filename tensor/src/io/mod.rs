@@ -1,9 +1,9 @@
 //! Tensors in files: NumPy's `.npy` and `.npz`, and `.safetensors`.
 //!
 //! Every file is taken for hostile. Lengths are checked against the file's length, and headers against fixed bounds,
-//! before memory is asked for; what a packed file may hold is bounded by its length ([`unpacked_limit`]); nothing in a file is executed; what does not follow the format is an [`Error::Format`]
-//! that names the file and the key. Files are written to a temporary file in the same folder, synced and renamed, so
-//! that a crash leaves the old file or the new one.
+//! before memory is asked for; what a packed file may hold is bounded by its length ([`unpacked_limit`]); nothing in a
+//! file is executed; what does not follow the format is an [`Error::Format`] that names the file and the key. Files are
+//! written to a temporary file in the same folder, synced and renamed, so that a crash leaves the old file or the new one.
 
 pub mod elements;
 pub mod npy;
