@@ -50,12 +50,13 @@ pub struct GATv2Conv {
     pub bias: Option<Parameter>,
     /// Weights and bias of sources, `[heads·out_channels, in_channels]`.
     pub lin_l: Linear,
-    /// Weights and bias of targets, `[heads·out_channels, in_channels]`, unless they are those of sources.
-    pub lin_r: Option<Linear>,
+    /// Weights and bias of targets, `[heads·out_channels, in_channels]`; with `share_weights`, those of sources, under both names.
+    pub lin_r: Linear,
     dropout: Dropout,
     heads: usize,
     concat: bool,
     negative_slope: f64,
+    share_weights: bool,
 }
 
 impl GATv2Conv {
@@ -65,11 +66,18 @@ impl GATv2Conv {
     /// `Shape` if the weights are larger than memory can address; `Value` unless `dropout` is between 0 and 1.
     pub fn new(in_channels: usize, out_channels: usize, options: GATv2ConvOptions) -> Result<GATv2Conv> {
         let GATv2ConvOptions {
-            heads, concat, bias, ..
+            heads,
+            concat,
+            bias,
+            share_weights,
+            ..
         } = options;
         let linear = || glorot_linear_with(in_channels, heads * out_channels, bias);
         let lin_l = linear()?;
-        let lin_r = (!options.share_weights).then(linear).transpose()?;
+        let lin_r = match share_weights {
+            true => lin_l.clone(),
+            false => linear()?,
+        };
         Ok(GATv2Conv {
             att: attention(heads, out_channels)?,
             bias: zero_bias(
@@ -86,6 +94,7 @@ impl GATv2Conv {
             heads,
             concat,
             negative_slope: options.negative_slope,
+            share_weights,
         })
     }
 
@@ -96,9 +105,9 @@ impl GATv2Conv {
     pub fn forward(&self, x: &Tensor, edges: &Edges) -> Result<Tensor> {
         let size = (edges.nodes(), self.heads, self.att.shape()[2]);
         let sent = self.lin_l.forward(x)?.reshape(size)?;
-        let own = match &self.lin_r {
-            Some(lin_r) => lin_r.forward(x)?.reshape(size)?,
-            None => sent.clone(),
+        let own = match self.share_weights {
+            true => sent.clone(),
+            false => self.lin_r.forward(x)?.reshape(size)?,
         };
         let scores = edges
             .from_sources(&sent)?
