@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, layout::layout, picture};
+use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, finite, layout::layout, picture};
 use flambeau_autograd::Backward;
 use flambeau_data::DataLoader;
 use flambeau_graph::datasets::tu_dataset;
@@ -169,9 +169,9 @@ fn learn(args: &Args, train: Vec<Graph>, test: Vec<Graph>, features: usize, clas
                 batch.graph.y()?,
                 &CrossEntropyOptions::default(),
             )?;
+            sum += finite(epoch, &loss)?;
             loss.backward()?;
             optimizer.step()?;
-            sum += loss.detach().item_f64()?;
             batches += 1.0;
         }
         ensure!(

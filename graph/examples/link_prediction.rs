@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Parser;
-use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, layout::layout, picture};
+use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, finite, layout::layout, picture};
 use flambeau_autograd::Backward;
 use flambeau_graph::datasets::{karate_club, planetoid};
 use flambeau_graph::models::{GAE, GNN};
@@ -119,12 +119,12 @@ fn learn(args: &Args, graph: &Graph, split: &LinkSplit) -> Result<()> {
         optimizer.zero_grad();
         let z = model.encoder.forward(graph.x()?, &known)?;
         let loss = model.recon_loss(&z, &found, None)?;
+        losses.push((f64::from(epoch), finite(epoch, &loss)?));
         loss.backward()?;
         optimizer.step()?;
         model.eval();
         let (val, _) = measure(&split.val, &known)?;
         let (test, z) = measure(&split.test, &known_to_test)?;
-        losses.push((f64::from(epoch), loss.detach().item_f64()?));
         validated.push((f64::from(epoch), val.auc));
         tested.push((f64::from(epoch), test.auc));
         if best.as_ref().is_none_or(|best| val.auc + val.ap > best.0) {

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use common::{COLORS, Dot, GREY, INK, Line, draw_curves, draw_graph, layout::layout, picture};
+use common::{COLORS, Dot, GREY, INK, Line, draw_curves, draw_graph, finite, layout::layout, picture};
 use flambeau_autograd::Backward;
 use flambeau_graph::datasets::{karate_club, planetoid};
 use flambeau_graph::models::GNN;
@@ -206,9 +206,14 @@ fn train(args: &Args, graph: &Graph, edges: &Edges) -> Result<(GNN, History)> {
     });
     let mut optimizer = Adam::with_groups(groups)?;
     let learnt = graph.train_mask()?.nonzero()?.flatten(0, -1)?;
+    let tested = graph.test_mask()?.any()?.to_dtype(DType::Bool)?.item::<bool>()?;
+    ensure!(
+        learnt.numel() > 0 && tested,
+        "expected nodes to learn from and nodes to test on, got none"
+    );
     let classes = y.index_select(0, &learnt)?;
     let mut history = History::default();
-    for _ in 0..args.epochs {
+    for epoch in 1..=args.epochs {
         model.train();
         optimizer.zero_grad();
         let answers = model.forward(&model.dropout.forward(x)?, edges)?;
@@ -217,6 +222,7 @@ fn train(args: &Args, graph: &Graph, edges: &Edges) -> Result<(GNN, History)> {
             &classes,
             &CrossEntropyOptions::default(),
         )?;
+        history.loss.push(finite(epoch, &loss)?);
         loss.backward()?;
         optimizer.step()?;
 
@@ -228,7 +234,6 @@ fn train(args: &Args, graph: &Graph, edges: &Edges) -> Result<(GNN, History)> {
                 .mean()?
                 .item::<f64>()?)
         };
-        history.loss.push(loss.detach().item_f64()?);
         if let Some(mask) = &graph.val_mask {
             history.validated.push(accuracy(mask)?);
         }
@@ -258,7 +263,12 @@ fn predict(args: &Args, graph: &Graph, edges: &Edges) -> Result<()> {
     let model = args
         .model
         .build(graph.num_features(), graph.num_classes()?, args.data.is_some())?;
-    model.load_state_dict(&weights.into_iter().collect(), true)?;
+    let loaded = model.load_state_dict(&weights.into_iter().collect(), true);
+    let file = args
+        .weights
+        .as_deref()
+        .unwrap_or(Path::new("the bundled weights"));
+    loaded.with_context(|| file.display().to_string())?;
     let probabilities = scores(&model, graph, edges)?.softmax(1)?;
     let (answers, truth) = (
         probabilities.argmax(Some(1), false)?.to_vec::<i64>()?,

@@ -251,10 +251,19 @@ fn shared_weights_of_attention_have_both_names() {
     assert_eq!(state, expected);
     assert!(state.contains_key("lin_l.weight") && state.contains_key("lin_r.weight"));
     // An optimiser gets them once, and both change together, in another type as well.
-    let once: Vec<String> = module.named_parameters().into_iter().map(|(name, _)| name).collect();
+    let once: Vec<String> = module
+        .named_parameters()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(once, ["att", "bias", "lin_l.weight", "lin_l.bias"]);
     let (l, r) = ("lin_l.weight", "lin_r.weight");
-    assert!(module.get_parameter(l).unwrap().same(module.get_parameter(r).unwrap()));
+    assert!(
+        module
+            .get_parameter(l)
+            .unwrap()
+            .same(module.get_parameter(r).unwrap())
+    );
 }
 
 #[test]

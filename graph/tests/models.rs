@@ -16,7 +16,10 @@ fn assert_learns(model: &dyn Module, loss: &Tensor, rows: bool) {
     assert!(!parameters.is_empty());
     for (name, parameter) in parameters {
         let grad = parameter.grad().unwrap().abs().unwrap();
-        assert!(grad.to_vec::<f32>().unwrap().iter().all(|g| g.is_finite()), "{name}");
+        assert!(
+            grad.to_vec::<f32>().unwrap().iter().all(|g| g.is_finite()),
+            "{name}"
+        );
         let most = match rows {
             true => grad.sum_dim(1, false).unwrap().min().unwrap(),
             false => grad.max().unwrap(),
@@ -44,7 +47,10 @@ fn autoencoders_learn_through_their_encoder() {
         let loss = model.recon_loss(&z, &club.edge_index, None).unwrap();
         assert_learns(&model, &loss, false);
         let names: Vec<String> = model.state_dict().into_keys().collect();
-        assert!(names.contains(&"encoder.convs.0.lin.weight".to_string()), "{names:?}");
+        assert!(
+            names.contains(&"encoder.convs.0.lin.weight".to_string()),
+            "{names:?}"
+        );
     });
 }
 

@@ -35,7 +35,10 @@ fn assert_close(got: &Tensor, expected: &Tensor, what: &str) {
     assert_eq!(got.shape(), expected.shape(), "{what}");
     let (got, expected) = (got.to_vec::<f64>().unwrap(), expected.to_vec::<f64>().unwrap());
     for (got, expected) in got.into_iter().zip(expected) {
-        assert!((got - expected).abs() <= 1e-12, "{what}: {got}, expected {expected}");
+        assert!(
+            (got - expected).abs() <= 1e-12,
+            "{what}: {got}, expected {expected}"
+        );
     }
 }
 

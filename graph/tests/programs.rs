@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use flambeau_tensor::Tensor;
+use flambeau_tensor::io::safetensors;
 
 /// The program of an example, which `cargo test` builds beside this one.
 fn program(example: &str) -> PathBuf {
@@ -43,6 +47,40 @@ fn succeeds(example: &str, args: &[&str]) -> String {
         "{example} draws a picture"
     );
     said
+}
+
+/// A folder with such files.
+fn files(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    folder
+}
+
+/// A citation network of three nodes in a row, with another tensor if there is one.
+fn network(changed: &str, tensor: Tensor) -> (tempfile::TempDir, String) {
+    let mask = |which: [bool; 3]| Tensor::new(which).unwrap();
+    let mut tensors = BTreeMap::from([
+        (
+            "edge_index".to_string(),
+            Tensor::new([[0i64, 1, 1, 2], [1, 0, 2, 1]]).unwrap(),
+        ),
+        (
+            "x_index".to_string(),
+            Tensor::new([[0i64, 0, 2], [1, 3, 0]]).unwrap(),
+        ),
+        ("y".to_string(), Tensor::new([1i64, 0, 1]).unwrap()),
+        ("train_mask".to_string(), mask([true, false, false])),
+        ("val_mask".to_string(), mask([false, true, false])),
+        ("test_mask".to_string(), mask([false, false, true])),
+    ]);
+    tensors.insert(changed.to_string(), tensor);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.safetensors");
+    safetensors::save(&path, &tensors).unwrap();
+    let path = path.to_str().unwrap().to_string();
+    (folder, path)
 }
 
 fn refused(example: &str, args: &[&str]) -> String {
@@ -110,4 +148,146 @@ fn bad_input_is_answered_with_one_line() {
         others.contains("bundled weights are those of --model gcn"),
         "{others}"
     );
+}
+
+#[test]
+fn bad_citation_networks_are_answered_with_one_line() {
+    let whole = |values: [bool; 3]| Tensor::new(values).unwrap();
+    for (tensor, value, expected) in [
+        (
+            "edge_index",
+            Tensor::new([[0i64, 7], [7, 0]]).unwrap(),
+            "node 7 is out of range for 3 nodes",
+        ),
+        (
+            "edge_index",
+            Tensor::new([[0i64, 1], [1, 2]]).unwrap(),
+            "each edge in both directions",
+        ),
+        (
+            "edge_index",
+            Tensor::new([0i64, 1]).unwrap(),
+            "expected edge_index [2, …], got [2]",
+        ),
+        (
+            "x_index",
+            Tensor::new([[0f32, 1.0], [f32::NAN, 2.0]]).unwrap(),
+            "whole numbers, got float32",
+        ),
+        (
+            "x_index",
+            Tensor::new([[3i64], [0]]).unwrap(),
+            "network.safetensors",
+        ),
+        ("y", Tensor::new([0i64, -1, 1]).unwrap(), "-1 in y is no class"),
+        (
+            "train_mask",
+            whole([false; 3]),
+            "expected nodes to learn from and nodes to test on",
+        ),
+        (
+            "test_mask",
+            whole([false; 3]),
+            "expected nodes to learn from and nodes to test on",
+        ),
+    ] {
+        let (_folder, path) = network(tensor, value);
+        let error = refused("node_classification", &["--data", &path, "--epochs", "2"]);
+        assert!(error.contains(expected), "{error}");
+    }
+    let (_folder, path) = network("y", Tensor::new([0i64, 1, 1]).unwrap());
+    let error = refused("link_prediction", &["--data", &path]);
+    assert!(error.contains("RandomLinkSplit"), "{error}");
+    let empty = files(&[
+        ("empty.safetensors", b""),
+        ("text.safetensors", b"no tensors at all"),
+    ]);
+    for file in ["empty.safetensors", "text.safetensors"] {
+        let path = empty.path().join(file);
+        for example in ["node_classification", "link_prediction"] {
+            let error = refused(example, &["--data", path.to_str().unwrap()]);
+            assert!(error.contains(file), "{error}");
+        }
+    }
+    // A folder that has none of the files in which networks were published.
+    let error = refused("node_classification", &["--data", empty.path().to_str().unwrap()]);
+    assert!(error.contains("expected one file ind.NAME.graph"), "{error}");
+}
+
+#[test]
+fn bad_datasets_of_graphs_are_answered_with_one_line() {
+    // Twelve graphs of two nodes with an edge.
+    let edges: String = (0..12)
+        .map(|i| format!("{0}, {1}\n{1}, {0}\n", 2 * i + 1, 2 * i + 2))
+        .collect();
+    let indicator: String = (1..=12).map(|i| format!("{i}\n{i}\n")).collect();
+    let labels = "0\n1\n".repeat(6);
+    let with = |what: &str, text: &str| {
+        let mut texts = BTreeMap::from([
+            ("D_A.txt", edges.as_str()),
+            ("D_graph_indicator.txt", indicator.as_str()),
+            ("D_graph_labels.txt", labels.as_str()),
+        ]);
+        texts.insert(what, text);
+        let texts: Vec<(&str, &[u8])> = texts
+            .iter()
+            .map(|(name, text)| (*name, text.as_bytes()))
+            .collect();
+        let folder = files(&texts);
+        refused(
+            "graph_classification",
+            &[
+                "--data",
+                folder.path().to_str().unwrap(),
+                "--epochs",
+                "1",
+                "--batch-size",
+                "4",
+            ],
+        )
+    };
+    let attributes = format!("{}nan\n", "0.5\n".repeat(23));
+    for (what, text, expected) in [
+        ("D_A.txt", "1, 99\n", "node 99 is out of range for 24 nodes"),
+        ("D_A.txt", "one, two\n", "\"one\" is no such number"),
+        ("D_graph_labels.txt", "0\n1\n", "expected 12 lines, got 2"),
+        (
+            "D_graph_attributes.txt",
+            &"0.5\n".repeat(12),
+            "expected classes of int64",
+        ),
+        (
+            "D_node_attributes.txt",
+            &attributes,
+            "the loss is NaN; are all features numbers?",
+        ),
+    ] {
+        let error = with(what, text);
+        assert!(error.contains(expected), "{error}");
+    }
+    let error = with("E_A.txt", "1, 2\n");
+    assert!(error.contains("expected one file NAME_A.txt"), "{error}");
+}
+
+#[test]
+fn weights_of_another_network_are_answered_with_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("gat.safetensors");
+    let save = [
+        "--model",
+        "gat",
+        "--epochs",
+        "1",
+        "--save",
+        weights.to_str().unwrap(),
+    ];
+    assert!(succeeds("node_classification", &save).contains("wrote"));
+    let read = ["--predict", "--weights", weights.to_str().unwrap()];
+    let error = refused("node_classification", &read);
+    assert!(
+        error.contains("convs.0.lin.weight") && error.contains("gat.safetensors"),
+        "{error}"
+    );
+    let said = succeeds("node_classification", &[&read[..], &["--model", "gat"]].concat());
+    assert!(said.contains("of 34 nodes are right"), "{said}");
 }

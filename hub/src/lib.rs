@@ -24,7 +24,7 @@ mod checkpoint;
 #[cfg(feature = "download")]
 mod download;
 pub mod gguf;
-mod pickle;
+pub mod pickle;
 pub mod pt;
 mod sharded;
 mod value;

@@ -1,4 +1,4 @@
-//! Pictures of graphs and curves, shared by the examples.
+//! What examples share, pictures of graphs and curves above all.
 
 #![allow(dead_code)] // No example needs all of it.
 
@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use flambeau_tensor::Tensor;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, RGBColor, register_font};
@@ -61,6 +62,16 @@ pub(crate) fn picture(
     image::imageops::resize(&large, width, height, image::imageops::FilterType::Triangle)
         .save_with_format(path, image::ImageFormat::Png)
         .with_context(|| path.display().to_string())
+}
+
+/// The loss of an epoch, as long as it is a number.
+pub(crate) fn finite(epoch: u32, loss: &Tensor) -> Result<f64> {
+    let loss = loss.detach().item_f64()?;
+    ensure!(
+        loss.is_finite(),
+        "epoch {epoch}: the loss is {loss}; are all features numbers?"
+    );
+    Ok(loss)
 }
 
 /// A node of a picture.

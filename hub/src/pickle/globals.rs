@@ -1,7 +1,8 @@
 //! The closed list of Python's names that a pickle may use, and what each stands for.
 //!
-//! It holds what PyTorch's own `torch.load(weights_only=True)` allows and tensors can represent. Nothing is looked up
-//! in a module and nothing is called: a name selects an arm of a `match`.
+//! It holds what PyTorch's own `torch.load(weights_only=True)` allows and tensors can represent, and NumPy's arrays and
+//! SciPy's sparse matrices, in which data sets are pickled. Nothing is looked up in a module and nothing is called: a name
+//! selects an arm of a `match`.
 
 use flambeau_tensor::{DType, Result, bail};
 
@@ -22,7 +23,7 @@ pub(crate) enum Global {
     Device,
     /// Bytes from a text, each character one byte: `_codecs.encode(text, "latin1")`.
     Encode,
-    /// Bytes from bytes: `bytearray(b"…")`.
+    /// Bytes from bytes: `bytearray(b"…")`, `bytes()`.
     ByteArray,
     /// An element type: `torch.float32`.
     DType(DType),
@@ -38,6 +39,12 @@ pub(crate) enum Global {
     Parameter,
     /// `_rebuild_from_type_v2(function, type, arguments, state)`.
     FromType,
+    /// `numpy.core.multiarray._reconstruct(ndarray, (0,), b"b")`, filled afterwards.
+    Array,
+    /// `numpy.dtype("f4", align, copy)`, given its order of bytes afterwards.
+    ArrayType,
+    /// `csr_matrix()`, given its attributes afterwards.
+    Matrix,
 }
 
 const GLOBALS: &[(&str, &str, Global)] = {
@@ -52,6 +59,7 @@ const GLOBALS: &[(&str, &str, Global)] = {
         ("builtins", "float", Class),
         ("builtins", "set", Set),
         ("builtins", "bytearray", ByteArray),
+        ("builtins", "bytes", ByteArray),
         ("_codecs", "encode", Encode),
         ("torch", "Size", Size),
         ("torch", "device", Device),
@@ -65,6 +73,12 @@ const GLOBALS: &[(&str, &str, Global)] = {
         ("torch._tensor", "_rebuild_from_type_v2", FromType),
         ("torch.storage", "UntypedStorage", Storage(None)),
         ("torch", "UntypedStorage", Storage(None)),
+        ("numpy.core.multiarray", "_reconstruct", Array),
+        ("numpy._core.multiarray", "_reconstruct", Array),
+        ("numpy", "ndarray", Class),
+        ("numpy", "dtype", ArrayType),
+        ("scipy.sparse.csr", "csr_matrix", Matrix),
+        ("scipy.sparse._csr", "csr_matrix", Matrix),
     ]
 };
 

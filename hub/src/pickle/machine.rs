@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 
+use flambeau_tensor::io::elements::Endian;
 use flambeau_tensor::{DType, Error, Result, bail, ensure};
 
 use super::globals::{self, Global};
+use super::numpy;
 use super::objects::{Node, NodeId, Object, Objects, StorageRef, TensorRef};
 use super::opcodes::Opcode;
 use super::tokens::{Argument, Tokens, text};
@@ -22,7 +24,7 @@ const COPIES_PER_BYTE: usize = 8;
 /// Levels after which a pickle is given up. The tree is held to fewer, but chains of millions need not be made first.
 const MAX_LEVELS: u16 = 2 * MAX_DEPTH as u16;
 /// The most dimensions of a tensor, NumPy's number.
-const MAX_RANK: usize = 64;
+pub(super) const MAX_RANK: usize = 64;
 
 /// Runs the pickle that `bytes` begin with.
 ///
@@ -61,12 +63,12 @@ pub(crate) fn run(bytes: &[u8]) -> Result<Objects<'_>> {
 }
 
 #[derive(Default)]
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     stack: Vec<Object<'a>>,
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<i64, Object<'a>>,
-    nodes: Vec<Node<'a>>,
+    pub(super) nodes: Vec<Node<'a>>,
     /// How many levels there are at least below each node, itself included.
     levels: Vec<u16>,
     /// The bytes that may still be copied.
@@ -187,15 +189,8 @@ impl<'a> Machine<'a> {
                 self.stack.push(made);
             }
             (Opcode::Build, _) => {
-                // Attributes beside the data, such as an OrderedDict's `_metadata`, which says the versions of modules.
-                self.pop()?;
-                let object = self.top()?;
-                ensure!(
-                    matches!(object, Object::Node(_)),
-                    Format,
-                    "attributes for {}",
-                    object.kind()
-                );
+                let attributes = self.pop()?;
+                self.build(attributes)?;
             }
             (Opcode::BinPersId, _) => {
                 let id = self.pop()?;
@@ -216,7 +211,7 @@ impl<'a> Machine<'a> {
         self.stack.pop().ok_or_else(empty)
     }
 
-    fn top(&self) -> Result<Object<'a>> {
+    pub(super) fn top(&self) -> Result<Object<'a>> {
         self.stack.last().copied().ok_or_else(empty)
     }
 
@@ -267,7 +262,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Notes that items go to the node on the stack.
-    fn deepen(&mut self, items: &[Object<'a>]) -> Result<()> {
+    pub(super) fn deepen(&mut self, items: &[Object<'a>]) -> Result<()> {
         let levels = self.levels_of(items)?;
         if let Object::Node(id) = self.top()?
             && let Some(own) = self.levels.get_mut(id.0 as usize)
@@ -288,7 +283,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn node(&self, object: Object<'a>) -> Option<&Node<'a>> {
+    pub(super) fn node(&self, object: Object<'a>) -> Option<&Node<'a>> {
         match object {
             Object::Node(id) => self.nodes.get(id.0 as usize),
             _ => None,
@@ -317,7 +312,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The items of a tuple; those of a list too, which some old files have in place of one.
-    fn items(&self, object: Object<'a>) -> Result<&[Object<'a>]> {
+    pub(super) fn items(&self, object: Object<'a>) -> Result<&[Object<'a>]> {
         match self.node(object) {
             Some(Node::Tuple(items) | Node::List(items)) => Ok(items),
             _ => bail!(Format, "a tuple was expected, {} came", object.kind()),
@@ -346,6 +341,11 @@ impl<'a> Machine<'a> {
             // The number of the device is of no use elsewhere.
             (Global::Device, &[name @ Object::Str(_), ..]) => return Ok(name),
             (Global::Encode, [Object::Str(text), Object::Str("latin1")]) => Node::Bytes(latin1(text)?),
+            (Global::Array, [Object::Global(Global::Class), _, _]) => Node::Array(None),
+            (Global::ArrayType, [Object::Str(code), ..]) => {
+                Node::ArrayType(numpy::dtype(code)?, Endian::Little)
+            }
+            (Global::Matrix, []) => Node::Attributes(Vec::new()),
             (Global::ByteArray, []) => return Ok(Object::Bytes(&[])),
             (Global::ByteArray, &[bytes]) if self.is_bytes(bytes) => return Ok(bytes),
             (Global::Tensor1, &[storage, offset, shape, strides]) => {
@@ -429,6 +429,11 @@ impl<'a> Machine<'a> {
             }
             _ => 0usize,
         };
+        self.charge(copied)
+    }
+
+    /// Takes so many bytes from the account.
+    pub(super) fn charge(&mut self, copied: usize) -> Result<()> {
         match self.copies.checked_sub(copied) {
             Some(left) => self.copies = left,
             None => bail!(Format, "one object is copied too often"),
@@ -548,7 +553,7 @@ fn pairs<'a>(items: Vec<Object<'a>>) -> Result<Vec<(Object<'a>, Object<'a>)>> {
 }
 
 /// A number that is not negative.
-fn size(object: Object<'_>) -> Result<usize> {
+pub(super) fn size(object: Object<'_>) -> Result<usize> {
     match object {
         Object::Int(number) if number >= 0 => Ok(number as usize),
         Object::Int(number) => bail!(Format, "{number} as a size"),

@@ -1,8 +1,10 @@
 //! What a pickle makes: values, and nodes that several values may refer to.
 
 use flambeau_tensor::DType;
+use flambeau_tensor::io::elements::Endian;
 
 use super::globals::Global;
+use super::numpy::ArrayRef;
 
 /// A value on the machine's stack or within a node. Texts are still in the pickle.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,12 @@ pub(crate) enum Node<'a> {
     Bytes(Vec<u8>),
     Storage(StorageRef<'a>),
     Tensor(Box<TensorRef<'a>>),
+    /// The type of NumPy's arrays.
+    ArrayType(DType, Endian),
+    /// One of NumPy's arrays, once it has got its attributes.
+    Array(Option<Box<ArrayRef<'a>>>),
+    /// The attributes of an object that is nothing but them: one of SciPy's matrices.
+    Attributes(Vec<(Object<'a>, Object<'a>)>),
 }
 
 /// A storage that lies in the file beside the pickle.

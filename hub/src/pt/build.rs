@@ -10,6 +10,7 @@ use flambeau_tensor::{DType, Result, Tensor, bail, ensure};
 
 use crate::pickle::MAX_DEPTH;
 use crate::pickle::globals::Global;
+use crate::pickle::numpy::{self, ArrayRef};
 use crate::pickle::objects::{Node, NodeId, Object, Objects, StorageRef, TensorRef};
 use crate::value::{Dict, Key, Value};
 
@@ -23,13 +24,13 @@ const FLOOR: usize = 1 << 14;
 const MAX_REPEATED: usize = 1 << 24;
 
 /// Where storages come from.
-pub(super) trait Storages {
+pub(crate) trait Storages {
     /// The elements of a storage, in one dimension.
     fn read(&mut self, storage: &StorageRef<'_>, dtype: DType) -> Result<Tensor>;
 }
 
 /// The tree of a pickle of `length` bytes.
-pub(super) fn build(objects: &Objects<'_>, length: usize, storages: &mut dyn Storages) -> Result<Value> {
+pub(crate) fn build(objects: &Objects<'_>, length: usize, storages: &mut dyn Storages) -> Result<Value> {
     let mut builder = Builder {
         objects,
         storages,
@@ -103,7 +104,7 @@ impl<'a> Builder<'_, 'a> {
         Ok(match objects.node(object) {
             Some(Node::List(items)) => Value::List(self.items(items)?),
             Some(Node::Tuple(items)) => Value::Tuple(self.items(items)?),
-            Some(Node::Dict(entries)) => {
+            Some(Node::Dict(entries) | Node::Attributes(entries)) => {
                 let mut dict = Dict::new();
                 for &(key, item) in entries {
                     let key = self.key(key)?;
@@ -121,6 +122,12 @@ impl<'a> Builder<'_, 'a> {
                 self.charge(self.path.len())?;
                 Value::Tensor(self.tensor(id, tensor)?)
             }
+            Some(Node::Array(Some(array))) => {
+                self.charge(self.path.len())?;
+                Value::Tensor(self.array(id, array)?)
+            }
+            Some(Node::Array(None)) => bail!(Format, "an array without attributes"),
+            Some(&Node::ArrayType(dtype, _)) => Value::DType(dtype),
             Some(Node::Storage(_)) => bail!(Unsupported, "a storage without a tensor"),
             None => bail!(Format, "a reference to nothing"),
         })
@@ -181,6 +188,23 @@ impl<'a> Builder<'_, 'a> {
         }
         let storage = self.storage(&tensor.storage, tensor.dtype)?;
         let made = view(&storage, tensor)?;
+        self.tensors.insert(id, made.clone());
+        Ok(made)
+    }
+
+    fn array(&mut self, id: NodeId, array: &ArrayRef<'a>) -> Result<Tensor> {
+        if let Some(made) = self.tensors.get(&id) {
+            return Ok(made.clone());
+        }
+        let made = match (array.bytes, self.objects.node(array.bytes)) {
+            // Python 2 had one type for texts and bytes.
+            (Object::Str(text), _) => numpy::read(array, text.as_bytes())?,
+            (Object::Bytes(bytes), _) => numpy::read(array, bytes)?,
+            (_, Some(Node::Bytes(bytes))) => numpy::read(array, bytes)?,
+            (other, _) => bail!(Unsupported, "an array whose elements are {}", other.kind()),
+        };
+        // Bytes may be shared by many arrays.
+        self.charge(made.numel() * made.dtype().size_in_bytes())?;
         self.tensors.insert(id, made.clone());
         Ok(made)
     }

@@ -33,6 +33,7 @@ use flambeau_tensor::Result;
 use flambeau_tensor::io::{io_error, open};
 
 use crate::value::Value;
+pub(crate) use build::{Storages, build};
 pub use write::{save, to_bytes};
 
 /// Reads the file at `path`, of either format.

@@ -4,6 +4,7 @@
 
 mod golden;
 mod hostile;
+mod pickles;
 mod written;
 
 use std::path::{Path, PathBuf};
