@@ -10,11 +10,13 @@
 
 mod common;
 
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, finite, layout::layout, picture};
+use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, exit, finite, layout::layout, picture};
 use flambeau_autograd::Backward;
 use flambeau_data::DataLoader;
 use flambeau_graph::datasets::tu_dataset;
@@ -95,11 +97,8 @@ impl Network {
     }
 }
 
-fn main() {
-    if let Err(error) = run(&Args::parse()) {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
-    }
+fn main() -> ExitCode {
+    exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
@@ -131,11 +130,12 @@ fn run(args: &Args) -> Result<()> {
                 .collect::<Vec<_>>()
         };
         let (test, train) = (pick(&order[..tested]), pick(&order[tested..]));
-        println!(
+        writeln!(
+            stdout(),
             "{} graphs of {classes} classes to learn from, {} to test on; {features} features",
             train.len(),
             test.len()
-        );
+        )?;
         learn(args, train, test, features, classes)
     })
 }
@@ -185,11 +185,12 @@ fn learn(args: &Args, train: Vec<Graph>, test: Vec<Graph>, features: usize, clas
         accuracies.push((f64::from(epoch), accuracy));
         answers = said.to_vec::<i64>()?;
         if epoch % 10 == 0 || epoch == args.epochs {
-            println!(
+            writeln!(
+                stdout(),
                 "epoch {epoch:3}: loss {:.4}, {:.1}% of the graphs to test on are right",
                 sum / batches,
                 100.0 * accuracy
-            );
+            )?;
         }
     }
     draw(&args.out, &test, &answers, losses, accuracies)
@@ -243,8 +244,8 @@ fn draw(
                 radius: 5,
             };
             let title = match answers[i] == truth[i] {
-                true => format!("class {}, as said", truth[i]),
-                false => format!("class {}, said: {}", truth[i], answers[i]),
+                true => format!("class {}: right", truth[i]),
+                false => format!("class {}, taken for {}", truth[i], answers[i]),
             };
             let places = layout(graphs[i].num_nodes, &pairs);
             let lines: Vec<Line> = pairs.iter().map(line).collect();
@@ -259,6 +260,6 @@ fn draw(
         }
         Ok(())
     })?;
-    println!("drew {}", path.display());
+    writeln!(stdout(), "drew {}", path.display())?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --release -p flambeau-graph --example link_prediction                  # roads between towns
 //! cargo run --release -p flambeau-graph --example link_prediction -- --karate      # Zachary's karate club
-//! cargo run --release -p flambeau-graph --example link_prediction -- --data cora.safetensors
+//! cargo run --release -p flambeau-graph --example link_prediction -- --data path/to/cora
 //! ```
 //!
 //! A tenth of the edges is taken away to be found, and a twentieth to choose the epoch by. What is reported is how well those are
@@ -11,14 +11,16 @@
 
 mod common;
 
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, finite, layout::layout, picture};
+use common::{COLORS, Dot, GREY, Line, draw_curves, draw_graph, exit, finite, layout::layout, picture};
 use flambeau_autograd::Backward;
 use flambeau_graph::datasets::{karate_club, planetoid};
-use flambeau_graph::models::{GAE, GNN};
+use flambeau_graph::models::{GAE, GNN, LinkScores};
 use flambeau_graph::transforms::{LinkGraph, LinkSplit, NormalizeFeatures, RandomLinkSplit, Size, Transform};
 use flambeau_graph::utils::remove_self_loops;
 use flambeau_graph::{Edges, GCNConv, GCNConvOptions, Graph};
@@ -31,8 +33,9 @@ use plotters::style::RGBColor;
 #[derive(Parser)]
 #[command(name = "link_prediction")]
 struct Args {
-    /// A citation network as a .safetensors file [default: towns at random places, with roads to those nearby]
-    #[arg(long, value_name = "FILE")]
+    /// A citation network: the folder with its files ind.NAME.…, or a .safetensors file [default: towns at random places, with
+    /// roads to those nearby]
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Zachary's karate club instead, which is small: there are seven edges to find, which say little
     #[arg(long, conflicts_with = "data")]
@@ -48,11 +51,8 @@ struct Args {
     out: PathBuf,
 }
 
-fn main() {
-    if let Err(error) = run(&Args::parse()) {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
-    }
+fn main() -> ExitCode {
+    exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
@@ -76,10 +76,11 @@ fn run(args: &Args) -> Result<()> {
             known > 0 && chosen_by > 0 && hidden > 0,
             "the graph is too small: {known} edges to learn from, {chosen_by} to choose the epoch by, {hidden} to find"
         );
-        println!(
+        writeln!(
+            stdout(),
             "{} nodes; {known} edges are known, {hidden} are to be found",
             graph.num_nodes
-        );
+        )?;
         learn(args, &graph, &split)
     })
 }
@@ -116,7 +117,7 @@ fn learn(args: &Args, graph: &Graph, split: &LinkSplit) -> Result<()> {
         Ok((model.test(&z, &with, &without)?, z))
     };
     let (mut losses, mut validated, mut tested) = (Vec::new(), Vec::new(), Vec::new());
-    let mut best: Option<(f64, f64, f64, Tensor)> = None;
+    let mut best: Option<(f64, u32, LinkScores, Tensor)> = None;
     let known_to_test = edges(&split.test)?;
     for epoch in 1..=args.epochs {
         model.train();
@@ -132,18 +133,24 @@ fn learn(args: &Args, graph: &Graph, split: &LinkSplit) -> Result<()> {
         validated.push((f64::from(epoch), val.auc));
         tested.push((f64::from(epoch), test.auc));
         if best.as_ref().is_none_or(|best| val.auc + val.ap > best.0) {
-            best = Some((val.auc + val.ap, test.auc, test.ap, z));
+            best = Some((val.auc + val.ap, epoch, test, z));
         }
         if epoch % 50 == 0 {
-            println!(
+            writeln!(
+                stdout(),
                 "epoch {epoch:3}: loss {:.4}, validation AUC {:.4}",
                 losses[losses.len() - 1].1,
                 val.auc
-            );
+            )?;
         }
     }
-    if let Some((_, auc, ap, z)) = best {
-        println!("test: AUC {auc:.4}, average precision {ap:.4}");
+    if let Some((_, epoch, test, z)) = best {
+        writeln!(
+            stdout(),
+            "test, after epoch {epoch}, the best on the validation edges: AUC {:.4}, average precision {:.4}",
+            test.auc,
+            test.ap
+        )?;
         let curves = [("edges validated on", validated), ("edges tested on", tested)];
         let probabilities = |index: &Tensor| model.decoder().forward(&z, index, true)?.to_vec::<f32>();
         draw(&args.out, split, probabilities, losses, &curves)?;
@@ -232,6 +239,6 @@ fn draw(
         draw_curves(&above, "Loss", ["epoch", ""], &[("edges learnt from", losses)])?;
         draw_curves(&below, "Area under the ROC curve", ["epoch", ""], scores)
     })?;
-    println!("drew {}", path.display());
+    writeln!(stdout(), "drew {}", path.display())?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --release -p flambeau-graph --example node_classification                  # Zachary's karate club
 //! cargo run --release -p flambeau-graph --example node_classification -- --predict     # with the bundled weights
-//! cargo run --release -p flambeau-graph --example node_classification -- --data cora.safetensors --model gat --seeds 20
+//! cargo run --release -p flambeau-graph --example node_classification -- --data path/to/cora --model gat --seeds 20
 //! ```
 //!
 //! Two layers, learnt by Adam; what is reported is the test accuracy of the epoch that is best on the validation nodes. The
@@ -12,12 +12,14 @@
 
 mod common;
 
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use common::{COLORS, Dot, GREY, INK, Line, draw_curves, draw_graph, finite, layout::layout, picture};
+use common::{COLORS, Dot, GREY, INK, Line, draw_curves, draw_graph, exit, finite, layout::layout, picture};
 use flambeau_autograd::Backward;
 use flambeau_graph::datasets::{karate_club, planetoid};
 use flambeau_graph::models::GNN;
@@ -36,8 +38,8 @@ use plotters::style::RGBColor;
 #[derive(Parser)]
 #[command(name = "node_classification")]
 struct Args {
-    /// A citation network as a .safetensors file [default: the karate club]
-    #[arg(long, value_name = "FILE")]
+    /// A citation network: the folder with its files ind.NAME.…, or a .safetensors file [default: the karate club]
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// The convolution
     #[arg(long, value_enum, default_value_t = Model::Gcn)]
@@ -82,19 +84,18 @@ impl Model {
         }
     }
 
-    /// Two layers of one kind. Where there is nothing to learn from but one node of each class, nothing is dropped.
-    fn build(self, inputs: usize, classes: usize, dropout: bool) -> flambeau_tensor::Result<GNN> {
-        let drop = |p: f64| if dropout { p } else { 0.0 };
+    /// Two layers of one kind.
+    fn build(self, inputs: usize, classes: usize) -> flambeau_tensor::Result<GNN> {
         match self {
             Model::Gcn => {
                 let layer = |inputs, outputs| GCNConv::new(inputs, outputs, GCNConvOptions::default());
-                Ok(GNN::new(Tensor::relu, drop(0.5))?
+                Ok(GNN::new(Tensor::relu, 0.5)?
                     .push(layer(inputs, 16)?)
                     .push(layer(16, classes)?))
             }
             Model::Sage => {
                 let layer = |inputs, outputs| SAGEConv::new(inputs, outputs, SAGEConvOptions::default());
-                Ok(GNN::new(Tensor::relu, drop(0.5))?
+                Ok(GNN::new(Tensor::relu, 0.5)?
                     .push(layer(inputs, 64)?)
                     .push(layer(64, classes)?))
             }
@@ -102,12 +103,12 @@ impl Model {
                 let layer = |inputs, outputs, heads| {
                     let options = GATConvOptions {
                         heads,
-                        dropout: drop(0.6),
+                        dropout: 0.6,
                         ..Default::default()
                     };
                     GATConv::new(inputs, outputs, options)
                 };
-                Ok(GNN::new(|x| x.elu(1.0), drop(0.6))?
+                Ok(GNN::new(|x| x.elu(1.0), 0.6)?
                     .push(layer(inputs, 8, 8)?)
                     .push(layer(64, classes, 1)?))
             }
@@ -136,11 +137,8 @@ impl History {
     }
 }
 
-fn main() {
-    if let Err(error) = run(&Args::parse()) {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
-    }
+fn main() -> ExitCode {
+    exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
@@ -152,14 +150,15 @@ fn run(args: &Args) -> Result<()> {
     if args.model != Model::Sage {
         edges = edges.with_self_loops()?;
     }
-    println!(
+    writeln!(
+        stdout(),
         "{} nodes, {} edges, {} features, {} classes; {} nodes to learn from",
         graph.num_nodes,
         edges.len(),
         graph.num_features(),
         graph.num_classes()?,
         graph.train_mask()?.to_dtype(DType::I64)?.sum()?.item::<i64>()?
-    );
+    )?;
     if args.predict {
         return predict(args, &graph, &edges);
     }
@@ -167,7 +166,10 @@ fn run(args: &Args) -> Result<()> {
     for seed in 0..args.seeds {
         let (model, history) = random::fork(seed, || train(args, &graph, &edges))?;
         let accuracy = 100.0 * history.reported();
-        println!("seed {seed:2}: {accuracy:.1}% of the test nodes are right");
+        writeln!(
+            stdout(),
+            "seed {seed:2}: {accuracy:.1}% of the test nodes are right"
+        )?;
         accuracies.push(accuracy);
         last = Some((model, history));
     }
@@ -175,15 +177,16 @@ fn run(args: &Args) -> Result<()> {
     let time = 1e3 * begin.elapsed().as_secs_f64() / (runs * f64::from(args.epochs));
     let mean = accuracies.iter().sum::<f64>() / runs;
     let variance = accuracies.iter().map(|a| (a - mean).powi(2)).sum::<f64>() / (runs - 1.0).max(1.0);
-    println!(
+    writeln!(
+        stdout(),
         "{:?}: {mean:.2}% ± {:.2}, {time:.2} ms per epoch",
         args.model,
         variance.sqrt()
-    );
+    )?;
     let (model, history) = last.context("no network was trained")?;
     if let Some(path) = &args.save {
         safetensors::save(path, model.state_dict().iter())?;
-        println!("wrote {}", path.display());
+        writeln!(stdout(), "wrote {}", path.display())?;
     }
     let scores = scores(&model, &graph, &edges)?;
     draw(&args.out, &graph, &edges, &scores, Some(&history))
@@ -192,9 +195,7 @@ fn run(args: &Args) -> Result<()> {
 /// Learns, and measures each epoch.
 fn train(args: &Args, graph: &Graph, edges: &Edges) -> Result<(GNN, History)> {
     let (x, y) = (graph.x()?, graph.y()?);
-    let model = args
-        .model
-        .build(graph.num_features(), graph.num_classes()?, args.data.is_some())?;
+    let model = args.model.build(graph.num_features(), graph.num_classes()?)?;
     let (lr, decays) = args.model.recipe();
     let groups = model.convs.iter().zip(decays).map(|(layer, weight_decay)| {
         let options = AdamOptions {
@@ -260,9 +261,7 @@ fn predict(args: &Args, graph: &Graph, edges: &Edges) -> Result<()> {
             safetensors::from_bytes(include_bytes!("../assets/karate_gcn.safetensors"))?
         }
     };
-    let model = args
-        .model
-        .build(graph.num_features(), graph.num_classes()?, args.data.is_some())?;
+    let model = args.model.build(graph.num_features(), graph.num_classes()?)?;
     let loaded = model.load_state_dict(&weights.into_iter().collect(), true);
     let file = args
         .weights
@@ -277,7 +276,12 @@ fn predict(args: &Args, graph: &Graph, edges: &Edges) -> Result<()> {
     let wrong: Vec<usize> = (0..truth.len())
         .filter(|&node| answers[node] != truth[node])
         .collect();
-    println!("{} of {} nodes are right", truth.len() - wrong.len(), truth.len());
+    writeln!(
+        stdout(),
+        "{} of {} nodes are right",
+        truth.len() - wrong.len(),
+        truth.len()
+    )?;
     if args.data.is_none() {
         let sure = probabilities.max_dim(1, false)?.0.to_vec::<f32>()?;
         for (member, (answer, sure)) in answers.iter().zip(sure).enumerate() {
@@ -287,7 +291,11 @@ fn predict(args: &Args, graph: &Graph, edges: &Edges) -> Result<()> {
             } else {
                 ""
             };
-            println!("member {member:2} follows {side} ({:.0}%){note}", 100.0 * sure);
+            writeln!(
+                stdout(),
+                "member {member:2} follows {side} ({:.0}%){note}",
+                100.0 * sure
+            )?;
         }
     }
     draw(&args.out, graph, edges, &probabilities, None)
@@ -360,6 +368,6 @@ fn draw(path: &Path, graph: &Graph, edges: &Edges, scores: &Tensor, history: Opt
         }
         Ok(())
     })?;
-    println!("drew {}", path.display());
+    writeln!(stdout(), "drew {}", path.display())?;
     Ok(())
 }

@@ -127,12 +127,52 @@ fn motifs_are_told_apart() {
 #[test]
 fn edges_are_found() {
     let said = succeeds("link_prediction", &["--epochs", "20"]);
-    assert!(said.contains("240 nodes") && said.contains("test: AUC"), "{said}");
+    assert!(
+        said.contains("240 nodes") && said.contains("the best on the validation edges: AUC"),
+        "{said}"
+    );
     let said = succeeds("link_prediction", &["--karate", "--epochs", "20"]);
     assert!(
         said.contains("34 nodes; 68 edges are known, 7 are to be found"),
         "{said}"
     );
+}
+
+#[test]
+fn facts_are_learnt_and_asked_for() {
+    let said = succeeds("knowledge_graph", &["--epochs", "3", "--ask", "usa", "embassy"]);
+    assert!(
+        said.contains("14 entities, 55 relations; 1592 triples to learn from"),
+        "{said}"
+    );
+    assert!(
+        said.contains("mean reciprocal rank") && said.contains("\nusa embassy "),
+        "{said}"
+    );
+}
+
+#[test]
+fn bad_knowledge_graphs_are_answered_with_one_line() {
+    let line: &[u8] = b"a\tlikes\tb\n";
+    for (train, expected) in [
+        (&b""[..], "expected triples, got none"),
+        (
+            b"a likes b\n",
+            "line 1: expected head, relation and tail, got 1 parts",
+        ),
+        (b"a\t\xff\tb\n", "train.txt"),
+    ] {
+        let folder = files(&[("train.txt", train), ("valid.txt", line), ("test.txt", line)]);
+        let error = refused("knowledge_graph", &["--data", folder.path().to_str().unwrap()]);
+        assert!(error.contains(expected) && error.contains("train.txt"), "{error}");
+    }
+    let error = refused("knowledge_graph", &["--ask", "atlantis", "embassy"]);
+    assert!(
+        error.contains("there is no entity \"atlantis\"; there are"),
+        "{error}"
+    );
+    let absent = refused("knowledge_graph", &["--data", "absent"]);
+    assert!(absent.contains("absent"), "{absent}");
 }
 
 #[test]

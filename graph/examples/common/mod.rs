@@ -4,7 +4,9 @@
 
 pub(crate) mod layout;
 
+use std::io::ErrorKind;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -62,6 +64,19 @@ pub(crate) fn picture(
     image::imageops::resize(&large, width, height, image::imageops::FilterType::Triangle)
         .save_with_format(path, image::ImageFormat::Png)
         .with_context(|| path.display().to_string())
+}
+
+/// Ends a program: an error becomes one line on stderr, unless it is that nobody reads the output any more, as after `| head`.
+pub(crate) fn exit(outcome: Result<()>) -> ExitCode {
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    let cause = error.downcast_ref::<std::io::Error>();
+    if cause.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
+    ExitCode::FAILURE
 }
 
 /// The loss of an epoch, as long as it is a number.

@@ -1,5 +1,5 @@
 """Values and gradients of PyTorch Geometric's convolutions, in float64, on a graph with an isolated node, self-loops and
-duplicate edges; what its transforms draw.
+duplicate edges; what its transforms draw; what ComplEx says of triples.
 
     python pyg.py pyg.safetensors
 """
@@ -11,7 +11,7 @@ import torch_geometric
 from safetensors.torch import save_file
 from torch.nn import Linear, ReLU, Sequential
 from torch_geometric.data import Data
-from torch_geometric.nn import ChebConv, EdgeConv, GATConv, GATv2Conv, GCNConv, GINConv, GraphConv, SAGEConv
+from torch_geometric.nn import ChebConv, ComplEx, EdgeConv, GATConv, GATv2Conv, GCNConv, GINConv, GraphConv, SAGEConv
 from torch_geometric.transforms import RandomLinkSplit, RandomNodeSplit
 from torch_geometric.utils import to_undirected
 
@@ -44,6 +44,21 @@ def splits():
         tensors[f"split.link.{name}.edge_index"] = data.edge_index
         tensors[f"split.link.{name}.pos"] = data.edge_label_index[:, data.edge_label == 1]
         tensors[f"split.link.{name}.negatives"] = (data.edge_label == 0).sum()
+    return tensors
+
+
+def complex_numbers():
+    """Scores, loss and ranks of triples by ComplEx."""
+    torch.manual_seed(3)
+    model = ComplEx(9, 4, 5)
+    triples = torch.stack([torch.randint(0, 9, (30,)), torch.randint(0, 4, (30,)), torch.randint(0, 9, (30,))])
+    torch.manual_seed(13)
+    loss = model.loss(*triples)
+    loss.backward()
+    tensors = {"complex.triples": triples, "complex.scores": model(*triples), "complex.loss": loss}
+    for key, parameter in model.named_parameters():
+        tensors |= {f"complex.state.{key}": parameter, f"complex.grad.{key}": parameter.grad}
+    tensors["complex.ranks"] = torch.tensor(model.test(*triples, batch_size=100, k=3, log=False))
     return tensors
 
 
@@ -91,6 +106,7 @@ def main():
         for key, grad in zip(parameters, grads[1:]):
             tensors[f"{name}.grad.{key}"] = grad
     tensors |= splits()
+    tensors |= complex_numbers()
     tensors = {key: value.detach().contiguous().clone() for key, value in tensors.items()}
     save_file(tensors, sys.argv[1], {"torch_geometric": torch_geometric.__version__})
 
