@@ -48,7 +48,7 @@ struct Args {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     hidden: u32,
     /// How much the cubes of those numbers' sizes cost
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.03)]
     regularization: f64,
     /// Seed of the vectors and the order
     #[arg(long, default_value_t = 0)]
