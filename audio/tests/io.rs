@@ -27,6 +27,31 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 #[test]
+fn parts_of_24_bits_in_four_bytes_are_where_they_are() {
+    let samples: [i32; 4] = [1 << 16, -(1 << 20), 3, 5 << 12];
+    // WAVE_FORMAT_EXTENSIBLE: one channel, four bytes a frame, of which 24 bits count.
+    let mut bytes =
+        b"RIFF\x4c\0\0\0WAVEfmt \x28\0\0\0\xfe\xff\x01\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x20\0\x16\0\x18\0"
+            .to_vec();
+    bytes.extend(b"\x04\0\0\0\x01\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71data\x10\0\0\0");
+    bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    let decode = |frame_offset, num_frames| {
+        let options = LoadOptions {
+            frame_offset,
+            num_frames,
+            normalize: false,
+            ..LoadOptions::default()
+        };
+        decode_wav(&bytes, &options).unwrap().0.to_vec::<i32>().unwrap()
+    };
+    let whole = samples.map(|sample| sample << 8);
+    assert_eq!(decode(0, None), whole);
+    assert_eq!(decode(1, Some(2)), whole[1..3]);
+    assert_eq!(decode(3, None), whole[3..]);
+    assert!(decode(4, None).is_empty());
+}
+
+#[test]
 fn every_encoding_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let sound = noise();

@@ -10,7 +10,7 @@ macro_rules! files {
     ($($what:literal),*) => {
         [$((
             concat!("ind.citeseer.", $what),
-            &include_bytes!(concat!("../../graph/tests/golden/planetoid/gap/ind.citeseer.", $what))[..],
+            include_bytes!(concat!("../../graph/tests/golden/planetoid/gap/ind.citeseer.", $what)) as &[u8],
         )),*]
     };
 }

@@ -49,13 +49,13 @@ fn metadata<R: Read>(reader: &WavReader<R>) -> AudioMetaData {
     }
 }
 
-/// Samples of one type, those of a frame side by side, scaled.
+/// Samples of one type, those of a frame side by side, scaled: so many after those that are passed over.
 fn samples<R: Read, S: hound::Sample, T>(
     reader: &mut WavReader<R>,
-    count: usize,
+    [passed, count]: [usize; 2],
     convert: impl Fn(S) -> T,
 ) -> Result<Vec<T>> {
-    let samples = reader.samples::<S>().take(count);
+    let samples = reader.samples::<S>().skip(passed).take(count);
     samples
         .map(|sample| sample.map(&convert).map_err(error))
         .collect()
@@ -65,13 +65,17 @@ fn read<R: Read + Seek>(mut reader: WavReader<R>, options: &LoadOptions) -> Resu
     let data = metadata(&reader);
     let left = data.num_frames.saturating_sub(options.frame_offset);
     let frames = options.num_frames.unwrap_or(left).min(left);
-    let count = frames * data.num_channels;
-    if frames > 0 {
+    let bits = data.bits_per_sample;
+    let mut passed = 0;
+    if frames > 0 && bits == 24 {
+        // These may lie in three bytes or in four, and hound seeks as if it were three.
+        passed = options.frame_offset * data.num_channels;
+    } else if frames > 0 {
         // At most the number of frames, which a header gives in 32 bits.
         reader.seek(options.frame_offset as u32).map_err(io_error)?;
     }
+    let count = [passed, frames * data.num_channels];
     let shape = (frames, data.num_channels);
-    let bits = data.bits_per_sample;
     let frames_first = match (data.encoding, options.normalize) {
         (Encoding::PcmF, _) => Tensor::from_vec(samples(&mut reader, count, |x: f32| x)?, shape)?,
         (_, true) => {
