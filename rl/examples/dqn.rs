@@ -53,7 +53,7 @@ fn recipe(id: &str) -> (u64, DqnOptions) {
                 exploration_final_eps: 0.02,
                 policy: QNetworkOptions {
                     net_arch: vec![128, 128],
-                    dueling: false,
+                    ..default.policy.clone()
                 },
                 ..default
             };

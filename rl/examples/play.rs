@@ -13,13 +13,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use flambeau_nn::{Module, StateDict};
-use flambeau_rl::policies::{Activation, ActorCriticPolicy, DqnPolicy, Policy, SacPolicy};
+use flambeau_rl::policies::{ActorCriticPolicy, DqnPolicy, Policy, RandomPolicy, SacPolicy};
 use flambeau_rl::render::{Frame, save_gif};
-use flambeau_rl::{Env, Pcg64, Space, Value, agents, envs, play_episode, sb3};
-use flambeau_tensor::Tensor;
+use flambeau_rl::{Env, agents, envs, play_episode, sb3};
 use flambeau_tensor::io::safetensors;
-use flambeau_tensor::random::Generator;
 
 /// Plays an episode, on the terminal and as an animated GIF
 #[derive(Parser)]
@@ -56,22 +53,6 @@ enum Agent {
     Dqn,
     /// Actions by chance, in any environment
     Random,
-}
-
-/// Acts by chance.
-struct Random {
-    space: Space,
-    nothing: flambeau_nn::Sequential,
-}
-
-impl Policy for Random {
-    fn predict(&self, _: &Tensor, _: bool, generator: &mut Generator) -> flambeau_tensor::Result<Vec<Value>> {
-        Ok(vec![self.space.sample(&mut Pcg64::new(generator.next_u64()))])
-    }
-
-    fn module(&self) -> &dyn Module {
-        &self.nothing
-    }
 }
 
 fn main() {
@@ -130,22 +111,25 @@ fn policy(args: &Args, env: &dyn Env) -> Result<Box<dyn Policy>> {
     let (observations, actions) = (env.observation_space(), env.action_space());
     if let Some(path) = &args.weights {
         let zip = path.extension().is_some_and(|ending| ending == "zip");
-        let weights: StateDict = match zip {
+        let sb3::Model { weights, activation } = match zip {
             true => sb3::load(path)?,
-            false => safetensors::load(path)?.into_iter().collect(),
+            false => sb3::Model {
+                weights: safetensors::load(path)?.into_iter().collect(),
+                activation: None,
+            },
         };
         // Which algorithm it was is seen by the names of the weights.
         let has = |key: &str| weights.contains_key(key);
+        let place = || path.display().to_string();
         return if has("action_net.weight") {
-            let policy =
-                ActorCriticPolicy::from_state_dict(&observations, &actions, Activation::Tanh, &weights);
-            Ok(Box::new(policy.with_context(|| path.display().to_string())?))
+            let policy = ActorCriticPolicy::from_state_dict(&observations, &actions, activation, &weights);
+            Ok(Box::new(policy.with_context(place)?))
         } else if has("actor.mu.weight") {
-            let policy = SacPolicy::from_state_dict(&observations, &actions, &weights);
-            Ok(Box::new(policy.with_context(|| path.display().to_string())?))
+            let policy = SacPolicy::from_state_dict(&observations, &actions, activation, &weights);
+            Ok(Box::new(policy.with_context(place)?))
         } else {
-            let policy = DqnPolicy::from_state_dict(&observations, &actions, &weights);
-            Ok(Box::new(policy.with_context(|| path.display().to_string())?))
+            let policy = DqnPolicy::from_state_dict(&observations, &actions, activation, &weights);
+            Ok(Box::new(policy.with_context(place)?))
         };
     }
     if args.agent != Agent::Random && args.env != "CartPole-v1" {
@@ -157,10 +141,7 @@ fn policy(args: &Args, env: &dyn Env) -> Result<Box<dyn Policy>> {
     Ok(match args.agent {
         Agent::Ppo => Box::new(agents::ppo_cart_pole()?),
         Agent::Dqn => Box::new(agents::dqn_cart_pole()?),
-        Agent::Random => Box::new(Random {
-            space: actions,
-            nothing: flambeau_nn::Sequential::new(),
-        }),
+        Agent::Random => Box::new(RandomPolicy::new(&actions)),
     })
 }
 

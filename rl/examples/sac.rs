@@ -14,6 +14,7 @@ use anyhow::Result;
 use clap::Parser;
 use common::TrainArgs;
 use flambeau_rl::algorithms::{EntCoef, Sac, SacOptions, Schedule};
+use flambeau_rl::policies::SacPolicyOptions;
 
 /// Trains an agent with SAC: soft actor-critic
 #[derive(Parser)]
@@ -26,6 +27,10 @@ struct Args {
 /// How many steps, and the options for an environment.
 fn recipe(id: &str) -> (u64, SacOptions) {
     let default = SacOptions::default();
+    let policy = SacPolicyOptions {
+        net_arch: vec![64, 64],
+        ..Default::default()
+    };
     match id {
         "MountainCarContinuous-v0" => {
             let options = SacOptions {
@@ -37,7 +42,7 @@ fn recipe(id: &str) -> (u64, SacOptions) {
                 gamma: 0.9999,
                 tau: 0.01,
                 learning_starts: 0,
-                net_arch: vec![64, 64],
+                policy,
                 ..default
             };
             (50_000, options)
@@ -45,7 +50,7 @@ fn recipe(id: &str) -> (u64, SacOptions) {
         _ => {
             let options = SacOptions {
                 learning_rate: Schedule::Constant(1e-3),
-                net_arch: vec![64, 64],
+                policy,
                 ..default
             };
             (15_000, options)
@@ -61,7 +66,7 @@ fn run(args: &TrainArgs) -> Result<()> {
     let id = args.env_id("Pendulum-v1");
     let (steps, mut options) = recipe(&id);
     if args.smoke {
-        (options.batch_size, options.net_arch) = (16, vec![16, 16]);
+        (options.batch_size, options.policy.net_arch) = (16, vec![16, 16]);
     }
     let mut sac = Sac::new(args.vec_env(&id, 1)?, options, args.seed)?;
     common::train(args, &id, &mut sac, steps, true)

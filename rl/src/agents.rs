@@ -5,7 +5,7 @@ use flambeau_nn::StateDict;
 use flambeau_tensor::io::safetensors;
 use flambeau_tensor::{Error, Result};
 
-use crate::policies::{Activation, ActorCriticPolicy, DqnPolicy};
+use crate::policies::{ActorCriticPolicy, DqnPolicy};
 use crate::{Env, envs::CartPole};
 
 fn weights(name: &str, bytes: &[u8]) -> Result<StateDict> {
@@ -35,7 +35,7 @@ pub fn ppo_cart_pole() -> Result<ActorCriticPolicy> {
     )?;
     let env = CartPole::new();
     let (observations, actions) = (env.observation_space(), env.action_space());
-    ActorCriticPolicy::from_state_dict(&observations, &actions, Activation::Tanh, &weights)
+    ActorCriticPolicy::from_state_dict(&observations, &actions, None, &weights)
 }
 
 /// Values that DQN learnt: whoever takes the best action by them balances the pole of CartPole-v1 through all 500 steps.
@@ -48,5 +48,5 @@ pub fn dqn_cart_pole() -> Result<DqnPolicy> {
         include_bytes!("../assets/dqn_cart_pole.safetensors"),
     )?;
     let env = CartPole::new();
-    DqnPolicy::from_state_dict(&env.observation_space(), &env.action_space(), &weights)
+    DqnPolicy::from_state_dict(&env.observation_space(), &env.action_space(), None, &weights)
 }

@@ -1,4 +1,6 @@
-//! Several environments side by side (`DummyVecEnv`, `VecMonitor`).
+//! Several environments side by side (`DummyVecEnv`, `VecMonitor`), in one thread or in several (`SubprocVecEnv`).
+
+mod workers;
 
 use flambeau_tensor::{Result, Tensor, ensure};
 use serde::{Deserialize, Serialize};
@@ -6,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::env::{from_json, to_json};
 use crate::{Env, Space, Value};
+use workers::Workers;
 
 /// An episode that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,8 @@ impl VecStep {
 /// Observations are flattened to `float32` ([`Space::flatten`]): what networks see.
 pub struct VecEnv {
     envs: Vec<Box<dyn Env>>,
+    count: usize,
+    workers: Workers,
     observation_space: Space,
     action_space: Space,
     own: Own,
@@ -69,7 +74,9 @@ impl VecEnv {
         let mut all = VecEnv {
             observation_space: envs[0].observation_space(),
             action_space: envs[0].action_space(),
+            count,
             envs,
+            workers: Workers::default(),
             own: Own::default(),
         };
         for env in &all.envs {
@@ -88,13 +95,27 @@ impl VecEnv {
         Ok(all)
     }
 
+    /// Steps the environments in so many threads (`SubprocVecEnv`), the calling one included. What happens is the same whatever
+    /// their number, and whether it changes in between.
+    ///
+    /// That pays if a step of the environments of one thread takes longer than handing them over, some hundredths of a
+    /// millisecond: simulations do, those of [`crate::envs`] do not.
+    ///
+    /// # Errors
+    /// `Value` if it is 0; `Io` if a thread can't be started.
+    pub fn with_threads(mut self, threads: usize) -> Result<VecEnv> {
+        ensure!(threads > 0, Value, "VecEnv: expected at least 1 thread, got 0");
+        self.workers = Workers::new(threads.min(self.count))?;
+        Ok(self)
+    }
+
     /// Begins all episodes anew, with the seeds `seed`, `seed + 1`, ….
     ///
     /// # Errors
     /// Those of the environments.
     pub fn reset(&mut self, seed: u64) -> Result<()> {
         self.own = Own {
-            running: vec![NO_STEPS; self.envs.len()],
+            running: vec![NO_STEPS; self.count],
             ..Own::default()
         };
         for (i, env) in self.envs.iter_mut().enumerate() {
@@ -107,7 +128,7 @@ impl VecEnv {
 
     /// How many environments there are.
     pub fn len(&self) -> usize {
-        self.envs.len()
+        self.count
     }
 
     /// Whether there are none, which is not so.
@@ -135,8 +156,8 @@ impl VecEnv {
     /// # Errors
     /// None that a valid environment meets.
     pub fn observation_tensor(&self) -> Result<Tensor> {
-        let features = self.own.observations.len() / self.envs.len();
-        Tensor::from_slice(&self.own.observations, (self.envs.len(), features))
+        let features = self.own.observations.len() / self.count;
+        Tensor::from_slice(&self.own.observations, (self.count, features))
     }
 
     /// The episodes that have ended since the last call.
@@ -147,15 +168,27 @@ impl VecEnv {
     /// Acts in each environment.
     ///
     /// # Errors
-    /// `Value` for another number of actions; those of the environments.
+    /// `Value` for another number of actions, or for one that is not in [`VecEnv::action_space`]: then nothing has moved;
+    /// those of the environments.
     pub fn step(&mut self, actions: &[Value]) -> Result<VecStep> {
-        let count = self.envs.len();
+        let count = self.count;
         ensure!(
             actions.len() == count,
             Value,
             "VecEnv: expected {count} actions, got {}",
             actions.len()
         );
+        for (i, action) in actions.iter().enumerate() {
+            let checked = self.action_space.check_action("VecEnv", action);
+            checked.map_err(|error| error.context(format!("environment {i}")))?;
+        }
+        ensure!(
+            self.envs.len() == count,
+            Backend,
+            "VecEnv: expected {count} environments, {} are left: one has panicked",
+            self.envs.len()
+        );
+        let steps = self.workers.step(&mut self.envs, actions)?;
         let features = self.own.observations.len() / count;
         let mut all = VecStep {
             next_observations: Vec::with_capacity(count * features),
@@ -163,24 +196,23 @@ impl VecEnv {
             terminated: Vec::with_capacity(count),
             truncated: Vec::with_capacity(count),
         };
-        self.own.observations.clear();
-        for ((env, action), running) in self.envs.iter_mut().zip(actions).zip(&mut self.own.running) {
-            let step = env.step(action)?;
-            self.observation_space
-                .flatten(&step.observation, &mut all.next_observations)?;
+        let mut observations = Vec::with_capacity(count * features);
+        for (stepped, running) in steps.into_iter().zip(&mut self.own.running) {
+            let stepped = stepped?;
+            let space = &self.observation_space;
+            space.flatten(stepped.seen(), &mut observations)?;
+            let step = stepped.step;
+            space.flatten(&step.observation, &mut all.next_observations)?;
             running.reward += step.reward;
             running.length += 1;
-            let seen = if step.done() {
+            if step.done() {
                 self.own.finished.push(std::mem::replace(running, NO_STEPS));
-                &env.reset(None)?
-            } else {
-                &step.observation
-            };
-            self.observation_space.flatten(seen, &mut self.own.observations)?;
+            }
             all.rewards.push(step.reward as f32);
             all.terminated.push(step.terminated);
             all.truncated.push(step.truncated);
         }
+        self.own.observations = observations;
         Ok(all)
     }
 
@@ -204,10 +236,10 @@ impl VecEnv {
     pub fn set_state(&mut self, state: Json) -> Result<()> {
         let (states, own): (Vec<Json>, Own) = from_json(state)?;
         ensure!(
-            states.len() == self.envs.len() && own.observations.len() == self.own.observations.len(),
+            states.len() == self.count && own.observations.len() == self.own.observations.len(),
             Format,
             "set_state: expected the state of {} environments, got that of {}",
-            self.envs.len(),
+            self.count,
             states.len()
         );
         for (env, state) in self.envs.iter_mut().zip(states) {
@@ -223,9 +255,7 @@ impl std::fmt::Debug for VecEnv {
         write!(
             f,
             "VecEnv({} × {} → {})",
-            self.envs.len(),
-            self.observation_space,
-            self.action_space
+            self.count, self.observation_space, self.action_space
         )
     }
 }

@@ -10,7 +10,7 @@ use flambeau_rl::algorithms::{
     SacOptions, Schedule, learn,
 };
 use flambeau_rl::buffers::PrioritizedOptions;
-use flambeau_rl::policies::{ActorCriticOptions, QNetworkOptions};
+use flambeau_rl::policies::{ActorCriticOptions, QNetworkOptions, SacPolicyOptions};
 use flambeau_rl::{VecEnv, envs, evaluate_policy, play_episode};
 use flambeau_trainer::Checkpoint;
 
@@ -36,6 +36,7 @@ fn learners() -> Vec<(&'static str, Make)> {
                 policy: QNetworkOptions {
                     net_arch: vec![8, 8],
                     dueling,
+                    ..Default::default()
                 },
                 ..Default::default()
             };
@@ -81,7 +82,10 @@ fn learners() -> Vec<(&'static str, Make)> {
             learning_starts: 20,
             buffer_size: 64,
             batch_size: 8,
-            net_arch: vec![8, 8],
+            policy: SacPolicyOptions {
+                net_arch: vec![8, 8],
+                ..Default::default()
+            },
             ..Default::default()
         };
         Box::new(Sac::new(vec_env("Pendulum-v1", 1), options, 3).unwrap())
@@ -308,6 +312,7 @@ fn catch_is_learnt() {
             policy: QNetworkOptions {
                 net_arch: vec![32],
                 dueling: true,
+                ..Default::default()
             },
             ..Default::default()
         },

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use flambeau_nn::StateDict;
 use flambeau_rl::algorithms::{Algorithm, learn};
-use flambeau_rl::wrappers::StickyAction;
+use flambeau_rl::policies::RandomPolicy;
 use flambeau_rl::{Env, VecEnv, envs, evaluate_policy};
 use flambeau_tensor::io::safetensors;
 use flambeau_trainer::{Curve, Interrupt, Panel, Run, RunOptions, plot_curves};
@@ -32,9 +32,9 @@ pub(crate) struct TrainArgs {
     /// Go on from the checkpoint in the folder
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Evaluate after so many steps
-    #[arg(long, default_value_t = 5000)]
-    pub(crate) eval_every: u64,
+    /// Evaluate after so many steps [default: 5000, or a fiftieth of all]
+    #[arg(long)]
+    pub(crate) eval_every: Option<u64>,
     /// A few steps only, to see that it runs
     #[arg(long)]
     pub(crate) smoke: bool,
@@ -48,16 +48,7 @@ impl TrainArgs {
 
     /// So many environments, with seeds that differ from those of evaluations.
     pub(crate) fn vec_env(&self, id: &str, count: usize) -> Result<VecEnv> {
-        Ok(VecEnv::new(count, 1000 * (self.seed + 1), || make(id))?)
-    }
-}
-
-/// The environment of this name; games of pixels repeat an action now and then, as MinAtar's do.
-pub(crate) fn make(id: &str) -> flambeau_tensor::Result<Box<dyn Env>> {
-    let env = envs::make(id)?;
-    match id {
-        "Breakout-v0" => Ok(Box::new(StickyAction::new(env, 0.1)?)),
-        _ => Ok(env),
+        Ok(VecEnv::new(count, 1000 * (self.seed + 1), || envs::make(id))?)
     }
 }
 
@@ -74,6 +65,7 @@ pub(crate) fn train(
         true => 2000,
         false => args.steps.unwrap_or(steps),
     };
+    let eval_every = args.eval_every.unwrap_or((steps / 50).max(5000));
     let folder = match (&args.out, args.smoke) {
         (Some(folder), _) => folder.clone(),
         (None, true) => std::env::temp_dir().join(format!("flambeau-{name}-smoke-{}", std::process::id())),
@@ -108,8 +100,8 @@ pub(crate) fn train(
         folder.display()
     ));
     let interrupt = Interrupt::new()?;
-    let mut env = make(id)?;
-    let mut next = algorithm.runner().timesteps() + args.eval_every;
+    let mut env = envs::make(id)?;
+    let mut next = algorithm.runner().timesteps() + eval_every;
     let (mut seconds, mut begin, mut since) = (0.0, Instant::now(), algorithm.runner().timesteps());
     learn(algorithm, steps, &mut |algorithm| {
         let timesteps = algorithm.runner().timesteps();
@@ -136,7 +128,7 @@ pub(crate) fn train(
                 &best.as_ref().map_or(f64::NEG_INFINITY, |(reward, _)| *reward),
             )?;
             run.save(checkpoint)?;
-            next = timesteps + args.eval_every;
+            next = timesteps + eval_every;
             (begin, since) = (Instant::now(), timesteps);
         }
         Ok(match interrupt.requested() {
@@ -179,15 +171,20 @@ pub(crate) fn train(
     let (_, weights) = best.context("there was no evaluation")?;
     algorithm.policy().module().load_state_dict(&weights, true)?;
     let best = test(algorithm, &mut *env)?;
+    let chance = RandomPolicy::new(&env.action_space());
+    let chance = evaluate_policy(&chance, &mut *env, episodes, false, 100_000)?;
     let mut out = std::io::stdout();
     // A run is complete even if nobody reads what it says any more.
     let _ = writeln!(
         out,
-        "{episodes} episodes: {:.2} ± {:.2} with the best weights, {:.2} ± {:.2} with the last ones; {:.0} steps/s",
+        "{episodes} episodes: {:.2} ± {:.2} with the best weights, {:.2} ± {:.2} with the last ones, {:.2} ± {:.2} by chance; \
+         {:.0} steps/s",
         best.mean(),
         best.std(),
         last.mean(),
         last.std(),
+        chance.mean(),
+        chance.std(),
         steps as f64 / seconds.max(1e-9)
     );
     if args.smoke && args.out.is_none() {

@@ -14,7 +14,7 @@ use super::off_policy::step_and_remember;
 use super::{Algorithm, Runner, Schedule, check, polyak_update, set_lr};
 use crate::VecEnv;
 use crate::buffers::{Batch, NStep, Replay, ReplayBuffer};
-use crate::policies::{Policy, SacPolicy};
+use crate::policies::{Policy, SacPolicy, SacPolicyOptions};
 
 /// How much being undecided counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,8 +48,8 @@ pub struct SacOptions {
     pub ent_coef: EntCoef,
     /// How undecided it is to be; minus the number of an action's dimensions if not given.
     pub target_entropy: Option<f64>,
-    /// The widths of the networks' layers.
-    pub net_arch: Vec<usize>,
+    /// The networks.
+    pub policy: SacPolicyOptions,
 }
 
 impl Default for SacOptions {
@@ -65,7 +65,7 @@ impl Default for SacOptions {
             gradient_steps: 1,
             ent_coef: EntCoef::Auto(1.0),
             target_entropy: None,
-            net_arch: vec![256, 256],
+            policy: SacPolicyOptions::default(),
         }
     }
 }
@@ -105,7 +105,7 @@ impl Sac {
             ],
         )?;
         let (observations, actions) = (envs.observation_space(), envs.action_space());
-        let policy = random::fork(seed, || SacPolicy::new(observations, actions, &options.net_arch))?;
+        let policy = random::fork(seed, || SacPolicy::new(observations, actions, &options.policy))?;
         let adam = |parameters: Vec<Tensor>| {
             let lr = options.learning_rate.initial();
             Adam::new(

@@ -17,7 +17,8 @@ const BRICKS: std::ops::Range<usize> = 1..4;
 /// What the planes of an observation show.
 const PLANES: usize = 4;
 
-/// Breakout on a board of 10 × 10 (`Breakout-v0`).
+/// Breakout on a board of 10 × 10; `Breakout-v0` also repeats an action now and then ([`crate::wrappers::StickyAction`]), as MinAtar
+/// does.
 ///
 /// Observation: planes with the paddle, the ball, where the ball was, and the bricks, `[4, 10, 10]`. Actions: 0 stay, 1 left,
 /// 2 right. A brick gives 1; three new rows come when all are broken. The episode ends when the ball passes the paddle.

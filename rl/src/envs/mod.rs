@@ -28,7 +28,7 @@ pub use taxi::Taxi;
 use flambeau_tensor::{Error, Result};
 
 use crate::Env;
-use crate::wrappers::TimeLimit;
+use crate::wrappers::{OrderEnforcing, StickyAction, TimeLimit};
 
 /// An environment's entry in the table (`gymnasium.envs.registration.EnvSpec`).
 #[derive(Clone, Copy, Debug)]
@@ -47,16 +47,16 @@ pub struct EnvSpec {
 }
 
 impl EnvSpec {
-    /// The environment, with the limit of its episodes.
+    /// The environment, with the limit of its episodes; it refuses steps outside of one.
     ///
     /// # Errors
     /// None that an entry of the table meets.
     pub fn make(&self) -> Result<Box<dyn Env>> {
         let env = (self.make)()?;
-        match self.max_episode_steps {
-            Some(steps) => Ok(Box::new(TimeLimit::new(env, steps)?)),
-            None => Ok(env),
-        }
+        Ok(match self.max_episode_steps {
+            Some(steps) => Box::new(OrderEnforcing::new(TimeLimit::new(env, steps)?, self.id)),
+            None => Box::new(OrderEnforcing::new(env, self.id)),
+        })
     }
 }
 
@@ -87,7 +87,7 @@ pub fn all() -> &'static [EnvSpec] {
         "Taxi-v4", "fetch and bring a passenger", Some(200), Some(8.0), 4, Taxi::new();
         "Blackjack-v1", "play against a dealer", None, None, 4, Blackjack::new();
         "Catch-v0", "catch a falling ball, pixels", None, None, 8, Catch::new();
-        "Breakout-v0", "break bricks with a ball, pixels", Some(2500), None, 15, Breakout::new();
+        "Breakout-v0", "break bricks with a ball, pixels", Some(2500), None, 15, StickyAction::new(Breakout::new(), 0.1)?;
     }
 }
 

@@ -4,7 +4,7 @@ use flambeau_nn::{Forward, Linear, LinearOptions, Module, Parameter, Sequential,
 use flambeau_tensor::random::{Generator, Sample};
 use flambeau_tensor::{DType, Result, Tensor, bail, ensure, no_grad};
 
-use super::{Activation, FeaturesExtractor, Policy, mlp, scalar_output, widths};
+use super::{Activation, Extractor, FeaturesExtractor, Policy, mlp, scalar_output, widths};
 use crate::{Space, Value};
 
 /// Options of [`ActorCriticPolicy`].
@@ -12,8 +12,14 @@ use crate::{Space, Value};
 pub struct ActorCriticOptions {
     /// The widths of the layers, of the actor's and of the critic's.
     pub net_arch: Vec<usize>,
+    /// The widths of the critic's layers, if they are others (`net_arch=dict(pi=…, vf=…)`).
+    pub vf_net_arch: Option<Vec<usize>>,
     /// What lies between them.
     pub activation: Activation,
+    /// How features are made of observations; what suits them if not given.
+    pub features_extractor: Option<Extractor>,
+    /// Whether actor and critic see the same features.
+    pub share_features_extractor: bool,
     /// Whether weights begin as orthogonal matrices.
     pub ortho_init: bool,
     /// The logarithm of the standard deviation of continuous actions, at first.
@@ -24,7 +30,10 @@ impl Default for ActorCriticOptions {
     fn default() -> Self {
         ActorCriticOptions {
             net_arch: vec![64, 64],
+            vf_net_arch: None,
             activation: Activation::Tanh,
+            features_extractor: None,
+            share_features_extractor: true,
             ortho_init: true,
             log_std_init: 0.0,
         }
@@ -47,6 +56,8 @@ pub struct ActorCriticPolicy {
     pub log_std: Option<Parameter>,
     /// What is seen of observations.
     pub features_extractor: FeaturesExtractor,
+    /// What the critic sees, if that is something else.
+    pub vf_features_extractor: Option<FeaturesExtractor>,
     /// The networks without their last layers.
     pub mlp_extractor: MlpExtractor,
     /// The scores of actions, or their means.
@@ -143,7 +154,7 @@ impl ActorCriticPolicy {
     /// Networks for an environment's observations and actions.
     ///
     /// # Errors
-    /// `Unsupported` if actions are neither [`Space::Discrete`] nor [`Space::Box`].
+    /// `Unsupported` if actions are neither [`Space::Discrete`] nor [`Space::Box`]; those of [`FeaturesExtractor::new`].
     pub fn new(
         observations: &Space,
         actions: &Space,
@@ -157,28 +168,35 @@ impl ActorCriticPolicy {
                 "ActorCriticPolicy: expected actions of Discrete or Box, got {other}"
             ),
         };
-        let features_extractor = FeaturesExtractor::new(observations)?;
+        let extractor = || FeaturesExtractor::new(observations, options.features_extractor);
+        let features_extractor = extractor()?;
+        let vf_features_extractor = (!options.share_features_extractor).then(extractor).transpose()?;
         let features = features_extractor.features_dim();
-        let net = || mlp(features, &options.net_arch, None, options.activation);
+        let vf_net_arch = options.vf_net_arch.as_ref().unwrap_or(&options.net_arch);
+        let net = |widths: &[usize]| mlp(features, widths, None, options.activation);
         let mlp_extractor = MlpExtractor {
-            policy_net: net()?,
-            value_net: net()?,
+            policy_net: net(&options.net_arch)?,
+            value_net: net(vf_net_arch)?,
         };
-        let latent = options.net_arch.last().copied().unwrap_or(features);
+        let latent = |widths: &[usize]| widths.last().copied().unwrap_or(features);
         let log_std = bounds
             .as_ref()
             .map(|_| Parameter::new(Tensor::full(outputs, options.log_std_init, DType::F32)?));
         let policy = ActorCriticPolicy {
             log_std: log_std.transpose()?,
-            action_net: Linear::new(latent, outputs, LinearOptions::default())?,
-            value_net: Linear::new(latent, 1, LinearOptions::default())?,
+            action_net: Linear::new(latent(&options.net_arch), outputs, LinearOptions::default())?,
+            value_net: Linear::new(latent(vf_net_arch), 1, LinearOptions::default())?,
             features_extractor,
+            vf_features_extractor,
             mlp_extractor,
             bounds,
         };
         if options.ortho_init {
             let root = std::f64::consts::SQRT_2;
             orthogonal(&policy.features_extractor, root)?;
+            if let Some(extractor) = &policy.vf_features_extractor {
+                orthogonal(extractor, root)?;
+            }
             orthogonal(&policy.mlp_extractor, root)?;
             // Nearly the same probability for all actions at first.
             orthogonal(&policy.action_net, 0.01)?;
@@ -188,14 +206,14 @@ impl ActorCriticPolicy {
     }
 
     /// The policy whose weights a state dict has, such as one of Stable-Baselines3 ([`crate::sb3`]); the sizes of the
-    /// layers are found in it.
+    /// layers are found in it. The activation is the default if not given.
     ///
     /// # Errors
     /// `Key` or `Shape` if it is not one for such observations and actions.
     pub fn from_state_dict(
         observations: &Space,
         actions: &Space,
-        activation: Activation,
+        activation: Option<Activation>,
         dict: &StateDict,
     ) -> Result<ActorCriticPolicy> {
         ensure!(
@@ -204,13 +222,22 @@ impl ActorCriticPolicy {
             "ActorCriticPolicy: expected weights called action_net.weight and so on, got {:?}",
             dict.keys().take(8).collect::<Vec<_>>()
         );
+        // Stable-Baselines3 has the extractor under three names, of which the actor's is always the first one.
+        let shares = shares_features_extractor(dict)?;
+        let mut dict = dict.clone();
+        dict.retain(|key, _| {
+            !key.starts_with("pi_features_extractor.") && !(shares && key.starts_with(VF_EXTRACTOR))
+        });
         let options = ActorCriticOptions {
-            net_arch: widths(dict, "mlp_extractor.policy_net"),
-            activation,
+            net_arch: widths(&dict, "mlp_extractor.policy_net"),
+            vf_net_arch: Some(widths(&dict, "mlp_extractor.value_net")),
+            activation: activation.unwrap_or(Activation::Tanh),
+            features_extractor: Some(Extractor::in_state_dict(&dict, EXTRACTOR)),
+            share_features_extractor: shares,
             ..Default::default()
         };
         let policy = ActorCriticPolicy::new(observations, actions, &options)?;
-        policy.load_state_dict(dict, true)?;
+        policy.load_state_dict(&dict, true)?;
         Ok(policy)
     }
 
@@ -220,11 +247,11 @@ impl ActorCriticPolicy {
     /// `Shape` if there are other features than the environment's.
     pub fn forward(&self, observations: &Tensor) -> Result<(ActionDistribution, Tensor)> {
         let features = self.features_extractor.forward(observations)?;
-        let values = self.mlp_extractor.value_net.forward(&features)?;
-        Ok((
-            self.distribution(&features)?,
-            scalar_output(&self.value_net, &values)?,
-        ))
+        let values = match &self.vf_features_extractor {
+            None => self.values_of(&features)?,
+            Some(extractor) => self.values_of(&extractor.forward(observations)?)?,
+        };
+        Ok((self.distribution(&features)?, values))
     }
 
     /// The values of the states, `[batch]`.
@@ -232,8 +259,15 @@ impl ActorCriticPolicy {
     /// # Errors
     /// As [`ActorCriticPolicy::forward`].
     pub fn values(&self, observations: &Tensor) -> Result<Tensor> {
-        let features = self.features_extractor.forward(observations)?;
-        scalar_output(&self.value_net, &self.mlp_extractor.value_net.forward(&features)?)
+        let extractor = self
+            .vf_features_extractor
+            .as_ref()
+            .unwrap_or(&self.features_extractor);
+        self.values_of(&extractor.forward(observations)?)
+    }
+
+    fn values_of(&self, features: &Tensor) -> Result<Tensor> {
+        scalar_output(&self.value_net, &self.mlp_extractor.value_net.forward(features)?)
     }
 
     fn distribution(&self, features: &Tensor) -> Result<ActionDistribution> {
@@ -282,6 +316,27 @@ impl ActorCriticPolicy {
             .as_ref()
             .map_or((1, false), |(low, _)| (low.len(), true))
     }
+}
+
+/// The names of the extractor's weights, and of the critic's if it has its own.
+const EXTRACTOR: &str = "features_extractor.";
+const VF_EXTRACTOR: &str = "vf_features_extractor.";
+
+/// Whether the critic's extractor in a state dict is none or has the values of the actor's.
+fn shares_features_extractor(dict: &StateDict) -> Result<bool> {
+    for (key, own) in dict {
+        let Some(name) = key.strip_prefix(VF_EXTRACTOR) else {
+            continue;
+        };
+        let same = match dict.get(&format!("{EXTRACTOR}{name}")) {
+            Some(other) => own.to_vec::<f32>()? == other.to_vec::<f32>()?,
+            None => false,
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Weights of all layers as orthogonal matrices times a factor, biases 0.

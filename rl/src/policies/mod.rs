@@ -3,14 +3,19 @@
 mod actor_critic;
 mod features;
 mod q_network;
+mod random_policy;
 mod soft_actor_critic;
 
 pub use actor_critic::{ActionDistribution, ActorCriticOptions, ActorCriticPolicy, MlpExtractor};
-pub use features::FeaturesExtractor;
+pub use features::{Extractor, FeaturesExtractor};
 pub use q_network::{DqnPolicy, QNetwork, QNetworkOptions};
-pub use soft_actor_critic::{Actor, ContinuousCritic, SacPolicy};
+pub use random_policy::RandomPolicy;
+pub use soft_actor_critic::{Actor, ContinuousCritic, SacPolicy, SacPolicyOptions};
 
-use flambeau_nn::{Forward, Linear, LinearOptions, Module, ReLU, Sequential, StateDict, Tanh};
+use flambeau_nn::{
+    ELU, Forward, GELU, LeakyReLU, Linear, LinearOptions, Module, ReLU, Sequential, SiLU, Sigmoid, StateDict,
+    Tanh,
+};
 use flambeau_tensor::random::Generator;
 use flambeau_tensor::{Result, Tensor, bail};
 
@@ -36,13 +41,49 @@ pub trait Policy {
     fn module(&self) -> &dyn Module;
 }
 
-/// What lies between the layers of a network.
+/// What lies between the layers of a network (`activation_fn`), with PyTorch's names and defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
     /// The rectifier.
     ReLU,
     /// The hyperbolic tangent.
     Tanh,
+    /// The exponential linear unit.
+    ELU,
+    /// The Gaussian error linear unit.
+    GELU,
+    /// The rectifier with a small slope below 0.
+    LeakyReLU,
+    /// The sigmoid linear unit.
+    SiLU,
+    /// The logistic function.
+    Sigmoid,
+}
+
+impl Activation {
+    /// All of them.
+    pub const ALL: [Activation; 7] = [
+        Activation::ReLU,
+        Activation::Tanh,
+        Activation::ELU,
+        Activation::GELU,
+        Activation::LeakyReLU,
+        Activation::SiLU,
+        Activation::Sigmoid,
+    ];
+
+    fn push_to(self, layers: Sequential) -> Sequential {
+        match self {
+            Activation::ReLU => layers.push(ReLU),
+            Activation::Tanh => layers.push(Tanh),
+            Activation::ELU => layers.push(ELU::default()),
+            Activation::GELU => layers.push(GELU::default()),
+            Activation::LeakyReLU => layers.push(LeakyReLU::default()),
+            Activation::SiLU => layers.push(SiLU),
+            Activation::Sigmoid => layers.push(Sigmoid),
+        }
+    }
 }
 
 /// Linear layers of these widths, each followed by the activation, and a last one of `outputs` if there is to be one
@@ -57,10 +98,7 @@ pub(crate) fn mlp(
     let mut last = inputs;
     for &width in widths {
         layers = layers.push(Linear::new(last, width, LinearOptions::default())?);
-        layers = match activation {
-            Activation::ReLU => layers.push(ReLU),
-            Activation::Tanh => layers.push(Tanh),
-        };
+        layers = activation.push_to(layers);
         last = width;
     }
     Ok(match outputs {

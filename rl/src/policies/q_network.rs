@@ -7,7 +7,7 @@ use flambeau_nn::{Forward, Module, Sequential, StateDict, observed};
 use flambeau_tensor::random::Generator;
 use flambeau_tensor::{Result, Tensor, ensure, no_grad};
 
-use super::{Activation, FeaturesExtractor, Policy, discrete_actions, mlp, widths};
+use super::{Activation, Extractor, FeaturesExtractor, Policy, discrete_actions, mlp, widths};
 use crate::{Space, Value};
 
 /// Options of [`QNetwork`].
@@ -17,6 +17,10 @@ pub struct QNetworkOptions {
     pub net_arch: Vec<usize>,
     /// Whether the value of a state and the advantages of actions are estimated apart.
     pub dueling: bool,
+    /// What lies between the layers.
+    pub activation: Activation,
+    /// How features are made of observations; what suits them if not given.
+    pub features_extractor: Option<Extractor>,
 }
 
 impl Default for QNetworkOptions {
@@ -24,6 +28,8 @@ impl Default for QNetworkOptions {
         QNetworkOptions {
             net_arch: vec![64, 64],
             dueling: false,
+            activation: Activation::ReLU,
+            features_extractor: None,
         }
     }
 }
@@ -46,12 +52,12 @@ impl QNetwork {
     /// A network for an environment's observations and actions.
     ///
     /// # Errors
-    /// `Unsupported` if actions are not [`Space::Discrete`].
+    /// `Unsupported` if actions are not [`Space::Discrete`]; those of [`FeaturesExtractor::new`].
     pub fn new(observations: &Space, actions: &Space, options: &QNetworkOptions) -> Result<QNetwork> {
         let actions = discrete_actions("QNetwork", actions)?;
-        let features_extractor = FeaturesExtractor::new(observations)?;
+        let features_extractor = FeaturesExtractor::new(observations, options.features_extractor)?;
         let inputs = features_extractor.features_dim();
-        let net = |outputs| mlp(inputs, &options.net_arch, Some(outputs), Activation::ReLU);
+        let net = |outputs| mlp(inputs, &options.net_arch, Some(outputs), options.activation);
         Ok(QNetwork {
             q_net: net(actions)?,
             value_net: options.dueling.then(|| net(1)).transpose()?,
@@ -97,11 +103,16 @@ impl DqnPolicy {
     }
 
     /// The policy whose weights a state dict has, such as one of Stable-Baselines3 ([`crate::sb3`]); the sizes of the
-    /// layers are found in it.
+    /// layers are found in it. The activation is the default if not given.
     ///
     /// # Errors
     /// `Key` or `Shape` if it is not one for such observations and actions.
-    pub fn from_state_dict(observations: &Space, actions: &Space, dict: &StateDict) -> Result<DqnPolicy> {
+    pub fn from_state_dict(
+        observations: &Space,
+        actions: &Space,
+        activation: Option<Activation>,
+        dict: &StateDict,
+    ) -> Result<DqnPolicy> {
         let mut net_arch = widths(dict, "q_net.q_net");
         ensure!(
             net_arch.pop().is_some(),
@@ -109,8 +120,13 @@ impl DqnPolicy {
             "DqnPolicy: expected weights called q_net.q_net.0.weight and so on, got {:?}",
             dict.keys().take(8).collect::<Vec<_>>()
         );
-        let dueling = dict.keys().any(|key| key.starts_with("q_net.value_net."));
-        let policy = DqnPolicy::new(observations, actions, &QNetworkOptions { net_arch, dueling })?;
+        let options = QNetworkOptions {
+            net_arch,
+            dueling: dict.keys().any(|key| key.starts_with("q_net.value_net.")),
+            activation: activation.unwrap_or(Activation::ReLU),
+            features_extractor: Some(Extractor::in_state_dict(dict, "q_net.features_extractor.")),
+        };
+        let policy = DqnPolicy::new(observations, actions, &options)?;
         policy.load_state_dict(dict, true)?;
         Ok(policy)
     }

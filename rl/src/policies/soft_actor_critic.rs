@@ -4,11 +4,35 @@ use flambeau_nn::{Forward, Linear, LinearOptions, Module, Sequential, StateDict}
 use flambeau_tensor::random::{Generator, Sample};
 use flambeau_tensor::{DType, Result, Tensor, ensure, no_grad};
 
-use super::{Activation, FeaturesExtractor, Policy, continuous_actions, mlp, widths};
+use super::{Activation, Extractor, FeaturesExtractor, Policy, continuous_actions, mlp, widths};
 use crate::{Space, Value};
 
 /// Between which bounds the logarithm of the standard deviation is kept.
 const LOG_STD: [f64; 2] = [-20.0, 2.0];
+
+/// Options of [`SacPolicy`].
+#[derive(Clone, Debug)]
+pub struct SacPolicyOptions {
+    /// The widths of the layers, of the actor's and of the critics'.
+    pub net_arch: Vec<usize>,
+    /// The widths of the critics' layers, if they are others (`net_arch=dict(pi=…, qf=…)`).
+    pub qf_net_arch: Option<Vec<usize>>,
+    /// What lies between them.
+    pub activation: Activation,
+    /// How features are made of observations; what suits them if not given.
+    pub features_extractor: Option<Extractor>,
+}
+
+impl Default for SacPolicyOptions {
+    fn default() -> Self {
+        SacPolicyOptions {
+            net_arch: vec![256, 256],
+            qf_net_arch: None,
+            activation: Activation::ReLU,
+            features_extractor: None,
+        }
+    }
+}
 
 /// Actions between −1 and 1, drawn or the likeliest.
 #[derive(Debug, Module)]
@@ -24,12 +48,12 @@ pub struct Actor {
 }
 
 impl Actor {
-    fn new(observations: &Space, dimensions: usize, net_arch: &[usize]) -> Result<Actor> {
-        let features_extractor = FeaturesExtractor::new(observations)?;
+    fn new(observations: &Space, dimensions: usize, options: &SacPolicyOptions) -> Result<Actor> {
+        let features_extractor = FeaturesExtractor::new(observations, options.features_extractor)?;
         let features = features_extractor.features_dim();
-        let latent = net_arch.last().copied().unwrap_or(features);
+        let latent = options.net_arch.last().copied().unwrap_or(features);
         Ok(Actor {
-            latent_pi: mlp(features, net_arch, None, Activation::ReLU)?,
+            latent_pi: mlp(features, &options.net_arch, None, options.activation)?,
             mu: Linear::new(latent, dimensions, LinearOptions::default())?,
             log_std: Linear::new(latent, dimensions, LinearOptions::default())?,
             features_extractor,
@@ -85,10 +109,11 @@ pub struct ContinuousCritic {
 }
 
 impl ContinuousCritic {
-    fn new(observations: &Space, dimensions: usize, net_arch: &[usize]) -> Result<ContinuousCritic> {
-        let features_extractor = FeaturesExtractor::new(observations)?;
+    fn new(observations: &Space, dimensions: usize, options: &SacPolicyOptions) -> Result<ContinuousCritic> {
+        let features_extractor = FeaturesExtractor::new(observations, options.features_extractor)?;
         let inputs = features_extractor.features_dim() + dimensions;
-        let net = || mlp(inputs, net_arch, Some(1), Activation::ReLU);
+        let widths = options.qf_net_arch.as_ref().unwrap_or(&options.net_arch);
+        let net = || mlp(inputs, widths, Some(1), options.activation);
         Ok(ContinuousCritic {
             qf0: net()?,
             qf1: net()?,
@@ -129,12 +154,12 @@ impl SacPolicy {
     /// Networks for an environment's observations and actions.
     ///
     /// # Errors
-    /// `Unsupported` unless actions are of [`Space::Box`] with finite bounds.
-    pub fn new(observations: &Space, actions: &Space, net_arch: &[usize]) -> Result<SacPolicy> {
+    /// `Unsupported` unless actions are of [`Space::Box`] with finite bounds; those of [`FeaturesExtractor::new`].
+    pub fn new(observations: &Space, actions: &Space, options: &SacPolicyOptions) -> Result<SacPolicy> {
         let (low, high) = continuous_actions("SacPolicy", actions)?;
-        let critic = || ContinuousCritic::new(observations, low.len(), net_arch);
+        let critic = || ContinuousCritic::new(observations, low.len(), options);
         let policy = SacPolicy {
-            actor: Actor::new(observations, low.len(), net_arch)?,
+            actor: Actor::new(observations, low.len(), options)?,
             critic: critic()?,
             critic_target: critic()?,
             low,
@@ -147,18 +172,31 @@ impl SacPolicy {
     }
 
     /// The policy whose weights a state dict has, such as one of Stable-Baselines3 ([`crate::sb3`]); the sizes of the
-    /// layers are found in it.
+    /// layers are found in it. The activation is the default if not given.
     ///
     /// # Errors
     /// `Key` or `Shape` if it is not one for such observations and actions.
-    pub fn from_state_dict(observations: &Space, actions: &Space, dict: &StateDict) -> Result<SacPolicy> {
+    pub fn from_state_dict(
+        observations: &Space,
+        actions: &Space,
+        activation: Option<Activation>,
+        dict: &StateDict,
+    ) -> Result<SacPolicy> {
         ensure!(
             dict.contains_key("actor.mu.weight"),
             Key,
             "SacPolicy: expected weights called actor.mu.weight and so on, got {:?}",
             dict.keys().take(8).collect::<Vec<_>>()
         );
-        let policy = SacPolicy::new(observations, actions, &widths(dict, "actor.latent_pi"))?;
+        let mut qf_net_arch = widths(dict, "critic.qf0");
+        qf_net_arch.pop();
+        let options = SacPolicyOptions {
+            net_arch: widths(dict, "actor.latent_pi"),
+            qf_net_arch: Some(qf_net_arch),
+            activation: activation.unwrap_or(Activation::ReLU),
+            features_extractor: Some(Extractor::in_state_dict(dict, "actor.features_extractor.")),
+        };
+        let policy = SacPolicy::new(observations, actions, &options)?;
         policy.load_state_dict(dict, true)?;
         Ok(policy)
     }

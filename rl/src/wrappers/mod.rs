@@ -2,6 +2,7 @@
 
 mod frame_stack;
 mod normalize_observation;
+mod order_enforcing;
 mod rescale_action;
 mod sticky_action;
 mod time_limit;
@@ -9,6 +10,7 @@ mod transform_reward;
 
 pub use frame_stack::FrameStackObservation;
 pub use normalize_observation::NormalizeObservation;
+pub use order_enforcing::OrderEnforcing;
 pub use rescale_action::RescaleAction;
 pub use sticky_action::StickyAction;
 pub use time_limit::TimeLimit;
