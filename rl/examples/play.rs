@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --release -p flambeau-rl --example play                                        # PPO balances a pole
 //! cargo run --release -p flambeau-rl --example play -- --agent dqn --gif cart_pole.gif
+//! cargo run --release -p flambeau-rl --example play -- --env Breakout-v0 --terminal           # PPO plays a game of pixels
 //! cargo run --release -p flambeau-rl --example play -- --env Taxi-v4 --agent random --terminal
 //! cargo run --release -p flambeau-rl --example play -- --weights runs/ppo-Breakout-v0-0/best.safetensors --env Breakout-v0
 //! ```
@@ -47,7 +48,7 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Agent {
-    /// A policy that PPO learnt, for CartPole-v1
+    /// A policy that PPO learnt, for CartPole-v1 and Breakout-v0
     Ppo,
     /// Values that DQN learnt, for CartPole-v1
     Dqn,
@@ -132,16 +133,15 @@ fn policy(args: &Args, env: &dyn Env) -> Result<Box<dyn Policy>> {
             Ok(Box::new(policy.with_context(place)?))
         };
     }
-    if args.agent != Agent::Random && args.env != "CartPole-v1" {
-        bail!(
-            "the agents that are part of the program play CartPole-v1; for {} take --weights FILE or --agent random",
-            args.env
-        );
-    }
-    Ok(match args.agent {
-        Agent::Ppo => Box::new(agents::ppo_cart_pole()?),
-        Agent::Dqn => Box::new(agents::dqn_cart_pole()?),
-        Agent::Random => Box::new(RandomPolicy::new(&actions)),
+    Ok(match (args.agent, args.env.as_str()) {
+        (Agent::Random, _) => Box::new(RandomPolicy::new(&actions)),
+        (Agent::Ppo, "CartPole-v1") => Box::new(agents::ppo_cart_pole()?),
+        (Agent::Dqn, "CartPole-v1") => Box::new(agents::dqn_cart_pole()?),
+        (Agent::Ppo, "Breakout-v0") => Box::new(agents::ppo_breakout()?),
+        (_, id) => bail!(
+            "no such agent for {id} is part of the program: there are PPO's for CartPole-v1 and Breakout-v0 and DQN's for \
+             CartPole-v1; for others take --weights FILE or --agent random"
+        ),
     })
 }
 

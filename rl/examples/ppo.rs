@@ -51,14 +51,15 @@ fn recipe(id: &str) -> (usize, u64, PpoOptions) {
         }
         "Breakout-v0" => {
             let options = PpoOptions {
-                learning_rate: Schedule::Linear(2.5e-3),
+                learning_rate: Schedule::Linear(1e-3),
+                clip_range: Schedule::Linear(0.2),
                 n_steps: 128,
-                batch_size: 1024,
+                batch_size: 256,
                 n_epochs: 4,
                 ent_coef: 0.01,
                 ..default
             };
-            (64, 5_000_000, options)
+            (8, 2_000_000, options)
         }
         _ => (
             8,

@@ -1,12 +1,13 @@
-//! Agents that are part of the crate: small policies for CartPole-v1, trained by the examples `ppo` and `dqn` (how is written in
-//! `assets/README.md`).
+//! Agents that are part of the crate: small policies for CartPole-v1 and Breakout-v0, trained by the examples `ppo` and `dqn` (how is
+//! written in `assets/README.md`).
 
 use flambeau_nn::StateDict;
 use flambeau_tensor::io::safetensors;
 use flambeau_tensor::{Error, Result};
 
+use crate::Env;
+use crate::envs::{Breakout, CartPole};
 use crate::policies::{ActorCriticPolicy, DqnPolicy};
-use crate::{Env, envs::CartPole};
 
 fn weights(name: &str, bytes: &[u8]) -> Result<StateDict> {
     let tensors = safetensors::from_bytes(bytes).map_err(|error: Error| error.context(name))?;
@@ -34,6 +35,20 @@ pub fn ppo_cart_pole() -> Result<ActorCriticPolicy> {
         include_bytes!("../assets/ppo_cart_pole.safetensors"),
     )?;
     let env = CartPole::new();
+    let (observations, actions) = (env.observation_space(), env.action_space());
+    ActorCriticPolicy::from_state_dict(&observations, &actions, None, &weights)
+}
+
+/// A policy of pixels that PPO learnt: it breaks most of the bricks of Breakout-v0.
+///
+/// # Errors
+/// None, as the weights belong to this version.
+pub fn ppo_breakout() -> Result<ActorCriticPolicy> {
+    let weights = weights(
+        "ppo_breakout.safetensors",
+        include_bytes!("../assets/ppo_breakout.safetensors"),
+    )?;
+    let env = Breakout::new();
     let (observations, actions) = (env.observation_space(), env.action_space());
     ActorCriticPolicy::from_state_dict(&observations, &actions, None, &weights)
 }

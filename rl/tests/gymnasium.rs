@@ -193,6 +193,29 @@ fn wrappers_do_what_they_say() {
     }
     assert!((50..150).contains(&differing), "{differing}");
 
+    // Who acts outside of an episode is told so, also after a limit and in a state that was taken over.
+    for id in ["CartPole-v1", "Pendulum-v1", "Blackjack-v1"] {
+        let mut env = envs::make(id).unwrap();
+        let action = match env.action_space() {
+            Space::Discrete { .. } => Value::Discrete(0),
+            _ => vec![0.0].into(),
+        };
+        let refused = |env: &mut dyn Env| {
+            let error = env.step(&action).unwrap_err().to_string();
+            assert!(error.contains(id) && error.contains("call reset"), "{error}");
+        };
+        refused(&mut *env);
+        env.reset(Some(0)).unwrap();
+        while !env.step(&action).unwrap().done() {}
+        refused(&mut *env);
+        let mut other = envs::make(id).unwrap();
+        other.reset(Some(0)).unwrap();
+        other.set_state(env.state().unwrap()).unwrap();
+        refused(&mut *other);
+        env.reset(None).unwrap();
+        env.step(&action).unwrap();
+    }
+
     assert!(TimeLimit::new(pendulum(), 0).is_err());
     assert!(StickyAction::new(pendulum(), 1.0).is_err());
     assert!(RescaleAction::new(envs::CartPole::new(), -1.0, 1.0).is_err());

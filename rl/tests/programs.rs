@@ -96,6 +96,31 @@ fn what_a_training_leaves_can_be_played_with_and_gone_on_with() {
     let error = refuses(folder.path(), "ppo", &more);
     assert!(error.contains("steps"), "{error}");
     assert!(prints(folder.path(), "ppo", &train(&["--resume"])).contains("going on after 768 steps"));
+
+    // Files that are empty, cut off, another environment's or another algorithm's.
+    let best = std::fs::read(run.join("best.safetensors")).unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("empty.safetensors", &[]);
+    write("cut.safetensors", &best[..best.len() / 2]);
+    write("cut.zip", &best[..100]);
+    for file in ["empty.safetensors", "cut.safetensors", "cut.zip"] {
+        let error = refuses(folder.path(), "play", &["--weights", file]);
+        assert!(error.contains(file), "{error}");
+    }
+    let other = ["--weights", "run/best.safetensors", "--env", "Acrobot-v1"];
+    let error = refuses(folder.path(), "play", &other);
+    assert!(
+        error.contains("best.safetensors") && error.contains("mlp_extractor"),
+        "{error}"
+    );
+    let error = refuses(folder.path(), "dqn", &train(&["--resume"]));
+    assert!(error.contains("algorithm"), "{error}");
+    let last = std::fs::read(run.join("last.safetensors")).unwrap();
+    for bytes in [&last[..last.len() - 5], &[]] {
+        write("run/last.safetensors", bytes);
+        let error = refuses(folder.path(), "ppo", &train(&["--resume"]));
+        assert!(error.contains("last.safetensors"), "{error}");
+    }
 }
 
 #[test]

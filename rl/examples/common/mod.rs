@@ -32,7 +32,7 @@ pub(crate) struct TrainArgs {
     /// Go on from the checkpoint in the folder
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Evaluate after so many steps [default: 5000, or a fiftieth of all]
+    /// Evaluate after so many steps [default: 5000, or a fortieth of all]
     #[arg(long)]
     pub(crate) eval_every: Option<u64>,
     /// A few steps only, to see that it runs
@@ -65,7 +65,7 @@ pub(crate) fn train(
         true => 2000,
         false => args.steps.unwrap_or(steps),
     };
-    let eval_every = args.eval_every.unwrap_or((steps / 50).max(5000));
+    let eval_every = args.eval_every.unwrap_or((steps / 40).max(5000));
     let folder = match (&args.out, args.smoke) {
         (Some(folder), _) => folder.clone(),
         (None, true) => std::env::temp_dir().join(format!("flambeau-{name}-smoke-{}", std::process::id())),

@@ -226,7 +226,8 @@ impl ActorCriticPolicy {
         let shares = shares_features_extractor(dict)?;
         let mut dict = dict.clone();
         dict.retain(|key, _| {
-            !key.starts_with("pi_features_extractor.") && !(shares && key.starts_with(VF_EXTRACTOR))
+            let again = key.starts_with("pi_features_extractor.") || shares && key.starts_with(VF_EXTRACTOR);
+            !again
         });
         let options = ActorCriticOptions {
             net_arch: widths(&dict, "mlp_extractor.policy_net"),
