@@ -23,8 +23,8 @@ use flambeau_tensor::io::safetensors;
 #[derive(Parser)]
 #[command(name = "play")]
 struct Args {
-    /// The environment, by its name in Gymnasium
-    #[arg(long, default_value = "CartPole-v1")]
+    /// The environment, by its name in Gymnasium (see --list)
+    #[arg(long, value_name = "ID", default_value = "CartPole-v1")]
     env: String,
     /// Who plays: an agent that is part of the program, or chance
     #[arg(long, value_enum, default_value_t = Agent::Ppo)]

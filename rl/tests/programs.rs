@@ -60,6 +60,8 @@ fn an_agent_plays_without_arguments() {
         // Every second of 501 pictures.
         assert_eq!(frames, 251);
     }
+    let text = prints(folder.path(), "play", &["--env", "Breakout-v0"]);
+    assert!(text.starts_with("Breakout-v0: reward 2"), "{text}");
     let text = prints(folder.path(), "play", &["--env", "Taxi-v4", "--agent", "random"]);
     assert!(text.starts_with("Taxi-v4: reward -"), "{text}");
     assert!(prints(folder.path(), "play", &["--list"]).contains("Pendulum-v1"));

@@ -17,8 +17,8 @@ use flambeau_trainer::{Curve, Interrupt, Panel, Run, RunOptions, plot_curves};
 /// Arguments of all programs that train.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TrainArgs {
-    /// The environment, by its name in Gymnasium
-    #[arg(long)]
+    /// The environment, by its name in Gymnasium; `play --list` prints them [default: CartPole-v1, of sac Pendulum-v1]
+    #[arg(long, value_name = "ID")]
     pub(crate) env: Option<String>,
     /// How many steps to take [default: what the recipe for the environment says]
     #[arg(long)]
@@ -29,11 +29,11 @@ pub(crate) struct TrainArgs {
     /// The folder for curves, log, checkpoint and weights [default: runs/ALGORITHM-ENV-SEED]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on from the checkpoint in the folder
+    /// Go on from the checkpoint in the folder, with the arguments that the run began with
     #[arg(long)]
     pub(crate) resume: bool,
     /// Evaluate after so many steps [default: 5000, or a fortieth of all]
-    #[arg(long)]
+    #[arg(long, value_name = "STEPS")]
     pub(crate) eval_every: Option<u64>,
     /// A few steps only, to see that it runs
     #[arg(long)]
