@@ -18,6 +18,7 @@ use flambeau_nn::functional::{CrossEntropyOptions, cross_entropy};
 use flambeau_nn::utils::clip_grad_norm_;
 use flambeau_optim::{Adam, AdamOptions, Optimizer};
 use flambeau_tensor::{Tensor, no_grad, random};
+use flambeau_text::datasets::read_text;
 use flambeau_text::generation::{GenerationConfig, generate};
 use flambeau_text::language::{LSTMLanguageModel, LSTMState, LanguageModelOptions};
 use flambeau_text::metrics::perplexity;
@@ -71,9 +72,12 @@ fn main() {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let text = match &args.data {
-        Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
-        None => include_str!("../../ARCHITECTURE.md").to_string(),
+    let (text, place) = match &args.data {
+        Some(path) => (read_text(path)?, path.display().to_string()),
+        None => (
+            include_str!("../../ARCHITECTURE.md").to_string(),
+            "ARCHITECTURE.md".to_string(),
+        ),
     };
     let split = |text: &str| -> Vec<String> {
         match args.words {
@@ -102,11 +106,15 @@ fn run(args: &Args) -> Result<()> {
         )?,
     };
     let ids = vocab.ids(&tokens)?;
+    let prompt = vocab
+        .ids(&split(&args.prompt))
+        .with_context(|| format!("the prompt has letters that {place} has not"))?;
+    ensure!(!prompt.is_empty(), "the prompt is empty");
     let (learnt, held_out) = ids.split_at(ids.len() * 9 / 10);
     let columns = learnt.len() / args.batch_size.max(1);
     ensure!(
-        args.steps > 0 && columns > args.steps && held_out.len() > 1,
-        "a text of {} tokens is too short for {} parts of {} tokens",
+        args.steps > 0 && args.batch_size > 0 && columns > args.steps && held_out.len() > 1,
+        "{place}: a text of {} tokens is too short for {} parts of {} tokens",
         ids.len(),
         args.batch_size,
         args.steps
@@ -152,10 +160,6 @@ fn run(args: &Args) -> Result<()> {
         );
     }
     model.eval();
-    let prompt = vocab
-        .ids(&split(&args.prompt))
-        .context("the prompt has letters that the text has not")?;
-    ensure!(!prompt.is_empty(), "the prompt is empty");
     let settings = GenerationConfig {
         max_new_tokens: Some(args.tokens),
         do_sample: true,

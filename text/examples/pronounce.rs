@@ -1,10 +1,13 @@
 //! Says how English words are pronounced.
 //!
 //! ```sh
-//! cargo run --release -p flambeau-text --example pronounce -- --weights checkpoint20.npz tensor autograd
+//! cargo run --release -p flambeau-text --example pronounce                                        # four words
+//! cargo run --release -p flambeau-text --example pronounce -- torch flambeau
+//! cargo run --release -p flambeau-text --example pronounce -- torch --weights checkpoint20.npz
 //! ```
 //!
-//! The weights are g2p-en's (Apache-2.0), the file `checkpoint20.npz` of its package; phonemes are ARPAbet's.
+//! The weights are g2p-en's (Apache-2.0), bundled in half precision; `--weights` takes the file `checkpoint20.npz` of its package.
+//! Phonemes are ARPAbet's.
 
 use std::path::PathBuf;
 
@@ -16,11 +19,11 @@ use flambeau_text::g2p::G2p;
 #[command(name = "pronounce")]
 struct Args {
     /// The words
-    #[arg(required = true)]
+    #[arg(default_values = ["tensor", "autograd", "torch", "flambeau"])]
     words: Vec<String>,
-    /// g2p-en's file of weights
+    /// g2p-en's file of weights [default: the bundled ones]
     #[arg(long, value_name = "NPZ")]
-    weights: PathBuf,
+    weights: Option<PathBuf>,
 }
 
 fn main() {
@@ -31,7 +34,10 @@ fn main() {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    let network = G2p::load(&args.weights)?;
+    let network = match &args.weights {
+        Some(path) => G2p::load(path)?,
+        None => G2p::english()?,
+    };
     for word in &args.words {
         println!("{word}: {}", network.pronounce(word)?.join(" "));
     }

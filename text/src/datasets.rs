@@ -1,13 +1,14 @@
 //! Texts with labels, as the files of well-known datasets have them (`torchtext.datasets`); CSV and JSON lines of any other.
 
-use std::fs;
 use std::path::Path;
 
 use flambeau_data::formats::csv::{self, CsvOptions};
 use flambeau_data::formats::jsonl;
-use flambeau_tensor::{Error, Result, bail, ensure};
+use flambeau_tensor::{Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value as Json;
+
+use crate::files;
 
 /// A text with its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,14 @@ const LONGEST: u64 = 16 << 20;
 
 /// The classes of AG News, in the order of their numbers.
 pub const AG_NEWS_CLASSES: [&str; 4] = ["World", "Sports", "Business", "Sci/Tech"];
+
+/// A file of text.
+///
+/// # Errors
+/// `Io` with its name if it can't be read; `Format` if it is not UTF-8, or longer than 1 GiB.
+pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
+    files::read_text(path)
+}
 
 /// AG News: `train.csv` or `test.csv`, lines of a class from 1 to 4, a title and a description, which become a class from 0
 /// to 3 and one text.
@@ -60,16 +69,8 @@ pub fn imdb(folder: impl AsRef<Path>) -> Result<Vec<Labelled>> {
     let mut all = Vec::new();
     for (label, class) in ["neg", "pos"].into_iter().enumerate() {
         for path in flambeau_data::formats::folder::files(folder.as_ref().join(class), &["txt"])? {
-            let place = path.display();
-            let io = |error: std::io::Error| Error::Io(format!("{place}: {error}"));
-            let length = fs::metadata(&path).map_err(io)?.len();
-            ensure!(length <= LONGEST, Format, "{place}: longer than {LONGEST} bytes");
-            let bytes = fs::read(&path).map_err(io)?;
-            let Ok(text) = String::from_utf8(bytes) else {
-                bail!(Format, "{place}: not UTF-8")
-            };
             all.push(Labelled {
-                text,
+                text: files::text_up_to(&path, LONGEST)?,
                 label: label as i64,
             });
         }
@@ -84,7 +85,7 @@ pub fn imdb(folder: impl AsRef<Path>) -> Result<Vec<Labelled>> {
 pub fn sst2(path: impl AsRef<Path>) -> Result<Vec<Labelled>> {
     // Quotation marks in sentences are no quoting, so lines are split by hand.
     let place = path.as_ref().display().to_string();
-    let text = fs::read_to_string(&path).map_err(|error| Error::Io(format!("{place}: {error}")))?;
+    let text = read_text(&path)?;
     let mut lines = text.lines().enumerate();
     ensure!(
         lines
@@ -177,6 +178,7 @@ fn class_of(class: &str, classes: &[&str]) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn file(name: &str, text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();

@@ -7,9 +7,11 @@ use std::path::Path;
 use flambeau_nn::{
     Embedding, Forward, GRU, GRUCell, Linear, LinearOptions, Module, RnnOptions, RnnWeights, init,
 };
-use flambeau_tensor::io::npz;
+use flambeau_tensor::io::{npz, safetensors};
 use flambeau_tensor::ops::embedding::EmbeddingOptions;
 use flambeau_tensor::{Result, Tensor, bail, ensure, no_grad};
+
+use crate::files;
 
 /// The numbers of letters begin here; before them are padding, unknown letters and the end.
 const FIRST_LETTER: i64 = 3;
@@ -64,10 +66,21 @@ impl G2p {
         })
     }
 
+    /// The bundled network: g2p-en's weights in half precision (Apache-2.0; `text/assets/README.md`).
+    ///
+    /// # Errors
+    /// None that a sound build meets.
+    pub fn english() -> Result<G2p> {
+        G2p::of(&safetensors::from_bytes(include_bytes!(
+            "../assets/g2p_en.safetensors"
+        ))?)
+    }
+
     /// The network with the weights of g2p-en's file `checkpoint20.npz`.
     ///
     /// # Errors
-    /// `Io` or `Format` if the file can't be read; `Key` or `Shape` with its name for weights that are missing or do not fit.
+    /// `Io` or `Format` if the file can't be read; `Key` or `Shape` with its name for weights that are missing or do not fit,
+    /// `Value` for ones that are not finite.
     pub fn load(path: impl AsRef<Path>) -> Result<G2p> {
         let place = path.as_ref().display();
         let arrays = npz::read(&path)?;
@@ -128,8 +141,50 @@ impl G2p {
             );
             no_grad(|| tensor.copy_(array).map(|_| ()))?;
         }
+        files::check_finite(&network)?;
         network.eval();
         Ok(network)
+    }
+
+    /// Scores of the phoneme after each of `phonemes`, of words of one length: what a training makes large for the phonemes
+    /// that come next. Letters are numbered from 3, and 2 ends a word; phonemes are numbers of ARPAbet's list here, which 2
+    /// begins.
+    ///
+    /// # Shapes
+    /// `[batch, letters]` and `[batch, time] → [batch, time, 74]`.
+    ///
+    /// # Errors
+    /// `Shape` or `DType` unless there are numbers of as many words; `Index` for unknown ones.
+    pub fn forward(&self, letters: &Tensor, phonemes: &Tensor) -> Result<Tensor> {
+        ensure!(
+            letters.rank() == 2 && phonemes.rank() == 2 && letters.shape()[0] == phonemes.shape()[0],
+            Shape,
+            "g2p: expected letters [batch, letters] and phonemes [batch, time], got {:?} and {:?}",
+            letters.shape(),
+            phonemes.shape()
+        );
+        let mut state = self.encode(letters)?;
+        let mut scores = Vec::new();
+        for place in 0..phonemes.shape()[1] {
+            let (next, said) = self.say(&phonemes.select(1, place as isize)?, &state)?;
+            state = next;
+            scores.push(said);
+        }
+        ensure!(!scores.is_empty(), Shape, "g2p: expected at least one phoneme");
+        Tensor::stack(&scores, 1)
+    }
+
+    /// What the encoder knows of words, `[batch, features]`.
+    fn encode(&self, letters: &Tensor) -> Result<Tensor> {
+        let (_, read) = self.enc.forward(&self.enc_emb.forward(letters)?, None)?;
+        read.select(0, 0)
+    }
+
+    /// The state after these phonemes, and the scores of the next ones.
+    fn say(&self, last: &Tensor, state: &Tensor) -> Result<(Tensor, Tensor)> {
+        let state = self.dec.forward(&self.dec_emb.forward(last)?, Some(state))?;
+        let scores = self.fc.forward(&state)?;
+        Ok((state, scores))
     }
 
     /// The phonemes of a word, whose letters are taken as small ones.
@@ -149,13 +204,12 @@ impl G2p {
         };
         let ids: Vec<i64> = word.chars().map(number).chain([END_OF_WORD]).collect();
         no_grad(|| {
-            let letters = self.enc_emb.forward(&Tensor::from_slice(&ids, (1, ids.len()))?)?;
-            let (_, read) = self.enc.forward(&letters, None)?;
-            let (mut state, mut said, mut all) = (read.select(0, 0)?, START, Vec::new());
+            let mut state = self.encode(&Tensor::from_slice(&ids, (1, ids.len()))?)?;
+            let (mut said, mut all) = (START, Vec::new());
             while all.len() < LONGEST {
-                let last = self.dec_emb.forward(&Tensor::new([said])?)?;
-                state = self.dec.forward(&last, Some(&state))?;
-                said = self.fc.forward(&state)?.argmax(None, false)?.item::<i64>()?;
+                let (next, scores) = self.say(&Tensor::new([said])?, &state)?;
+                state = next;
+                said = scores.argmax(None, false)?.item::<i64>()?;
                 match PHONEMES.get(said as usize) {
                     Some(phoneme) if said != END => all.push(*phoneme),
                     _ => break,
@@ -169,7 +223,36 @@ impl G2p {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flambeau_autograd::Backward;
     use flambeau_tensor::random;
+
+    #[test]
+    fn every_parameter_receives_a_gradient() {
+        let network = random::fork(0, || G2p::new(8)).unwrap();
+        let letters = Tensor::new([[3i64, 4, 2], [5, 6, 2]]).unwrap();
+        let phonemes = Tensor::new([[2i64, 4], [2, 73]]).unwrap();
+        let scores = network.forward(&letters, &phonemes).unwrap();
+        assert_eq!(scores.shape(), [2, 2, 74]);
+        scores.square().unwrap().sum().unwrap().backward().unwrap();
+        for (name, parameter) in network.named_parameters() {
+            let size = parameter.grad().unwrap().abs().unwrap().sum().unwrap();
+            assert!(size.item::<f32>().unwrap() > 0.0, "{name}");
+        }
+        let flat = Tensor::new([2i64]).unwrap();
+        let error = network.forward(&letters, &flat).unwrap_err().to_string();
+        assert!(
+            error.contains("phonemes [batch, time], got [2, 3] and [1]"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_bundled_network_says_what_the_reference_says() {
+        let network = G2p::english().unwrap();
+        for (word, said) in [("tensor", "T EH1 N S ER0"), ("autograd", "AO1 T AH0 G R AE2 D")] {
+            assert_eq!(network.pronounce(word).unwrap().join(" "), said);
+        }
+    }
 
     #[test]
     fn weights_are_found_by_their_names_and_words_are_said() {

@@ -1,12 +1,29 @@
 //! Language models to be trained from scratch, over letters or words: an embedding, LSTM layers, scores of the next token
-//! ("Generating Sequences With Recurrent Neural Networks", Graves, 2013, arXiv:1308.0850).
+//! ("Generating Sequences With Recurrent Neural Networks", Graves, 2013, arXiv:1308.0850); and a small GPT-2 that has read a
+//! book, [`moby_dick`].
 
 use flambeau_nn::{Dropout, Embedding, Forward, LSTM, Linear, LinearOptions, Module, RnnOptions};
+use flambeau_tensor::io::safetensors;
 use flambeau_tensor::ops::embedding::EmbeddingOptions;
-use flambeau_tensor::{Result, Tensor, bail, ensure};
+use flambeau_tensor::{Error, Result, Tensor, bail, ensure};
 
 use crate::generation::{Cache, CausalLM};
-use crate::models::Inputs;
+use crate::models::{GPT2LMHeadModel, Inputs, Pretrained};
+use crate::tokenize::Tokenizer;
+
+/// The bundled GPT-2 and its tokeniser, which have read Herman Melville's "Moby-Dick" and nothing else;
+/// `text/references/moby_dick/README.md` says how they were trained.
+///
+/// # Errors
+/// None that a sound build meets.
+pub fn moby_dick() -> Result<(GPT2LMHeadModel, Tokenizer)> {
+    let config = serde_json::from_str(include_str!("../assets/moby_dick/config.json"))
+        .map_err(|error| Error::Format(error.to_string()))?;
+    let weights = safetensors::from_bytes(include_bytes!("../assets/moby_dick/model.safetensors"))?;
+    let (model, _) = GPT2LMHeadModel::from_parts(&config, weights)?;
+    let tokenizer = Tokenizer::from_bytes(include_bytes!("../assets/moby_dick/tokenizer.json"))?;
+    Ok((model, tokenizer))
+}
 
 /// What an [`LSTMLanguageModel`] is made of.
 #[derive(Clone, Copy, Debug)]

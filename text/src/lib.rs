@@ -32,6 +32,7 @@
 pub mod classifiers;
 pub mod datasets;
 pub mod embeddings;
+mod files;
 pub mod g2p;
 pub mod generation;
 pub mod language;

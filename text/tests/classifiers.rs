@@ -130,7 +130,7 @@ fn the_bundled_classifier_knows_spam() {
     assert!(classifier.predict::<&str>(&[]).is_err());
     // What its description says, and the page about it.
     let recipe = &classifier.description().recipe;
-    let page = include_str!("../assets/README.md");
+    let page = include_str!("../references/spam_or_ham/README.md");
     let share = recipe.split("seed 0: ").nth(1).unwrap();
     assert!(page.contains(share), "{share}");
 }

@@ -1,11 +1,14 @@
-//! Texts that are written: what a cache changes, what batches and settings do, what is refused.
+//! Texts that are written: what a cache changes, what batches and settings do, what is refused; and that they are Hugging
+//! Face's, drawn ones included.
 
 #![allow(clippy::unwrap_used)]
 
 use flambeau_nn::Module;
 use flambeau_tensor::{Tensor, random};
 use flambeau_text::generation::{CausalLM, GenerationConfig, generate, generate_with};
+use flambeau_text::language::moby_dick;
 use flambeau_text::models::{GPT2Config, GPT2LMHeadModel, Inputs, LlamaConfig, LlamaForCausalLM};
+use serde_json::{Value as Json, json};
 
 fn gpt2() -> GPT2LMHeadModel {
     let config = GPT2Config {
@@ -139,6 +142,73 @@ fn drawn_texts_repeat_with_the_seed() {
         .to_vec::<i64>()
         .unwrap();
     assert!(drawn.iter().all(|row| *row == greedy));
+}
+
+/// Chi squared of what is drawn for the next token, against softmax of the best scores over a temperature.
+fn chi_squared(drawn: &[i64], scores: &[f32], best: usize, temperature: f64) -> f64 {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    let power = |i: usize| (f64::from(scores[i]) / temperature).exp();
+    let sum: f64 = order[..best].iter().map(|&i| power(i)).sum();
+    assert!(drawn.iter().all(|&id| order[..best].contains(&(id as usize))));
+    let terms = order[..best].iter().map(|&i| {
+        let expected = drawn.len() as f64 * power(i) / sum;
+        let came = drawn.iter().filter(|&&id| id as usize == i).count() as f64;
+        (came - expected).powi(2) / expected
+    });
+    terms.sum()
+}
+
+#[test]
+fn tokens_are_drawn_by_their_probabilities() {
+    let model = gpt2();
+    let ids = Tensor::new([[7i64, 3, 21]]).unwrap();
+    let settings = GenerationConfig {
+        max_new_tokens: Some(1),
+        do_sample: true,
+        top_k: 10,
+        temperature: 0.7,
+        num_return_sequences: 4000,
+        ..GenerationConfig::default()
+    };
+    let texts = random::fork(0, || generate(&model, &ids, None, &settings)).unwrap();
+    let drawn = texts.select(1, -1).unwrap().to_vec::<i64>().unwrap();
+    let scores = model
+        .next_scores(&Inputs::new(&ids), &mut Default::default())
+        .unwrap();
+    let scores = scores.to_vec::<f32>().unwrap();
+    // Of ten classes, it is above 27.9 once in a thousand times; of others it grows with what is drawn.
+    assert!(chi_squared(&drawn, &scores, 10, 0.7) < 27.9);
+    assert!(chi_squared(&drawn, &scores, 10, 1.0) > 100.0);
+}
+
+/// What transformers writes with the bundled GPT-2, by the script `tests/golden/generation.py`: drawn texts are equal as
+/// PyTorch's random numbers are.
+#[test]
+fn texts_are_those_of_hugging_face() {
+    let (model, _) = moby_dick().unwrap();
+    let cases: Vec<Json> = serde_json::from_str(include_str!("golden/texts.json")).unwrap();
+    let tensor = |rows: &Json| {
+        let rows: Vec<Vec<i64>> = serde_json::from_value(rows.clone()).unwrap();
+        let shape = (rows.len(), rows[0].len());
+        Tensor::from_vec(rows.concat(), shape).unwrap()
+    };
+    let mut drawn = 0;
+    for case in &cases {
+        let settings: GenerationConfig = serde_json::from_value(case["settings"].clone()).unwrap();
+        let (ids, mask) = (tensor(&case["input_ids"]), tensor(&case["attention_mask"]));
+        let seed = case["seed"].as_u64().unwrap();
+        let texts = random::fork(seed, || generate(&model, &ids, Some(&mask), &settings)).unwrap();
+        let texts = texts.to_vec2::<i64>().unwrap();
+        assert_eq!(
+            json!(texts),
+            case["output"],
+            "{} of seed {seed}",
+            case["settings"]
+        );
+        drawn += usize::from(settings.do_sample);
+    }
+    assert_eq!((cases.len(), drawn), (15, 12));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use flambeau_tensor::{Error, Result, ensure, no_grad};
 use serde::{Deserialize, Serialize};
 
 use super::{LSTMClassifier, RecurrentOptions};
+use crate::files;
 use crate::tokenize::{Vocab, basic_english, pad};
 
 /// The token of texts' ends.
@@ -106,8 +107,7 @@ impl TextClassifier {
     /// `Io`, `Format`, `Value` or `Key` with the file's name.
     pub fn load(path: impl AsRef<Path>) -> Result<TextClassifier> {
         let json = path.as_ref().with_extension("json");
-        let text =
-            fs::read_to_string(&json).map_err(|error| Error::Io(format!("{}: {error}", json.display())))?;
+        let text = files::read_text(&json)?;
         let weights = safetensors::load(path.as_ref().with_extension("safetensors"))?;
         TextClassifier::of(&text, &weights).map_err(|error| error.context(json.display()))
     }
@@ -117,6 +117,7 @@ impl TextClassifier {
             .map_err(|error| Error::Format(format!("no description of a classifier: {error}")))?;
         let classifier = init::skip(|| TextClassifier::new(description))?;
         classifier.model.load_state_dict(weights, true)?;
+        files::check_finite(&classifier.model)?;
         classifier.model.eval();
         Ok(classifier)
     }

@@ -145,6 +145,7 @@ fn softmax(scores: &[f32]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flambeau_tensor::io::safetensors::SafeTensorsFile;
 
     const OUT: f32 = f32::NEG_INFINITY;
 
@@ -152,6 +153,55 @@ mod tests {
         let mut scores = scores.to_vec();
         Rules { config, prompt: 1 }.apply(text, &mut scores);
         scores
+    }
+
+    /// The rules of settings as Hugging Face follows them, on scores of the bundled GPT-2, by the script
+    /// `tests/golden/generation.py`.
+    #[test]
+    fn rules_are_those_of_hugging_face() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/scores.safetensors");
+        let file = SafeTensorsFile::open(path).unwrap();
+        let rules: Vec<serde_json::Value> = serde_json::from_str(&file.metadata()["rules"]).unwrap();
+        let scores = |name: &str| file.tensor(name).unwrap().to_vec::<f32>().unwrap();
+        let (mut compared, mut left_out) = (0, 0);
+        for prompt in 0..2 {
+            let text = file
+                .tensor(&format!("ids.{prompt}"))
+                .unwrap()
+                .to_vec::<i64>()
+                .unwrap();
+            for (i, rules) in rules.iter().enumerate() {
+                let mut settings = rules.clone();
+                // Of all tokens, unless the rules say otherwise; it is 50 by default.
+                let top_k = rules.get("top_k").cloned().unwrap_or(0.into());
+                settings["top_k"] = top_k;
+                let config: GenerationConfig = serde_json::from_value(settings).unwrap();
+                let applied = Rules {
+                    config: &config,
+                    prompt: text.len(),
+                };
+                let mut found = scores(&format!("logits.{prompt}"));
+                applied.apply(&text, &mut found);
+                applied.warp(&mut found, 1);
+                for (token, (found, expected)) in found
+                    .into_iter()
+                    .zip(scores(&format!("scores.{prompt}.{i}")))
+                    .enumerate()
+                {
+                    let near = (found - expected).abs() <= 1e-6 * expected.abs();
+                    assert!(
+                        found == expected || near,
+                        "{rules}: token {token} has {found}, not {expected}"
+                    );
+                    compared += 1;
+                    left_out += usize::from(expected == OUT);
+                }
+            }
+        }
+        assert!(
+            compared == 14 * 2048 && left_out > 14 * 1024,
+            "{compared}, {left_out}"
+        );
     }
 
     #[test]

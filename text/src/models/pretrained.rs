@@ -1,7 +1,6 @@
 //! Models from folders as Hugging Face has them: `config.json` and weights; models by the names of their classes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use flambeau_hub::StateDict;
@@ -11,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::*;
+use crate::files;
 
 /// A model that is made from a `config.json` and weights.
 pub trait Pretrained: TextModel + Sized {
@@ -30,7 +30,7 @@ pub trait Pretrained: TextModel + Sized {
     /// encoder alone and of other heads are found under their names in this model; what is in excess is reported.
     ///
     /// # Errors
-    /// `Io` or `Format` with the file's name; `Key` if weights are missing or of other shapes.
+    /// `Io` or `Format` with the file's name; `Key` if weights are missing or of other shapes, `Value` if they are not finite.
     fn from_pretrained(folder: impl AsRef<Path>) -> Result<(Self, LoadReport)> {
         let folder = folder.as_ref();
         let config = read_config(folder)?;
@@ -42,10 +42,11 @@ pub trait Pretrained: TextModel + Sized {
     ///
     /// # Errors
     /// `Format`, `Value` or `Shape` for a configuration that makes no model; `Key` if weights are missing or of other
-    /// shapes.
+    /// shapes, `Value` if they are not finite.
     fn from_parts(config: &Json, weights: StateDict) -> Result<(Self, LoadReport)> {
         let model = init::skip(|| Self::from_config(&parse(config)?))?;
         let report = load(&model, Self::BASE, weights)?;
+        files::check_finite(&model)?;
         model.eval();
         Ok((model, report))
     }
@@ -57,8 +58,7 @@ pub trait Pretrained: TextModel + Sized {
 /// `Io` if it can't be read, `Format` if it is not JSON, or too long for a configuration.
 pub fn read_config(folder: impl AsRef<Path>) -> Result<Json> {
     let path = folder.as_ref().join("config.json");
-    let text =
-        fs::read_to_string(&path).map_err(|error| Error::Io(format!("{}: {error}", path.display())))?;
+    let text = files::read_text(&path)?;
     serde_json::from_str(&text).map_err(|error| Error::Format(format!("{}: {error}", path.display())))
 }
 

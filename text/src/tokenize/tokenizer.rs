@@ -1,17 +1,21 @@
 //! The tokenisers of pretrained models, from Hugging Face's files: `tokenizer.json`, `vocab.txt` (WordPiece), `vocab.json`
 //! with `merges.txt` (byte-level BPE). The work is done by the crate `tokenizers`.
 
+use std::io::Write;
 use std::path::Path;
 
-use flambeau_tensor::{Error, Result, Tensor, bail, ensure};
+use flambeau_tensor::{Error, Result, Tensor, bail, ensure, io};
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
-use tokenizers::models::bpe::{BPE, Vocab as Numbers};
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer, Vocab as Numbers};
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::bert::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Encoding, TruncationParams};
+
+use crate::files;
 
 /// Texts as numbers of tokens, and numbers of tokens as text.
 #[derive(Clone, Debug)]
@@ -52,8 +56,21 @@ pub struct Batch {
     pub token_type_ids: Tensor,
 }
 
+/// The token that stands between texts of GPT-2.
+const END_OF_TEXT: &str = "<|endoftext|>";
+
 fn failed(error: tokenizers::Error) -> Error {
     Error::Format(error.to_string())
+}
+
+/// A tokeniser that cuts texts as GPT-2's does, and lets the model join the bytes of each piece.
+fn of_bytes(model: BPE) -> tokenizers::Tokenizer {
+    let mut inner = tokenizers::Tokenizer::new(model);
+    inner
+        .with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)))
+        .with_decoder(Some(ByteLevel::default()))
+        .with_post_processor(Some(ByteLevel::default().trim_offsets(false)));
+    inner
 }
 
 impl Tokenizer {
@@ -85,11 +102,17 @@ impl Tokenizer {
     /// # Errors
     /// `Io` if the file can't be read; `Format` with its name if it is not one.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Tokenizer> {
-        let place = path.as_ref().display();
-        let bytes = std::fs::read(&path).map_err(|error| Error::Io(format!("{place}: {error}")))?;
-        let inner =
-            tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| failed(error).context(&place))?;
-        Ok(Tokenizer::new(inner))
+        Tokenizer::from_bytes(&files::read(&path)?).map_err(|error| error.context(path.as_ref().display()))
+    }
+
+    /// The tokeniser of what a file `tokenizer.json` holds.
+    ///
+    /// # Errors
+    /// `Format` if that is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Tokenizer> {
+        Ok(Tokenizer::new(
+            tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?,
+        ))
     }
 
     /// BERT's tokeniser: the parts of words that the file `vocab.txt` lists, one in each line.
@@ -143,20 +166,53 @@ impl Tokenizer {
         let model = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy())
             .build()
             .map_err(fail)?;
-        let mut inner = tokenizers::Tokenizer::new(model);
+        let mut inner = of_bytes(model);
         inner
-            .with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)))
-            .with_decoder(Some(ByteLevel::default()))
-            .with_post_processor(Some(ByteLevel::default().trim_offsets(false)));
-        inner
-            .add_special_tokens([AddedToken::from("<|endoftext|>", true)])
+            .add_special_tokens([AddedToken::from(END_OF_TEXT, true)])
             .map_err(fail)?;
         Ok(Tokenizer::new(inner))
     }
 
+    /// A tokeniser as GPT-2's whose tokens are learnt from texts: `<|endoftext|>`, the 256 bytes, and what comes of joining
+    /// the most frequent pair again and again until there are `vocab_size` tokens, or every word is one ("Neural Machine
+    /// Translation of Rare Words with Subword Units", Sennrich et al., 2016, arXiv:1508.07909).
+    ///
+    /// # Errors
+    /// `Value` for less than 257 tokens.
+    pub fn train_byte_level_bpe<S: AsRef<str>>(texts: &[S], vocab_size: usize) -> Result<Tokenizer> {
+        let alphabet = ByteLevel::alphabet();
+        ensure!(
+            vocab_size > alphabet.len(),
+            Value,
+            "Tokenizer: expected at least {} tokens, as there are so many bytes and <|endoftext|>, got {vocab_size}",
+            alphabet.len() + 1
+        );
+        let trainer = BpeTrainer::builder()
+            .vocab_size(vocab_size)
+            .initial_alphabet(alphabet.into_iter().collect())
+            .special_tokens(vec![AddedToken::from(END_OF_TEXT, true)])
+            .show_progress(false)
+            .build();
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        let mut inner = of_bytes(BPE::default());
+        inner
+            .train(&mut TrainerWrapper::BpeTrainer(trainer), texts.into_iter())
+            .map_err(failed)?;
+        Ok(Tokenizer::new(inner))
+    }
+
+    /// Writes a file `tokenizer.json`.
+    ///
+    /// # Errors
+    /// `Io` with the file's name.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let text = self.inner.to_string(false).map_err(failed)?;
+        io::write_atomically(path, |file| writeln!(file, "{text}").map_err(io::io_error))
+    }
+
     fn new(mut inner: tokenizers::Tokenizer) -> Tokenizer {
         let from_file = inner.get_padding().map(|padding| i64::from(padding.pad_id));
-        let known = ["[PAD]", "<pad>", "<|endoftext|>"];
+        let known = ["[PAD]", "<pad>", END_OF_TEXT];
         let known = || {
             known
                 .iter()

@@ -1,10 +1,11 @@
 //! Numbers of tokens (`torchtext.vocab.Vocab`).
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::Path;
 
-use flambeau_tensor::{Error, Result, bail, ensure};
+use flambeau_tensor::{Result, bail, ensure};
+
+use crate::files;
 
 /// How a [`Vocab`] is made from texts.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +110,7 @@ impl Vocab {
     /// there.
     pub fn read(path: impl AsRef<Path>, default: Option<&str>) -> Result<Vocab> {
         let place = path.as_ref().display();
-        let text = fs::read_to_string(&path).map_err(|error| Error::Io(format!("{place}: {error}")))?;
+        let text = files::read_text(&path)?;
         let tokens = text.lines().map(str::to_string).collect();
         Vocab::new(tokens, default).map_err(|error| error.context(place))
     }
