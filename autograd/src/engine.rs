@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use flambeau_tensor::graph::{Edge, Node, Op};
+use flambeau_tensor::profiler::{self, Kind};
 use flambeau_tensor::{Error, Result, Tensor, amp, bail, no_grad, set_grad_enabled};
 use smallvec::SmallVec;
 
@@ -130,7 +131,9 @@ fn walk_back(
             grads: &grads,
             needs: &needs,
         };
-        let input_grads = rules::backward(&op, &context).map_err(|error| located(error, &node, &op))?;
+        let name = || format!("{}_backward", op.name());
+        let input_grads = profiler::span(Kind::Gradient, name, || rules::backward(&op, &context))
+            .map_err(|error| located(error, &node, &op))?;
         let name = op.name();
         drop(op);
         for ((edge, grad), needed) in node.inputs().iter().zip(input_grads).zip(needs) {

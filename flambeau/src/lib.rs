@@ -7,6 +7,7 @@
 //! | [`nn`] | `torch.nn` | |
 //! | [`optim`] | `torch.optim` | |
 //! | [`data`] | `torch.utils.data` | |
+//! | [`profiler`] | `torch.profiler` | |
 //! | [`hub`] | `torch.load`, `huggingface_hub` | `download` for the network |
 //! | `audio` | `torchaudio` | `audio` |
 //! | `graph` | `torch_geometric` | `graph` |
@@ -70,6 +71,7 @@ pub use flambeau_optim as optim;
 #[cfg(feature = "rl")]
 pub use flambeau_rl as rl;
 pub use flambeau_tensor as tensor;
+pub use flambeau_tensor::profiler;
 #[cfg(feature = "text")]
 pub use flambeau_text as text;
 #[cfg(feature = "trainer")]

@@ -43,6 +43,17 @@ pub fn parallel_chunks_mut<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usiz
     })
 }
 
+/// Calls `f(0), …, f(tasks - 1)`, few and long tasks that make parallel calls of their own: at the same time where there are no more
+/// threads than tasks, else one after the other, each with all threads. As it depends on the number of threads, a task's result
+/// must not depend on how its own calls are spread.
+pub fn side_by_side(tasks: usize, f: impl Fn(usize) + Sync) {
+    if num_threads() <= tasks {
+        parallel_for(tasks, f)
+    } else {
+        (0..tasks).for_each(f)
+    }
+}
+
 /// A chunk length for `len` elements: at least `min`, at most 128 chunks, a multiple of 64, and never a function of
 /// the number of threads.
 pub fn chunk_len(len: usize, min: usize) -> usize {

@@ -1,4 +1,4 @@
-//! Who watches the calls of modules: hooks and summaries.
+//! Who watches the calls of modules: hooks, summaries and profiles.
 //!
 //! A module's `forward` that is marked `#[observed]` tells whoever watches on the same thread that it begins, with its
 //! inputs, and ends, with its outputs; both may be replaced. While nobody watches, this costs one look at a flag.
@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use flambeau_tensor::profiler::{self, Kind};
 use flambeau_tensor::{Result, Tensor};
 
 use crate::hooks::Recorded;
@@ -81,6 +82,20 @@ impl Outputs for AdaptiveLogSoftmaxOutput {
 /// # Errors
 /// Those of `forward` and of hooks.
 pub fn observe<M: Module, const N: usize, R: Outputs>(
+    module: &M,
+    inputs: [&Tensor; N],
+    forward: impl FnOnce([&Tensor; N]) -> Result<R>,
+) -> Result<R> {
+    profiler::span(
+        Kind::Module,
+        || module.name().to_string(),
+        || show(module, inputs, forward),
+    )
+}
+
+/// [`observe`] for who watches.
+#[inline]
+fn show<M: Module, const N: usize, R: Outputs>(
     module: &M,
     inputs: [&Tensor; N],
     forward: impl FnOnce([&Tensor; N]) -> Result<R>,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use flambeau_tensor::profiler::{self, Kind};
 use flambeau_tensor::{Result, Tensor, bail, ensure, no_grad};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -268,14 +269,17 @@ impl<A: Algorithm> Optimizer for Grouped<A> {
     }
 
     fn step(&mut self) -> Result<()> {
-        no_grad(|| {
-            for group in &mut self.groups {
-                let options = group.options.clone();
-                options
-                    .step(&mut group.active())
-                    .map_err(|error| error.context(A::NAME))?;
-            }
-            Ok(())
+        let name = || format!("{}.step", A::NAME);
+        profiler::span(Kind::Step, name, || {
+            no_grad(|| {
+                for group in &mut self.groups {
+                    let options = group.options.clone();
+                    options
+                        .step(&mut group.active())
+                        .map_err(|error| error.context(A::NAME))?;
+                }
+                Ok(())
+            })
         })
     }
 

@@ -7,6 +7,7 @@ pub use candle_core as core;
 use candle_core as candle;
 use flambeau_kernels::mem::Buf;
 
+use crate::profiler::{self, Kind};
 use crate::value::Value;
 use crate::{DType, Error, Result, Shape, Tensor, bail};
 
@@ -108,8 +109,10 @@ impl Tensor {
             );
         }
         debug::count(name);
-        let inputs: Vec<candle::Tensor> = inputs.iter().map(|t| t.to_candle()).collect::<Result<_>>()?;
-        Tensor::from_candle(&f(&inputs)?)
+        profiler::operation(Kind::Fallback, name, Default::default, || {
+            let inputs: Vec<candle::Tensor> = inputs.iter().map(|t| t.to_candle()).collect::<Result<_>>()?;
+            Tensor::from_candle(&f(&inputs)?)
+        })
     }
 }
 

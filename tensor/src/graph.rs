@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 pub use crate::ops::Op;
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, grad_mode};
+use crate::{DType, Result, Shape, Tensor, grad_mode, profiler};
 
 /// One output of one node: where the gradient of a tensor is sent.
 #[derive(Clone, Debug)]
@@ -314,7 +314,7 @@ impl Saved {
 }
 
 /// Makes the result tensor of an operation and records it if recording is on, an input is tracked and the result is of
-/// a floating point type. `op` is called only then; it gets the result's value.
+/// a floating point type. `op` is called only then, or for its name in a profile; it gets the result's value.
 #[inline]
 pub(crate) fn record(value: Value, inputs: &[&Saved], op: impl FnOnce(&Value) -> Op) -> Tensor {
     let tracked = grad_mode::is_grad_enabled()
@@ -323,11 +323,18 @@ pub(crate) fn record(value: Value, inputs: &[&Saved], op: impl FnOnce(&Value) ->
             .iter()
             .any(|input| matches!(input.history, History::Input(_)));
     if !tracked {
+        if profiler::is_on() {
+            profiler::ends(op(&value).name(), std::slice::from_ref(&value));
+        }
         return Tensor::from_parts(value, None);
+    }
+    let op = op(&value);
+    if profiler::is_on() {
+        profiler::ends(op.name(), std::slice::from_ref(&value));
     }
     let edges = inputs.iter().map(|input| input.edge()).collect();
     let outputs = SmallVec::from_elem((value.shape.clone(), value.dtype), 1);
-    let node = Node::new(op(&value), edges, outputs);
+    let node = Node::new(op, edges, outputs);
     Tensor::from_parts(value, Some(Edge { node, slot: 0 }))
 }
 
@@ -342,6 +349,9 @@ pub(crate) fn record_many(
             .iter()
             .any(|input| matches!(input.history, History::Input(_)));
     if !tracked {
+        if profiler::is_on() {
+            profiler::ends(op(&values).name(), &values);
+        }
         return values
             .into_iter()
             .map(|value| Tensor::from_parts(value, None))
@@ -352,7 +362,11 @@ pub(crate) fn record_many(
         .iter()
         .map(|value| (value.shape.clone(), value.dtype))
         .collect();
-    let node = Node::new(op(&values), edges, outputs);
+    let op = op(&values);
+    if profiler::is_on() {
+        profiler::ends(op.name(), &values);
+    }
+    let node = Node::new(op, edges, outputs);
     let edge = |slot, value: &Value| {
         value.dtype.is_float().then(|| Edge {
             node: node.clone(),

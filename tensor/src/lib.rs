@@ -35,6 +35,7 @@ mod operators;
 pub mod ops;
 pub mod optimizer;
 mod print;
+pub mod profiler;
 pub mod random;
 mod scalar;
 mod shape;

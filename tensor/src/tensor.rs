@@ -1,10 +1,12 @@
 //! The tensor handle: shape, type, memory and history.
 
+use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use smallvec::{SmallVec, smallvec};
 
 use crate::graph::{Edge, History, Hook, Node, Op, Saved};
+use crate::profiler::{self, Kind};
 use crate::value::Value;
 use crate::{DType, Element, Result, Shape, bail, ensure, grad_mode};
 
@@ -79,7 +81,11 @@ impl Tensor {
 
     /// An untracked tensor with this value.
     #[inline]
+    #[track_caller]
     pub(crate) fn from_value(value: Value) -> Tensor {
+        if profiler::is_on() {
+            profiler::ends_unrecorded(Location::caller(), &value);
+        }
         Self::from_parts(value, None)
     }
 
@@ -370,7 +376,7 @@ impl Tensor {
     /// Lets `change` change the value, but not its shape or type, in place. For untracked changes only.
     pub(crate) fn update<R>(&self, op: &str, change: impl FnOnce(&mut Value) -> Result<R>) -> Result<R> {
         self.check_writable(op)?;
-        change(&mut self.state().value)
+        self.changing(op, || change(&mut self.state().value))
     }
 
     /// Lets `write` change the elements in place, in contiguous order; they are copied before if anybody else refers to
@@ -381,7 +387,13 @@ impl Tensor {
         write: impl FnOnce(&mut [T]) -> R,
     ) -> Result<R> {
         self.check_writable(op)?;
-        Ok(write(self.state().value.data_mut::<T>()?))
+        self.changing(op, || Ok(write(self.state().value.data_mut::<T>()?)))
+    }
+
+    /// Shows a change in place to whoever profiles.
+    fn changing<R>(&self, op: &str, change: impl FnOnce() -> R) -> R {
+        let written = || (self.shape().to_vec(), self.numel() * self.dtype().size_in_bytes());
+        profiler::operation(Kind::Operation, op, written, change)
     }
 }
 
@@ -400,8 +412,10 @@ impl Tensor {
     /// `DType` if the tensor's type is not `T`'s; cast with [`Tensor::to_dtype`] first.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         self.expect_dtype::<T>("to_vec")?;
-        let value = self.value().contiguous()?;
-        Ok(value.data::<T::Stored>()?.iter().map(|&x| T::load(x)).collect())
+        profiler::operation(Kind::Operation, "to_vec", Default::default, || {
+            let value = self.value().contiguous()?;
+            Ok(value.data::<T::Stored>()?.iter().map(|&x| T::load(x)).collect())
+        })
     }
 
     /// The only element.

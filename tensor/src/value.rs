@@ -7,7 +7,7 @@ use flambeau_kernels::mem::Buf;
 use flambeau_kernels::{cast, copy, view::View};
 
 use crate::buffer::{Buffer, Stored};
-use crate::{DType, Error, Result, Shape, bail, with_stored};
+use crate::{DType, Error, Result, Shape, bail, profiler, with_stored};
 
 /// Elements of a shared [`Buffer`] seen through shape, strides and offset. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ pub struct Value {
 /// `Shape` if there is not so much.
 #[inline]
 pub(crate) fn buffer<T: Stored>(shape: &Shape) -> Result<Buf<T>> {
+    profiler::takes_memory();
     Buf::try_take(shape.numel()).ok_or_else(|| no_memory::<T>(shape))
 }
 

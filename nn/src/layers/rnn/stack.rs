@@ -3,7 +3,7 @@
 
 use flambeau_tensor::ops::dropout::dropout;
 use flambeau_tensor::ops::linear::linear;
-use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, padded_state, rnn_layer};
+use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, padded_state, rnn_both};
 use flambeau_tensor::{DType, Result, Tensor, amp, ensure};
 
 use super::{RnnOptions, RnnWeights};
@@ -287,30 +287,13 @@ impl Stack {
     /// Rows as of a packed batch through all layers.
     fn run(&self, mut rows: Tensor, steps: &[usize], h0: &Tensor, c0: Option<&Tensor>) -> Result<RnnOutput> {
         let directions = self.directions();
+        let states = |all: &Tensor, layer: usize| all.narrow(0, (layer * directions) as isize, directions);
         let (mut h_n, mut c_n) = (Vec::new(), Vec::new());
         for layer in 0..self.options.num_layers {
+            let (h, c) = (states(h0, layer)?, c0.map(|c0| states(c0, layer)).transpose()?);
+            let weights = &self.weights[layer * directions..][..directions];
             let mut outputs = Vec::new();
-            for direction in 0..directions {
-                let i = layer * directions + direction;
-                let (h, c) = (
-                    h0.select(0, i as isize)?,
-                    c0.map(|c| c.select(0, i as isize)).transpose()?,
-                );
-                let (weights, reverse) = (&self.weights[i], direction == 1);
-                let out = match (&weights.weight_hr, &c) {
-                    (Some(weight_hr), Some(c)) => {
-                        projected_lstm(&rows, steps, &h, c, weights, weight_hr, reverse)?
-                    }
-                    _ => rnn_layer(
-                        self.kind,
-                        &rows,
-                        steps,
-                        &h,
-                        c.as_ref(),
-                        &weights.parameters(),
-                        reverse,
-                    )?,
-                };
+            for out in self.layer(&rows, steps, &h, c.as_ref(), weights)? {
                 outputs.push(out.output);
                 h_n.push(out.h_n);
                 c_n.extend(out.c_n);
@@ -333,10 +316,37 @@ impl Stack {
             },
         })
     }
+
+    /// One layer in its directions.
+    fn layer(
+        &self,
+        rows: &Tensor,
+        steps: &[usize],
+        h0: &Tensor,
+        c0: Option<&Tensor>,
+        weights: &[RnnWeights],
+    ) -> Result<Vec<RnnOutput>> {
+        let projected = |(i, weights): (usize, &RnnWeights)| match (&weights.weight_hr, c0) {
+            (Some(weight_hr), Some(c0)) => {
+                let (h, c) = (h0.select(0, i as isize)?, c0.select(0, i as isize)?);
+                projected_lstm(rows, steps, &h, &c, weights, weight_hr, i == 1).map(Some)
+            }
+            _ => Ok(None),
+        };
+        let outputs: Option<Vec<RnnOutput>> =
+            weights.iter().enumerate().map(projected).collect::<Result<_>>()?;
+        match outputs {
+            Some(outputs) => Ok(outputs),
+            None => {
+                let parameters: Vec<RnnParameters<'_>> = weights.iter().map(RnnWeights::parameters).collect();
+                rnn_both(self.kind, rows, steps, h0, c0, &parameters)
+            }
+        }
+    }
 }
 
 /// One layer in one direction of an LSTM whose hidden states are projected, of recorded operations; arguments and
-/// results are as those of [`rnn_layer`].
+/// results are as those of `rnn_layer`.
 fn projected_lstm(
     rows: &Tensor,
     steps: &[usize],
