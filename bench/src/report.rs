@@ -5,12 +5,16 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use flambeau_trainer::{Bar, BarChart, plot_bars};
 use serde_json::{Value, json};
 
 use crate::clock::Measurement;
 use crate::load::QUIET;
 use crate::machine;
 use crate::workload::{Work, Workload};
+
+/// The groups of workloads.
+const GROUPS: [&str; 5] = ["op/", "overhead/", "infer/", "step/", "data/"];
 
 /// All rounds of one workload.
 pub(crate) struct Row {
@@ -228,7 +232,8 @@ impl Report {
         })
     }
 
-    /// Writes the raw results to `path`, and the table to the file of the same name that ends in `.md`.
+    /// Writes the raw results to `path`, the table to the file of the same name that ends in `.md`, and, of a comparison, a bar
+    /// chart of the ratios to the one that ends in `.png`.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let raw = json!({
             "date": machine::date(),
@@ -244,7 +249,41 @@ impl Report {
         for (path, text) in [(path, format!("{raw:#}\n")), (&table, self.markdown(&raw))] {
             fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         }
+        if self.against.is_some() {
+            self.draw(&path.with_extension("png"))?;
+        }
         Ok(())
+    }
+
+    fn draw(&self, path: &Path) -> Result<()> {
+        let group = |name: &str| {
+            GROUPS
+                .iter()
+                .position(|group| name.starts_with(group))
+                .unwrap_or(GROUPS.len())
+        };
+        let bar = |row: &Row| {
+            Some(Bar {
+                name: row.name.clone(),
+                value: row.ratio()?,
+                group: group(&row.name),
+            })
+        };
+        let bars: Vec<Bar> = self.rows.iter().filter_map(bar).collect();
+        if bars.is_empty() {
+            return Ok(());
+        }
+        let chart = BarChart {
+            title: format!(
+                "Time beside {}, {} threads",
+                self.peer().unwrap_or("the other"),
+                self.threads
+            ),
+            x_label: "Flambeau's time / the other's: shorter is faster, 1 is equal".to_string(),
+            bars,
+            mark: Some(1.0),
+        };
+        Ok(plot_bars(path, &chart)?)
     }
 
     fn peer(&self) -> Option<&str> {

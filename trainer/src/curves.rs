@@ -13,7 +13,7 @@ use plotters::style::{FontStyle, RGBColor, register_font};
 const PANEL: (u32, u32) = (640, 420);
 
 /// Colours that people with any kind of colour vision can tell apart (Okabe and Ito).
-const COLORS: [RGBColor; 6] = [
+pub(crate) const COLORS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -85,10 +85,24 @@ pub fn plot_curves(path: impl AsRef<Path>, panels: &[Panel]) -> Result<()> {
             panel.title
         );
     }
-    let (width, height) = (PANEL.0 * panels.len() as u32, PANEL.1);
+    let size = (PANEL.0 * panels.len() as u32, PANEL.1);
+    picture(path.as_ref(), "plot_curves", size, |pixels| {
+        draw(pixels, size, panels)
+    })
+}
+
+/// Whatever stops plotters.
+pub(crate) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
+/// Writes what `draw` draws, a picture of that width and height, as a PNG file.
+pub(crate) fn picture(
+    path: &Path,
+    op: &str,
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&mut [u8]) -> Drawn,
+) -> Result<()> {
     let mut pixels = vec![255; 3 * width as usize * height as usize];
-    draw(&mut pixels, (width, height), panels)
-        .map_err(|error| Error::Value(format!("plot_curves: {error}")))?;
+    draw(&mut pixels).map_err(|error| Error::Value(format!("{op}: {error}")))?;
     let mut png = Cursor::new(Vec::new());
     image::write_buffer_with_format(
         &mut png,
@@ -98,15 +112,11 @@ pub fn plot_curves(path: impl AsRef<Path>, panels: &[Panel]) -> Result<()> {
         image::ExtendedColorType::Rgb8,
         image::ImageFormat::Png,
     )
-    .map_err(|error| Error::Value(format!("plot_curves: {error}")))?;
+    .map_err(|error| Error::Value(format!("{op}: {error}")))?;
     write_atomically(path, |file| file.write_all(png.get_ref()).map_err(io_error))
 }
 
-fn draw(
-    pixels: &mut [u8],
-    size: (u32, u32),
-    panels: &[Panel],
-) -> std::result::Result<(), Box<dyn std::error::Error>> {
+fn draw(pixels: &mut [u8], size: (u32, u32), panels: &[Panel]) -> Drawn {
     register_fonts()?;
     let root = BitMapBackend::with_buffer(pixels, size).into_drawing_area();
     root.fill(&WHITE)?;
@@ -153,7 +163,7 @@ fn draw(
 }
 
 /// The text of a number beside an axis.
-fn short(x: &f64) -> String {
+pub(crate) fn short(x: &f64) -> String {
     let text = format!("{x:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     match text {
@@ -187,7 +197,7 @@ fn ranges(panel: &Panel) -> (std::ops::Range<f64>, std::ops::Range<f64>) {
 }
 
 /// Lets plotters draw text with the font that this crate brings along, once per process.
-fn register_fonts() -> std::result::Result<(), &'static str> {
+pub(crate) fn register_fonts() -> std::result::Result<(), &'static str> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     let font = include_bytes!("../assets/DejaVuSans-subset.ttf");
     let registered = *REGISTERED.get_or_init(|| register_font("sans-serif", FontStyle::Normal, font).is_ok());

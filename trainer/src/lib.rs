@@ -2,10 +2,11 @@
 //!
 //! - [`Checkpoint`]: everything a run depends on in one file, so that it goes on exactly where it stopped.
 //! - [`CsvLogger`] and [`TensorBoard`]: measurements as a table and as event files.
-//! - [`plot_curves`]: measurements as a picture.
+//! - [`plot_curves`], [`plot_bars`]: measurements as a picture.
 //! - [`Run`]: the folder with all of these, and the terminal.
 //! - [`Interrupt`]: Ctrl-C as a question that the loop asks, so that it saves before it leaves.
 
+mod bars;
 mod checkpoint;
 mod csv_logger;
 mod curves;
@@ -13,6 +14,7 @@ mod interrupt;
 mod run;
 mod tensorboard;
 
+pub use bars::{Bar, BarChart, plot_bars};
 pub use checkpoint::Checkpoint;
 pub use csv_logger::CsvLogger;
 pub use curves::{Curve, Panel, plot_curves};
