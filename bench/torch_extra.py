@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""PyTorch's side of what torch_bench.py has no workload for: `overhead/*`, `data/*`, steps in mixed precision, and the memory of
-a training step.
+"""PyTorch's side of what torch_bench.py has no workload for: `overhead/*`, `data/*`, `growth/*`, steps in mixed precision, and the
+memory of a training step.
 
     cargo xtask bench --only overhead/ --against "python3 bench/torch_extra.py"
     python3 bench/jpegs.py && cargo xtask bench --only data/ --against "python3 bench/torch_extra.py"
+    cargo xtask bench --only growth/ --against "python3 bench/torch_extra.py"
     cargo xtask bench --only step/resnet18_b8_224 --memory
     python3 bench/torch_extra.py --only step/resnet18_b8_224 --memory
 
@@ -78,6 +79,28 @@ def transformer_step(mixed):
     return step(optimizer, lambda: F.mse_loss(model(x), y), mixed)
 
 
+def answers(model, *shape):
+    model.eval()
+    x = torch.randn(*shape)
+
+    def run():
+        with torch.inference_mode():
+            model(x)
+
+    return run
+
+
+def resnet18_answers(batch, side):
+    from torchvision.models import resnet18
+
+    return answers(resnet18(weights=None), batch, 3, side, side)
+
+
+def encoder_answers(length):
+    layer = nn.TransformerEncoderLayer(384, 12, 1536, dropout=0.0, activation="gelu", batch_first=True)
+    return answers(nn.TransformerEncoder(layer, 6), 1, length, 384)
+
+
 def jpegs(decode):
     """An epoch over the pictures of jpegs.py, by two worker processes that stay."""
     from torch.utils.data import DataLoader
@@ -125,6 +148,12 @@ WORKLOADS = {
     "data/jpeg_crop224_b32_pillow": lambda: jpegs("pillow"),
     "data/jpeg_crop224_b32_decode_image": lambda: jpegs("decode_image"),
 }
+for n in (1, 2, 4, 8, 16, 32, 64):
+    WORKLOADS[f"growth/resnet18_batch_{n}"] = lambda n=n: resnet18_answers(n, 224)
+for n in (64, 96, 128, 192, 256, 384, 512):
+    WORKLOADS[f"growth/resnet18_side_{n}"] = lambda n=n: resnet18_answers(1, n)
+for n in (64, 128, 256, 512, 1024, 2048):
+    WORKLOADS[f"growth/encoder_length_{n}"] = lambda n=n: encoder_answers(n)
 
 
 def timed(call):

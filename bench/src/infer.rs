@@ -86,7 +86,8 @@ fn encoder(name: &str, layers: usize, sizes: [usize; 3], shape: [usize; 3]) -> W
     Workload::new(name, move || infer(transformer_encoder(layers, sizes)?, &shape))
 }
 
-fn infer(model: impl Forward + 'static, shape: &[usize]) -> Result<Call> {
+/// A call of a model in evaluation mode.
+pub(crate) fn infer(model: impl Forward + 'static, shape: &[usize]) -> Result<Call> {
     model.eval();
     call(shape, move |x| model.forward(x))
 }

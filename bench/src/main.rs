@@ -8,6 +8,7 @@
 mod clock;
 mod data;
 mod graph;
+mod growth;
 mod infer;
 mod load;
 mod machine;

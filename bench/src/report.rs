@@ -14,7 +14,7 @@ use crate::machine;
 use crate::workload::{Work, Workload};
 
 /// The groups of workloads.
-const GROUPS: [&str; 5] = ["op/", "overhead/", "infer/", "step/", "data/"];
+const GROUPS: [&str; 6] = ["op/", "overhead/", "infer/", "step/", "data/", "growth/"];
 
 /// All rounds of one workload.
 pub(crate) struct Row {
@@ -227,6 +227,7 @@ impl Report {
             "infer": geomean("infer/"),
             "step": geomean("step/"),
             "data": geomean("data/"),
+            "growth": geomean("growth/"),
             "worst": ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1)),
             "above_1": ratios.iter().filter(|(_, ratio)| *ratio > 1.0).count(),
         })

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{data, graph, infer, op, overhead, step};
+use crate::{data, graph, growth, infer, op, overhead, step};
 
 /// One call of a workload; it holds its inputs.
 pub(crate) type Call = Box<dyn FnMut() -> Result<()>>;
@@ -75,6 +75,7 @@ pub(crate) fn all() -> Vec<Workload> {
         .chain(step::workloads())
         .chain(data::workloads())
         .chain(graph::workloads())
+        .chain(growth::workloads())
         .collect()
 }
 
@@ -93,7 +94,10 @@ mod tests {
             assert!(
                 matches!(
                     name.split_once('/'),
-                    Some(("op" | "overhead" | "infer" | "step" | "data" | "graph", _))
+                    Some((
+                        "op" | "overhead" | "infer" | "step" | "data" | "graph" | "growth",
+                        _
+                    ))
                 ),
                 "{name}"
             );

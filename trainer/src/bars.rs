@@ -114,12 +114,16 @@ fn draw(pixels: &mut [u8], size: (u32, u32), chart: &BarChart) -> Drawn {
         )])?;
         let middle = top + ((i as f64 + 0.5) * height / count) as i32;
         let text = ("sans-serif", 13).into_font().color(&BLACK);
-        root.draw(&Text::new(bar.name.clone(), (left - 262, middle - 6), text.clone()))?;
+        root.draw(&Text::new(
+            bar.name.clone(),
+            (left - 262, middle - 6),
+            text.clone(),
+        ))?;
         let value = Text::new(format!("{:.2}", bar.value), (bar.value, y - 0.24), text);
         area.plotting_area().draw(&value)?;
     }
     if let Some(mark) = chart.mark {
-        let line = PathElement::new([(mark, 0.0), (mark, count)], BLACK.stroke_width(2));
+        let line = PathElement::new([(mark, 0.0), (mark, count)], BLACK.stroke_width(1));
         area.draw_series([line])?;
     }
     root.present()?;

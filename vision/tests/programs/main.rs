@@ -9,6 +9,7 @@ mod classify;
 mod download;
 mod finetune;
 mod killed;
+mod profile;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
