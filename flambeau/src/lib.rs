@@ -94,3 +94,8 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "vision"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So are those about profiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/profiling.md")]
+struct Profiling;

@@ -351,6 +351,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn long_tasks_run_once_each_however_many_threads_there_are() {
+        for threads in [1, 2, 3] {
+            set_num_threads(threads);
+            let counts = [const { AtomicUsize::new(0) }; 2];
+            side_by_side(2, |task| {
+                parallel_for(100, |_| {
+                    counts[task].fetch_add(1, Ordering::Relaxed);
+                })
+            });
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 100));
+        }
+    }
+
+    #[test]
     fn every_task_runs_once() {
         for threads in [1, 2, 5] {
             set_num_threads(threads);

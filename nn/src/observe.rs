@@ -163,6 +163,8 @@ struct Session {
 
 thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
+    /// Address and type of the modules whose profiled calls have begun.
+    static PROFILED: RefCell<Vec<(usize, String)>> = const { RefCell::new(Vec::new()) };
     static SESSION: RefCell<Vec<Rc<Session>>> = const { RefCell::new(Vec::new()) };
 }
 

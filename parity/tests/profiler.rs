@@ -4,7 +4,10 @@
 
 use flambeau_autograd::Backward;
 use flambeau_nn::functional::cross_entropy;
-use flambeau_nn::{Conv2d, ConvOptions, Flatten, Forward, Linear, LinearOptions, Module, ReLU, Sequential};
+use flambeau_nn::{
+    BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Flatten, Forward, Linear, LinearOptions, Module,
+    ReLU, Sequential,
+};
 use flambeau_optim::{Adam, AdamOptions, Optimizer};
 use flambeau_tensor::profiler::{Kind, profile};
 use flambeau_tensor::{DType, Result, Tensor, random};
@@ -14,6 +17,7 @@ fn a_training_step_is_seen_whole() {
     random::manual_seed(0);
     let model = Sequential::new()
         .push(Conv2d::new(1, 4, [3, 3], ConvOptions::default()).unwrap())
+        .push(BatchNorm2d::new(4, BatchNormOptions::BATCH).unwrap())
         .push(ReLU)
         .push(Flatten::default())
         .push(Linear::new(4 * 6 * 6, 3, LinearOptions::default()).unwrap());
@@ -30,8 +34,13 @@ fn a_training_step_is_seen_whole() {
         let events = profiled.events().iter().filter(|event| event.kind == kind);
         events.map(|event| (&*event.name, event.depth)).collect()
     };
-    // `Sequential` has a layer do the ReLU after it.
-    let modules = [("Conv2d", 1), ("Flatten", 1), ("Linear", 1), ("Sequential", 0)];
+    let modules = [
+        ("Conv2d", 1),
+        ("BatchNorm2d", 1),
+        ("Flatten", 1),
+        ("Linear", 1),
+        ("Sequential", 0),
+    ];
     assert_eq!(of(Kind::Module), modules);
     let rules = ["cross_entropy", "linear", "reshape", "relu", "conv"].map(|name| format!("{name}_backward"));
     let found = of(Kind::Gradient);

@@ -323,13 +323,13 @@ pub(crate) fn record(value: Value, inputs: &[&Saved], op: impl FnOnce(&Value) ->
             .iter()
             .any(|input| matches!(input.history, History::Input(_)));
     if !tracked {
-        if profiler::is_on() {
+        if profiler::is_enabled() {
             profiler::ends(op(&value).name(), std::slice::from_ref(&value));
         }
         return Tensor::from_parts(value, None);
     }
     let op = op(&value);
-    if profiler::is_on() {
+    if profiler::is_enabled() {
         profiler::ends(op.name(), std::slice::from_ref(&value));
     }
     let edges = inputs.iter().map(|input| input.edge()).collect();
@@ -349,7 +349,7 @@ pub(crate) fn record_many(
             .iter()
             .any(|input| matches!(input.history, History::Input(_)));
     if !tracked {
-        if profiler::is_on() {
+        if profiler::is_enabled() {
             profiler::ends(op(&values).name(), &values);
         }
         return values
@@ -363,7 +363,7 @@ pub(crate) fn record_many(
         .map(|value| (value.shape.clone(), value.dtype))
         .collect();
     let op = op(&values);
-    if profiler::is_on() {
+    if profiler::is_enabled() {
         profiler::ends(op.name(), &values);
     }
     let node = Node::new(op, edges, outputs);

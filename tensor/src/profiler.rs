@@ -211,7 +211,7 @@ pub fn record_function<R>(name: &str, f: impl FnOnce() -> R) -> R {
 /// Runs `f` as one event of that kind, if this thread is profiled; `name` is asked for only then.
 #[inline]
 pub fn span<R>(kind: Kind, name: impl FnOnce() -> String, f: impl FnOnce() -> R) -> R {
-    if !is_on() {
+    if !is_enabled() {
         return f();
     }
     enter(kind, Cow::Owned(name()));
@@ -224,7 +224,7 @@ pub fn span<R>(kind: Kind, name: impl FnOnce() -> String, f: impl FnOnce() -> R)
 
 /// Whether this thread is profiled.
 #[inline]
-pub(crate) fn is_on() -> bool {
+pub fn is_enabled() -> bool {
     PROFILED.get()
 }
 
@@ -236,7 +236,7 @@ pub(crate) fn operation<R>(
     written: impl FnOnce() -> (Vec<usize>, usize),
     f: impl FnOnce() -> R,
 ) -> R {
-    if !is_on() {
+    if !is_enabled() {
         return f();
     }
     enter(kind, Cow::Owned(name.to_string()));
@@ -248,7 +248,7 @@ pub(crate) fn operation<R>(
 /// The operation that runs takes memory for a result: it has begun.
 #[inline]
 pub(crate) fn takes_memory() {
-    if is_on() {
+    if is_enabled() {
         begin_operation();
     }
 }

@@ -83,7 +83,7 @@ impl Tensor {
     #[inline]
     #[track_caller]
     pub(crate) fn from_value(value: Value) -> Tensor {
-        if profiler::is_on() {
+        if profiler::is_enabled() {
             profiler::ends_unrecorded(Location::caller(), &value);
         }
         Self::from_parts(value, None)

@@ -1,5 +1,7 @@
 //! Profiles: which events there are, how they nest, and that nothing is left open.
 
+#![allow(clippy::unwrap_used)]
+
 use flambeau_tensor::profiler::{Event, Kind, Profile, profile, record_function, span};
 use flambeau_tensor::{DType, Result, Tensor, no_grad, random};
 

@@ -228,4 +228,52 @@ mod tests {
         assert!(rnn_layer(RnnKind::Lstm, &x, &[1, 1], &one(2.0), None, &parameters, false).is_err());
         assert!(rnn_layer(RnnKind::Relu, &x, &[1, 2], &one(2.0), None, &parameters, false).is_err());
     }
+    #[test]
+    fn both_directions_are_two_layers_whatever_the_threads() {
+        crate::random::manual_seed(1);
+        let random = |rows: usize, columns: usize| Tensor::randn((rows, columns), DType::F32).unwrap();
+        let weights = [0, 1].map(|_| (random(24, 3), random(24, 6)));
+        let parameters = weights.each_ref().map(|(w_ih, w_hh)| RnnParameters {
+            w_ih,
+            w_hh,
+            b_ih: None,
+            b_hh: None,
+        });
+        let steps = [4, 3, 3, 1];
+        let (x, h0, c0) = (random(11, 3), random(8, 6), random(8, 6));
+        let states = [&h0, &c0].map(|state| state.reshape((2, 4, 6)).unwrap());
+        let both = || {
+            rnn_both(
+                RnnKind::Lstm,
+                &x,
+                &steps,
+                &states[0],
+                Some(&states[1]),
+                &parameters,
+            )
+            .unwrap()
+        };
+        let before = crate::pool::num_threads();
+        for threads in [1, 2, 3] {
+            crate::pool::set_num_threads(threads);
+            for (i, got) in both().iter().enumerate() {
+                let [h, c] = states
+                    .each_ref()
+                    .map(|state| state.select(0, i as isize).unwrap());
+                let want =
+                    rnn_layer(RnnKind::Lstm, &x, &steps, &h, Some(&c), &parameters[i], i == 1).unwrap();
+                let bits = |t: &Tensor| {
+                    t.to_vec::<f32>()
+                        .unwrap()
+                        .into_iter()
+                        .map(f32::to_bits)
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(bits(&got.output), bits(&want.output));
+                assert_eq!(bits(&got.h_n), bits(&want.h_n));
+                assert_eq!(got.c_n.as_ref().map(bits), want.c_n.as_ref().map(bits));
+            }
+        }
+        crate::pool::set_num_threads(before);
+    }
 }
