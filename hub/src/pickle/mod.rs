@@ -2,7 +2,7 @@
 //!
 //! A pickle is a program for a machine with a stack and a memo: it puts values on the stack, gathers them into lists,
 //! tuples and dictionaries, names Python's functions and classes, and has them called. In Python, reading a pickle
-//! therefore runs what its author wrote. Here nothing is called: [`globals`] is a closed list of names, each of which
+//! therefore runs what its author wrote. Here nothing is called: `globals` is a closed list of names, each of which
 //! stands for one way of putting data together, and any other name is an error.
 //!
 //! `opcodes` has the table of instructions, `tokens` cuts bytes into instructions, `machine` runs them, and `objects` is
