@@ -110,9 +110,7 @@ impl Tokenizer {
     /// # Errors
     /// `Format` if that is none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Tokenizer> {
-        Ok(Tokenizer::new(
-            tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?,
-        ))
+        Tokenizer::new(tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?)
     }
 
     /// BERT's tokeniser: the parts of words that the file `vocab.txt` lists, one in each line.
@@ -151,7 +149,7 @@ impl Tokenizer {
         inner
             .add_special_tokens(specials.map(|token| AddedToken::from(token, true)))
             .map_err(failed)?;
-        Ok(Tokenizer::new(inner))
+        Tokenizer::new(inner)
     }
 
     /// GPT-2's tokeniser: bytes that are joined pair by pair, in the order of `merges.txt`, into the tokens of
@@ -170,7 +168,7 @@ impl Tokenizer {
         inner
             .add_special_tokens([AddedToken::from(END_OF_TEXT, true)])
             .map_err(fail)?;
-        Ok(Tokenizer::new(inner))
+        Tokenizer::new(inner)
     }
 
     /// A tokeniser as GPT-2's whose tokens are learnt from texts: `<|endoftext|>`, the 256 bytes, and what comes of joining
@@ -198,7 +196,7 @@ impl Tokenizer {
         inner
             .train(&mut TrainerWrapper::BpeTrainer(trainer), texts.into_iter())
             .map_err(failed)?;
-        Ok(Tokenizer::new(inner))
+        Tokenizer::new(inner)
     }
 
     /// Writes a file `tokenizer.json`.
@@ -210,7 +208,7 @@ impl Tokenizer {
         io::write_atomically(path, |file| writeln!(file, "{text}").map_err(io::io_error))
     }
 
-    fn new(mut inner: tokenizers::Tokenizer) -> Tokenizer {
+    fn new(mut inner: tokenizers::Tokenizer) -> Result<Tokenizer> {
         let from_file = inner.get_padding().map(|padding| i64::from(padding.pad_id));
         let known = ["[PAD]", "<pad>", END_OF_TEXT];
         let known = || {
@@ -221,7 +219,8 @@ impl Tokenizer {
         let pad_id = from_file.or_else(known).unwrap_or(0);
         // Batches are cut and filled up here, whatever the file says.
         inner.with_padding(None);
-        Tokenizer { inner, pad_id }
+        inner.with_truncation(None).map_err(failed)?;
+        Ok(Tokenizer { inner, pad_id })
     }
 
     /// The number of the token that fills up shorter texts.
@@ -253,9 +252,7 @@ impl Tokenizer {
     /// # Errors
     /// `Format` for what the tokeniser can't take.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<i64>> {
-        let mut inner = self.inner.clone();
-        inner.with_truncation(None).map_err(failed)?;
-        let encoding = inner.encode(text, add_special_tokens).map_err(failed)?;
+        let encoding = self.inner.encode(text, add_special_tokens).map_err(failed)?;
         Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
     }
 
@@ -279,12 +276,11 @@ impl Tokenizer {
 
     fn batch<'s, E>(&self, inputs: Vec<E>, pairs: bool, options: &EncodeOptions) -> Result<Batch>
     where
-        E: Into<tokenizers::EncodeInput<'s>> + Send,
+        E: Into<tokenizers::EncodeInput<'s>> + Clone + Send,
     {
         ensure!(!inputs.is_empty(), Value, "Tokenizer: expected at least one text");
-        let mut inner = self.inner.clone();
         let specials = match options.add_special_tokens {
-            true => inner.get_post_processor().map_or(0, |processor| {
+            true => self.inner.get_post_processor().map_or(0, |processor| {
                 tokenizers::PostProcessor::added_tokens(processor, pairs)
             }),
             false => 0,
@@ -296,14 +292,24 @@ impl Tokenizer {
                 "Tokenizer: texts of at most {most} tokens have no place for {specials} special ones"
             );
         }
-        let truncation = options.max_length.map(|max_length| TruncationParams {
-            max_length,
-            ..TruncationParams::default()
-        });
-        inner.with_truncation(truncation).map_err(failed)?;
-        let encodings = inner
-            .encode_batch(inputs, options.add_special_tokens)
+        let mut encodings = self
+            .inner
+            .encode_batch(inputs.clone(), options.add_special_tokens)
             .map_err(failed)?;
+        if let Some(max_length) = options.max_length
+            && encodings.iter().any(|encoding| encoding.len() > max_length)
+        {
+            // Only now: copying the vocabulary takes longer than reading a sentence.
+            let mut inner = self.inner.clone();
+            let truncation = TruncationParams {
+                max_length,
+                ..TruncationParams::default()
+            };
+            inner.with_truncation(Some(truncation)).map_err(failed)?;
+            encodings = inner
+                .encode_batch(inputs, options.add_special_tokens)
+                .map_err(failed)?;
+        }
         let longest = encodings.iter().map(Encoding::len).max().unwrap_or(0).max(1);
         let fill = |of: &dyn Fn(&Encoding) -> Vec<i64>, pad: i64| {
             let mut rows = vec![pad; encodings.len() * longest];
@@ -337,5 +343,68 @@ impl Tokenizer {
         };
         let ids = ids.iter().map(number).collect::<Result<Vec<u32>>>()?;
         self.inner.decode(&ids, skip_special_tokens).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_before_their_last_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vocab.txt");
+        std::fs::write(&path, "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\ndog\nday\n").unwrap();
+        let tokenizer = Tokenizer::wordpiece(&path, true).unwrap();
+        let cut = |max_length| EncodeOptions {
+            max_length,
+            ..EncodeOptions::default()
+        };
+        let rows = |batch: Result<Batch>| batch.unwrap().input_ids.to_vec2::<i64>().unwrap();
+        let texts = ["A dog a day", "dog"];
+        let whole = [[2, 4, 5, 4, 6, 3], [2, 5, 3, 0, 0, 0]];
+        for most in [None, Some(6), Some(9)] {
+            assert_eq!(rows(tokenizer.encode_batch(&texts, &cut(most))), whole);
+        }
+        let short = [[2, 4, 5, 3], [2, 5, 3, 0]];
+        assert_eq!(rows(tokenizer.encode_batch(&texts, &cut(Some(4)))), short);
+        assert_eq!(tokenizer.encode("a dog a day", true).unwrap(), whole[0]);
+        // Of a pair, the longer text is cut.
+        let pairs = [("dog", "a dog a day")];
+        assert_eq!(
+            rows(tokenizer.encode_pairs(&pairs, &cut(Some(6)))),
+            [[2, 5, 3, 4, 5, 3]]
+        );
+        assert!(tokenizer.encode_batch(&texts, &cut(Some(2))).is_err());
+    }
+
+    #[test]
+    fn frequent_pairs_become_tokens() {
+        let texts = ["a whale, a whale", "a white whale"];
+        let tokenizer = Tokenizer::train_byte_level_bpe(&texts, 262).unwrap();
+        assert_eq!(tokenizer.vocab_size(), 262);
+        assert_eq!(tokenizer.token_to_id("<|endoftext|>"), Some(0));
+        let ids = tokenizer.encode(texts[0], false).unwrap();
+        assert!(ids.len() < texts[0].len(), "{ids:?}");
+        assert_eq!(tokenizer.decode(&ids, true).unwrap(), texts[0]);
+        // What was not in the texts is bytes.
+        let other = "Tür 鯨";
+        let bytes = tokenizer.encode(other, false).unwrap();
+        assert_eq!(bytes.len(), other.len());
+        assert_eq!(tokenizer.decode(&bytes, true).unwrap(), other);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        tokenizer.save(&path).unwrap();
+        assert_eq!(
+            Tokenizer::from_file(&path)
+                .unwrap()
+                .encode(texts[0], false)
+                .unwrap(),
+            ids
+        );
+        let error = Tokenizer::train_byte_level_bpe(&texts, 256)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("expected at least 257 tokens"), "{error}");
     }
 }
