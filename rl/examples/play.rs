@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use flambeau_rl::policies::{ActorCriticPolicy, DqnPolicy, Policy, RandomPolicy, SacPolicy};
 use flambeau_rl::render::{Frame, save_gif};
+use flambeau_rl::wrappers::TimeLimit;
 use flambeau_rl::{Env, agents, envs, play_episode, sb3};
 use flambeau_tensor::io::safetensors;
 
@@ -73,6 +74,10 @@ fn run(args: &Args) -> Result<()> {
     }
     let spec = envs::spec(&args.env)?;
     let mut env = spec.make()?;
+    if spec.max_episode_steps.is_none() {
+        // By chance, nobody comes past the cliff.
+        env = Box::new(TimeLimit::new(env, 200)?);
+    }
     let policy = policy(args, &*env)?;
     if args.terminal && !out.is_terminal() {
         bail!("--terminal needs a terminal that shows colours; the GIF is written without it");

@@ -64,6 +64,14 @@ fn an_agent_plays_without_arguments() {
     assert!(text.starts_with("Breakout-v0: reward 2"), "{text}");
     let text = prints(folder.path(), "play", &["--env", "Taxi-v4", "--agent", "random"]);
     assert!(text.starts_with("Taxi-v4: reward -"), "{text}");
+    let text = prints(
+        folder.path(),
+        "play",
+        &["--env", "CliffWalking-v1", "--agent", "random"],
+    );
+    assert!(text.contains(" in 200 steps"), "{text}");
+    let text = prints(folder.path(), "vec_env", &["--work", "20", "--time", "1"]);
+    assert_eq!(text.lines().count(), 2, "{text}");
     assert!(prints(folder.path(), "play", &["--list"]).contains("Pendulum-v1"));
 }
 
@@ -149,6 +157,8 @@ fn wrong_input_is_said_in_one_line() {
     assert!(error.contains("--agent random"), "{error}");
     let error = refuses(folder.path(), "play", &["--weights", "missing.zip"]);
     assert!(error.contains("missing.zip"), "{error}");
+    let error = refuses(folder.path(), "vec_env", &["--envs", "0"]);
+    assert!(error.contains("at least 1 environment"), "{error}");
     let error = refuses(folder.path(), "play", &["--terminal"]);
     assert!(error.contains("--terminal needs a terminal"), "{error}");
 }

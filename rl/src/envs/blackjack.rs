@@ -18,6 +18,7 @@ const DECK: [usize; 13] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10, 10];
 pub struct Blackjack {
     player: Vec<usize>,
     dealer: Vec<usize>,
+    over: bool,
     rng: Pcg64,
 }
 
@@ -27,6 +28,7 @@ impl Blackjack {
         Blackjack {
             player: vec![10, 2],
             dealer: vec![10, 7],
+            over: false,
             rng: Pcg64::new(0),
         }
     }
@@ -81,6 +83,7 @@ impl Env for Blackjack {
         if let Some(seed) = seed {
             self.rng = Pcg64::new(seed);
         }
+        self.over = false;
         self.dealer = vec![self.draw(), self.draw()];
         self.player = vec![self.draw(), self.draw()];
         // Gymnasium draws how the dealer's open card looks: its suit, and which of the three pictures a ten is.
@@ -114,6 +117,7 @@ impl Env for Blackjack {
             };
             (reward, true)
         };
+        self.over |= terminated;
         Ok(Step {
             observation: self.observation(),
             reward,
@@ -124,13 +128,16 @@ impl Env for Blackjack {
 
     fn render(&self) -> Frame {
         let mut frame = Frame::new(400, 300, [40, 110, 70]);
-        // Each card shows as many spots as it counts. The dealer's second card is hidden until the player sticks.
+        // Each card shows as many spots as it counts. The dealer's second card is hidden until the end.
         let spots: Rgb = [40; 3];
-        for (hand, top, open) in [(&self.dealer, 20.0, 1), (&self.player, 160.0, usize::MAX)] {
-            let hidden = hand.len() == 2;
+        let dealer_shows = if self.over { usize::MAX } else { 1 };
+        for (hand, top, open) in [
+            (&self.dealer, 20.0, dealer_shows),
+            (&self.player, 160.0, usize::MAX),
+        ] {
             for (i, &card) in hand.iter().enumerate() {
                 let left = 20.0 + 75.0 * i as f64;
-                let is_open = i < open || !hidden;
+                let is_open = i < open;
                 frame.rectangle(
                     left,
                     top,
