@@ -124,6 +124,7 @@ fn draw(pixels: &mut [u8], size: (u32, u32), panels: &[Panel]) -> Drawn {
         let (x, y) = ranges(panel);
         let mut chart = ChartBuilder::on(area)
             .margin(14)
+            .margin_right(36) // half of the last number below the axis
             .caption(&panel.title, ("sans-serif", 20))
             .x_label_area_size(40)
             .y_label_area_size(58)
