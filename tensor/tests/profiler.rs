@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use flambeau_tensor::ops::loss::cross_entropy;
+use flambeau_tensor::ops::rnn::{RnnKind, RnnParameters, rnn_layer};
 use flambeau_tensor::profiler::{Event, Kind, Profile, profile, record_function, span};
 use flambeau_tensor::{DType, Result, Tensor, no_grad, random};
 
@@ -30,6 +32,27 @@ fn operations_are_events_tracked_or_not() {
         (Kind::Operation, &[8, 6][..], 8 * 6 * 4)
     );
     assert!(tracked.time() >= tracked.events().iter().map(|event| event.time).sum());
+}
+
+#[test]
+fn operations_with_several_results_are_events() {
+    let (x, y) = (numbers(2, 3), Tensor::new([0i64, 2]).unwrap());
+    let (w_ih, w_hh, h0) = (numbers(4, 3), numbers(4, 4), numbers(1, 4));
+    let parameters = RnnParameters {
+        w_ih: &w_ih,
+        w_hh: &w_hh,
+        b_ih: None,
+        b_hh: None,
+    };
+    let (result, profiled) = profile(|| -> Result<()> {
+        rnn_layer(RnnKind::Tanh, &x, &[1, 1], &h0, None, &parameters, false)?;
+        cross_entropy(&x, &y, &Default::default())?;
+        Ok(())
+    });
+    result.unwrap();
+    let found = names(&profiled);
+    assert_eq!(found[..2], ["rnn_tanh", "cross_entropy"], "{found:?}");
+    assert_eq!(profiled.events()[0].bytes, (2 * 4 + 4) * 4);
 }
 
 #[test]

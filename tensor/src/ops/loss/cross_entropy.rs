@@ -9,7 +9,7 @@ use super::{ClassOptions, Reduction};
 use crate::amp::under_autocast;
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
-use crate::{DType, Error, Result, Shape, Tensor, ensure, with_float};
+use crate::{DType, Error, Result, Shape, Tensor, ensure, profiler, with_float};
 
 /// A recorded cross-entropy of class indices.
 #[derive(Clone, Debug)]
@@ -157,6 +157,7 @@ impl CrossEntropyOp {
         let targets = self.targets.data::<i64>()?;
         with_float!("cross_entropy", dtype, T => {
             let options = self.kernel_options::<T>()?;
+            profiler::takes_memory();
             let mut log_sum_exp = Buf::<T>::take(places.numel());
             let mut losses = Buf::<T>::take(places.numel());
             let data = logits.data::<T>()?;

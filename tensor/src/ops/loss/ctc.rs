@@ -12,7 +12,7 @@ use super::Reduction;
 use crate::amp::under_autocast;
 use crate::ops::custom::{Function, apply};
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, ensure, is_grad_enabled, with_float};
+use crate::{DType, Result, Shape, Tensor, ensure, is_grad_enabled, profiler, with_float};
 
 /// The losses with their gradients, which the forward pass computes along with them, and what it takes to make the
 /// gradients again.
@@ -151,6 +151,7 @@ pub fn ctc_loss(
     let tracked = x.is_tracked();
     let data = x.value.contiguous()?;
     let (losses, grad) = with_float!("ctc_loss", dtype, T => {
+        profiler::takes_memory();
         let mut grad = Buf::<T>::take(if tracked { data.numel() } else { 0 });
         let mut losses = Buf::<T>::take(batch);
         kernel(

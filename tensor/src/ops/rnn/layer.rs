@@ -14,7 +14,7 @@ use crate::amp::{self, Argument, Policy, policy};
 use crate::graph::{Op, Saved, record_many};
 use crate::ops::linear::linear;
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, ensure, no_grad, with_float};
+use crate::{DType, Result, Shape, Tensor, ensure, no_grad, profiler, with_float};
 
 /// A recorded sequence through one layer, in one direction or in both.
 #[derive(Clone, Debug)]
@@ -173,6 +173,7 @@ pub fn rnn_directions(
         }
         let data = slices::<T>(&values)?;
         let roles = Roles::of_each(forms.iter().copied(), &data[1..]);
+        profiler::takes_memory();
         let work = shapes.iter().map(|shape| {
             let cell = if kind == RnnKind::Lstm { batch * hidden } else { 0 };
             Mutex::new(Work {
