@@ -40,6 +40,8 @@ struct Losses {
     autocast: Vec<f64>,
     /// The 2-norms of the first step's gradients in mixed precision.
     autocast_gradients: Vec<f64>,
+    /// How far PyTorch's own trainings in mixed precision are apart, at most, in any step up to each.
+    autocast_spread: Vec<f64>,
 }
 
 /// Images `[5000, 28, 28]` with values from 0 to 1, and their labels.
@@ -222,20 +224,19 @@ fn lstm(precision: Precision) -> Result<Training> {
     losses(&model, &mut optimizer, &mut scheduler, Some(1.0), precision)
 }
 
-/// Asserts that losses are PyTorch's, up to a part of each.
-fn assert_follows(name: &str, got: &[f64], expected: &[f64], tolerance: f64) {
+/// Asserts that losses are PyTorch's, up to a part of each that depends on the step.
+fn assert_follows(name: &str, got: &[f64], expected: &[f64], tolerance: impl Fn(usize) -> f64) {
     assert_eq!(got.len(), expected.len());
     let off = |(got, expected): (&f64, &f64)| (got - expected).abs() / expected;
     let errors: Vec<f64> = got.iter().zip(expected).map(off).collect();
     let largest = errors.iter().copied().fold(0.0, f64::max);
     println!("{name}: losses differ by at most {largest:.1e} of themselves");
-    if let Some(step) = errors
-        .iter()
-        .position(|error| error.is_nan() || *error > tolerance)
-    {
-        panic!(
+    for (step, error) in errors.iter().enumerate() {
+        assert!(
+            *error <= tolerance(step),
             "{name}: the loss of step {step} is {}, expected {}",
-            got[step], expected[step]
+            got[step],
+            expected[step]
         );
     }
     // They were learning: what is followed is a training, not a standstill.
@@ -249,13 +250,13 @@ fn lenet_on_digits_follows_pytorch() {
         "LeNet, float32",
         &lenet(Precision::Of(DType::F32)).unwrap().0,
         &golden.lenet.float32,
-        1e-4,
+        |_| 1e-4,
     );
     assert_follows(
         "LeNet, float64",
         &lenet(Precision::Of(DType::F64)).unwrap().0,
         &golden.lenet.float64,
-        1e-12,
+        |_| 1e-12,
     );
 }
 
@@ -266,20 +267,25 @@ fn two_layers_of_lstm_follow_pytorch() {
         "LSTM, float32",
         &lstm(Precision::Of(DType::F32)).unwrap().0,
         &golden.lstm.float32,
-        1e-4,
+        |_| 1e-4,
     );
     assert_follows(
         "LSTM, float64",
         &lstm(Precision::Of(DType::F64)).unwrap().0,
         &golden.lstm.float64,
-        1e-12,
+        |_| 1e-12,
     );
 }
 
-/// Losses of trainings whose products are rounded to bfloat16 (to a 256th of themselves) part by a few percent in 200 steps,
-/// as far as PyTorch's own part from those in float32: 1.7 % (LeNet) and 3.9 % (LSTM). The first gradients are nearer.
+/// In mixed precision a difference in the last bit of a sum decides now and then to which of two bfloat16 numbers, a 256th apart,
+/// the sum is rounded, and what follows from that grows: PyTorch's own trainings, from weights that differ by 1e-7 of themselves and
+/// with oneDNN or without, differ by 2e-4 of the loss in the first 50 steps and by up to 10 % (LeNet) and 6 % (LSTM) in the end, on
+/// average over all steps by 1.3 % and 0.6 %. Ours may be as far from PyTorch's as PyTorch's are from each other up to the same
+/// step, and no further; where those are nearly the same, 1e-4 is a fortieth of what a bfloat16 resolves.
 fn assert_follows_in_mixed_precision(name: &str, (losses, norms): &Training, expected: &Losses) {
-    assert_follows(name, losses, &expected.autocast, 0.05);
+    let spread = &expected.autocast_spread;
+    assert!(spread[49] < 3e-4 && spread[STEPS as usize - 1] < 0.11);
+    assert_follows(name, losses, &expected.autocast, |step| spread[step].max(1e-4));
     let off = |(got, expected): (&f64, &f64)| (got - expected).abs() / expected;
     let mean = losses.iter().zip(&expected.autocast).map(off).sum::<f64>() / losses.len() as f64;
     assert!(
