@@ -19,13 +19,11 @@ pub(crate) fn choose(model: Option<&str>, weights: Option<&str>, member: Option<
         models::entry(model)?;
     }
     match (weights, model) {
-        (Some(weights), _) if Path::new(weights).exists() || !is_repository(weights) => {
-            let opened = ImageClassifier::open(weights, model, member);
-            Ok(Choice {
-                classifier: opened.map_err(|error| hinted(error, model.is_some() && member.is_some()))?,
-                weights: weights.to_string(),
-            })
-        }
+        (Some(weights), _) if Path::new(weights).exists() || !is_repository(weights) => Ok(Choice {
+            classifier: open_file(Path::new(weights), model, member)
+                .map_err(|error| hinted(error, model.is_some() && member.is_some()))?,
+            weights: weights.to_string(),
+        }),
         (Some(repository), _) => from_repository(repository, model, member),
         (None, Some("resnet20")) if member.is_none() => bundled(),
         (None, Some(model)) => {
@@ -61,9 +59,25 @@ fn hinted(error: flambeau_tensor::Error, all_is_said: bool) -> anyhow::Error {
     }
 }
 
+/// The classifier in a file. The programs map weights, as PyTorch's reader of `.safetensors` does: fresh memory for a copy of them
+/// would take longer to get than the first answer.
+fn open_file(
+    path: &Path,
+    model: Option<&str>,
+    member: Option<&str>,
+) -> flambeau_tensor::Result<ImageClassifier> {
+    // SAFETY: whoever names the file leaves it as it is while the program runs. (To replace it by renaming another is fine.)
+    unsafe { ImageClassifier::open_mapped(path, model, member) }
+}
+
+fn open_published(published: &Published, path: &Path) -> flambeau_tensor::Result<ImageClassifier> {
+    // SAFETY: as above; those who download files rename them when they are whole.
+    unsafe { published.open_mapped(path) }
+}
+
 fn open(published: &Published, path: &Path) -> Result<Choice> {
     Ok(Choice {
-        classifier: published.open(path)?,
+        classifier: open_published(published, path)?,
         weights: path.display().to_string(),
     })
 }
@@ -157,8 +171,8 @@ fn from_repository(repository: &str, model: Option<&str>, member: Option<&str>) 
     }
     let path = repo.safetensors()?;
     let classifier = match &published {
-        Some(published) => published.open(&path)?,
-        None => ImageClassifier::open(&path, None, None).map_err(|error| hinted(error, false))?,
+        Some(published) => open_published(published, &path)?,
+        None => open_file(&path, None, None).map_err(|error| hinted(error, false))?,
     };
     Ok(Choice {
         classifier,

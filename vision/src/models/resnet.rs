@@ -321,13 +321,14 @@ impl Forward for ResNet {
 
 impl Classifier for ResNet {
     fn forward_tapped(&self, x: &Tensor, tap: &mut Tap<'_>) -> Result<Tensor> {
-        let x = stage(&self.conv1, "conv1", x, tap)?;
-        let x = stage(&self.bn1, "bn1", &x, tap)?;
-        let x = stage(&self.relu, "relu", &x, tap)?;
-        let x = stage(&self.maxpool, "maxpool", &x, tap)?;
-        let x = stage(&self.layer1, "layer1", &x, tap)?;
-        let x = stage(&self.layer2, "layer2", &x, tap)?;
-        let x = stage(&self.layer3, "layer3", &x, tap)?;
+        // Each output takes the place of the one before, which is free then: they are the largest of the network.
+        let mut x = stage(&self.conv1, "conv1", x, tap)?;
+        x = stage(&self.bn1, "bn1", &x, tap)?;
+        x = stage(&self.relu, "relu", &x, tap)?;
+        x = stage(&self.maxpool, "maxpool", &x, tap)?;
+        x = stage(&self.layer1, "layer1", &x, tap)?;
+        x = stage(&self.layer2, "layer2", &x, tap)?;
+        x = stage(&self.layer3, "layer3", &x, tap)?;
         stage(&self.layer4, "layer4", &x, tap)
     }
 

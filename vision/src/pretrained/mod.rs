@@ -246,8 +246,30 @@ impl ImageClassifier {
         member: Option<&str>,
     ) -> Result<ImageClassifier> {
         let path = path.as_ref();
-        let checkpoint = flambeau_hub::load(path)?;
-        let read = || match described(&checkpoint)? {
+        Self::of(path, &flambeau_hub::load(path)?, model, member)
+    }
+
+    /// As [`ImageClassifier::open`], but the weights of a `.safetensors` file are mapped, not read, so that they are there at once:
+    /// see [`flambeau_hub::load_mapped`].
+    ///
+    /// # Safety
+    /// As long as the classifier or its tensors exist, nobody changes or shortens the file.
+    ///
+    /// # Errors
+    /// As [`ImageClassifier::open`].
+    pub unsafe fn open_mapped(
+        path: impl AsRef<Path>,
+        model: Option<&str>,
+        member: Option<&str>,
+    ) -> Result<ImageClassifier> {
+        let path = path.as_ref();
+        // SAFETY: the caller vouches for the file.
+        let checkpoint = unsafe { flambeau_hub::load_mapped(path) }?;
+        Self::of(path, &checkpoint, model, member)
+    }
+
+    fn of(path: &Path, from: &Checkpoint, model: Option<&str>, member: Option<&str>) -> Result<Self> {
+        let read = || match described(from)? {
             Some(description) => {
                 ensure!(
                     model.is_none_or(|model| model == description.model),
@@ -256,7 +278,7 @@ impl ImageClassifier {
                     description.model,
                     model.unwrap_or_default()
                 );
-                ImageClassifier::new(description, &checkpoint.state_dict()?)
+                ImageClassifier::new(description, &from.state_dict()?)
             }
             None => {
                 let name = path
@@ -265,7 +287,7 @@ impl ImageClassifier {
                     .unwrap_or_default();
                 let published = Published::identify(name, model, member)?;
                 let description = Description::published(published.entry, published.weights)?;
-                ImageClassifier::new(description, &checkpoint.state_dict()?)
+                ImageClassifier::new(description, &from.state_dict()?)
             }
         };
         read().map_err(|error| error.context(path.display()))
@@ -450,11 +472,15 @@ mod tests {
         let read = ImageClassifier::open(&path, None, None).unwrap();
         assert_eq!((read.name(), read.categories()), ("resnet20", &categories[..]));
         assert_eq!(read.description(), made.description());
+        // SAFETY: nobody else knows of the file.
+        let mapped = unsafe { ImageClassifier::open_mapped(&path, None, None) }.unwrap();
+        assert_eq!(mapped.description(), made.description());
         let picture = picture(40, 50);
         let grey = picture.narrow(0, 0, 1).unwrap();
         let pictures = [picture, grey];
         let answers = read.classify(&pictures, 2).unwrap();
         assert_eq!(answers, made.classify(&pictures, 2).unwrap());
+        assert_eq!(answers, mapped.classify(&pictures, 2).unwrap());
         assert_eq!((answers.len(), answers[0].len()), (2, 2));
         assert!(answers[0][0].probability >= answers[0][1].probability);
         let all = read.classify(&pictures, 9).unwrap();

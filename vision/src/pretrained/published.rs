@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use flambeau_hub::Checkpoint;
 use flambeau_tensor::{Error, Result, bail};
 
 use super::{Description, ImageClassifier};
@@ -148,7 +149,24 @@ impl Published {
     /// # Errors
     /// As [`ImageClassifier::open`].
     pub fn open(&self, path: &Path) -> Result<ImageClassifier> {
-        let state = flambeau_hub::load(path)?.state_dict()?;
+        self.classifier(path, &flambeau_hub::load(path)?)
+    }
+
+    /// As [`Published::open`], with weights that are mapped as by [`ImageClassifier::open_mapped`].
+    ///
+    /// # Safety
+    /// As long as the classifier or its tensors exist, nobody changes or shortens the file.
+    ///
+    /// # Errors
+    /// As [`ImageClassifier::open`].
+    pub unsafe fn open_mapped(&self, path: &Path) -> Result<ImageClassifier> {
+        // SAFETY: the caller vouches for the file.
+        let checkpoint = unsafe { flambeau_hub::load_mapped(path) }?;
+        self.classifier(path, &checkpoint)
+    }
+
+    fn classifier(&self, path: &Path, checkpoint: &Checkpoint) -> Result<ImageClassifier> {
+        let state = checkpoint.state_dict()?;
         Description::published(self.entry, self.weights)
             .and_then(|description| ImageClassifier::new(description, &state))
             .map_err(|error| error.context(path.display()))
