@@ -24,13 +24,13 @@ pub(crate) struct Measurement {
 /// Times `call`.
 pub(crate) fn measure(call: &mut Call) -> Result<Measurement> {
     for _ in 0..WARM_UPS {
-        call()?;
+        call.run()?;
     }
     let mut times = Vec::new();
     let begin = Instant::now();
     while times.len() < MIN_CALLS || (begin.elapsed() < MIN_TIME && times.len() < MAX_CALLS) {
         let call_begin = Instant::now();
-        call()?;
+        call.run()?;
         times.push(call_begin.elapsed());
     }
     times.sort();
@@ -54,7 +54,7 @@ mod tests {
     fn calls_are_counted_and_bounded() {
         let calls = Rc::new(Cell::new(0));
         let counted = calls.clone();
-        let mut call: Call = Box::new(move || {
+        let mut call = Call::new(move || {
             counted.set(counted.get() + 1);
             Ok(())
         });
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_failing_call_ends_the_measurement() {
-        let mut call: Call = Box::new(|| anyhow::bail!("no memory"));
+        let mut call = Call::new(|| anyhow::bail!("no memory"));
         assert_eq!(measure(&mut call).unwrap_err().to_string(), "no memory");
     }
 }

@@ -51,7 +51,7 @@ fn jpegs() -> Result<Call> {
         .drop_last(true)
         .num_workers(2)
         .build()?;
-    Ok(Box::new(move || {
+    Ok(Call::new(move || {
         for batch in &loader {
             batch?;
         }

@@ -42,7 +42,7 @@ fn edge_index() -> Result<Tensor> {
 
 fn sort() -> Result<Call> {
     let edge_index = edge_index()?;
-    Ok(Box::new(move || Ok(Edges::new(&edge_index, NODES).map(drop)?)))
+    Ok(Call::new(move || Ok(Edges::new(&edge_index, NODES).map(drop)?)))
 }
 
 fn sage(aggregation: Aggregation) -> Result<Call> {
@@ -63,7 +63,7 @@ fn pass(
     let x = Generator::new(1)
         .randn((NODES, FEATURES), DType::F32)?
         .requires_grad(true)?;
-    Ok(Box::new(move || {
+    Ok(Call::new(move || {
         for leaf in parameters.iter().chain([&x]) {
             leaf.zero_grad();
         }

@@ -4,8 +4,8 @@ use anyhow::Result;
 use flambeau_autograd::inference_mode;
 use flambeau_nn::functional::{SdpaOptions, scaled_dot_product_attention};
 use flambeau_nn::{
-    Forward, GRU, LSTM, LayerNorm, Linear, RnnOptions, TransformerEncoder, TransformerEncoderLayer,
-    TransformerLayerOptions,
+    Forward, GRU, LSTM, LayerNorm, Linear, Module, RnnOptions, TransformerEncoder, TransformerEncoderLayer,
+    TransformerLayerOptions, summarize, summary,
 };
 use flambeau_tensor::random::{Generator, Sample, manual_seed};
 use flambeau_tensor::{DType, Result as TensorResult, Tensor};
@@ -47,22 +47,23 @@ pub(crate) fn workloads() -> Vec<Workload> {
                 bidirectional: true,
                 ..Default::default()
             };
-            let lstm = LSTM::new(128, 256, options)?;
-            call(&[64, 32, 128], move |x| Ok(lstm.forward(x, None)?.0))
+            sequences(LSTM::new(128, 256, options)?, |lstm, x| lstm.forward(x, None))
         }),
         Workload::new("infer/gru2_t64_b32_128_256", || {
             let options = RnnOptions {
                 num_layers: 2,
                 ..Default::default()
             };
-            let gru = GRU::new(128, 256, options)?;
-            call(&[64, 32, 128], move |x| Ok(gru.forward(x, None)?.0))
+            sequences(GRU::new(128, 256, options)?, |gru, x| gru.forward(x, None))
         }),
         Workload::new("infer/mlp_4_128_128_2_b1", || infer(mlp()?, &[1, 4])),
         Workload::new("infer/gpt2_small_decode_64_tokens", || {
             let mut decoder = Decoder::new()?;
-            Ok(Box::new(move || Ok(inference_mode(|| decoder.generate(32, 64))?)))
-        }),
+            Ok(Call::new(move || {
+                Ok(inference_mode(|| decoder.generate(32, 64))?)
+            }))
+        })
+        .gb(65.0 * 4.0 * (12 * 12 * WIDTH * WIDTH + VOCABULARY * WIDTH) as f64 / 1e9),
     ]);
     all
 }
@@ -89,12 +90,23 @@ fn encoder(name: &str, layers: usize, sizes: [usize; 3], shape: [usize; 3]) -> W
 /// A call of a model in evaluation mode.
 pub(crate) fn infer(model: impl Forward + 'static, shape: &[usize]) -> Result<Call> {
     model.eval();
-    call(shape, move |x| model.forward(x))
+    let x = Generator::new(0).randn(shape, DType::F32)?;
+    let multiply_adds = summary(&model, &x)?.multiply_adds();
+    Ok(call(x, move |x| model.forward(x)).multiply_adds(multiply_adds))
 }
 
-fn call(shape: &[usize], forward: impl Fn(&Tensor) -> TensorResult<Tensor> + 'static) -> Result<Call> {
-    let x = Generator::new(0).randn(shape, DType::F32)?;
-    Ok(Box::new(move || Ok(inference_mode(|| forward(&x)).map(drop)?)))
+fn call(x: Tensor, forward: impl Fn(&Tensor) -> TensorResult<Tensor> + 'static) -> Call {
+    Call::new(move || Ok(inference_mode(|| forward(&x)).map(drop)?))
+}
+
+/// A call of a recurrent network over sequences `[64, 32, 128]`, of which the last outputs are made as well.
+fn sequences<M: Module + 'static, R: 'static>(
+    model: M,
+    forward: fn(&M, &Tensor) -> TensorResult<(Tensor, R)>,
+) -> Result<Call> {
+    let x = Generator::new(0).randn((64, 32, 128), DType::F32)?;
+    let multiply_adds = summarize(&model, || Ok(forward(&model, &x)?.0))?.multiply_adds();
+    Ok(call(x, move |x| Ok(forward(&model, x)?.0)).multiply_adds(multiply_adds))
 }
 
 /// GPT-2 small's arithmetic, with random weights.

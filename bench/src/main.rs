@@ -15,6 +15,7 @@ mod machine;
 mod nets;
 mod op;
 mod overhead;
+mod peak;
 mod peer;
 mod report;
 mod step;
@@ -25,11 +26,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use flambeau_tensor::debug;
 use serde_json::json;
 
+use peak::Peaks;
 use peer::Peer;
 use report::{Report, Row};
-use workload::Workload;
+use workload::{Call, Workload};
 
 #[derive(Parser)]
 #[command(
@@ -104,8 +107,10 @@ fn run(options: &Options) -> Result<()> {
         .map(|command| Peer::new(command, threads))
         .transpose()?;
 
-    let mut report = Report::new(threads, options.rounds, options.against.clone());
+    let peaks = Peaks::measure(threads);
+    let mut report = Report::new(threads, options.rounds, options.against.clone(), peaks);
     if !options.json {
+        println!("at most {}", peaks.describe());
         println!("{}", Row::heading(peer.is_some()));
     }
     for workload in &workloads {
@@ -113,8 +118,8 @@ fn run(options: &Options) -> Result<()> {
             eprintln!("{} is left out: {reason}", workload.name);
             continue;
         }
-        let row =
-            measure(workload, peer.as_ref(), options).with_context(|| format!("{} failed", workload.name))?;
+        let row = measure(workload, peer.as_ref(), options, peaks)
+            .with_context(|| format!("{} failed", workload.name))?;
         if options.json {
             row.json_lines(threads).iter().for_each(|line| println!("{line}"));
         } else {
@@ -125,7 +130,7 @@ fn run(options: &Options) -> Result<()> {
     if let Some(path) = &options.out {
         report.write(path)?;
     }
-    if peer.is_some() {
+    if peer.is_some() || !options.json {
         println!("{}", report.summary());
     }
     Ok(())
@@ -142,7 +147,7 @@ fn memory(workloads: &[Workload], threads: usize) -> Result<()> {
     let before = machine::resident("VmRSS")?;
     let mut call = workload.prepare()?;
     for _ in 0..5 {
-        call()?;
+        call.run()?;
     }
     let by = format!("flambeau {}", env!("CARGO_PKG_VERSION"));
     let peak = machine::resident("VmHWM")?;
@@ -151,12 +156,21 @@ fn memory(workloads: &[Workload], threads: usize) -> Result<()> {
     Ok(())
 }
 
+/// How many operations candle runs in one call.
+fn fallbacks(call: &mut Call) -> Result<u64> {
+    debug::reset_fallbacks();
+    call.run()?;
+    Ok(debug::fallbacks().values().sum())
+}
+
 /// All rounds of one workload: ours, theirs, ours, theirs, …
-fn measure(workload: &Workload, peer: Option<&Peer>, options: &Options) -> Result<Row> {
-    let mut row = Row::new(workload);
+fn measure(workload: &Workload, peer: Option<&Peer>, options: &Options, peaks: Peaks) -> Result<Row> {
+    let mut row = Row::new(&workload.name, peaks);
     for _ in 0..options.rounds {
         let ours = load::undisturbed(options.retries, || {
             let mut call = workload.prepare()?;
+            row.work = workload.work(&call);
+            row.fallbacks = fallbacks(&mut call)?;
             clock::measure(&mut call).map(Some)
         })?;
         row.ours.extend(ours);

@@ -174,7 +174,7 @@ fn forward(name: &str, shapes: &[&[usize]], operation: Operation) -> Workload {
     let shapes = owned(shapes);
     Workload::new(format!("op/{name}"), move || {
         let inputs = normal(&shapes)?;
-        Ok(Box::new(move || no_grad(|| operation(&inputs)).map(drop)))
+        Ok(Call::new(move || no_grad(|| operation(&inputs)).map(drop)))
     })
 }
 
@@ -187,7 +187,7 @@ fn forward_backward(name: &str, shapes: &[&[usize]], operation: Operation) -> Wo
             input.requires_grad(true)?;
         }
         let grad = no_grad(|| operation(&inputs))?.randn_like()?;
-        Ok(Box::new(move || {
+        Ok(Call::new(move || {
             inputs.iter().for_each(Tensor::zero_grad);
             Ok(operation(&inputs)?.backward_with(Some(&grad), GradOptions::default())?)
         }))
@@ -199,7 +199,7 @@ fn cross_entropy_forward_backward(rows: usize, classes: usize) -> Workload {
         let mut g = Generator::new(0);
         let scores = g.randn((rows, classes), DType::F32)?.requires_grad(true)?;
         let labels = integers(&mut g, classes, &[rows])?;
-        Ok(Box::new(move || {
+        Ok(Call::new(move || {
             scores.zero_grad();
             Ok(cross_entropy(&scores, &labels, &Default::default())?.backward()?)
         }))
@@ -213,7 +213,7 @@ fn embedding_forward_backward(rows: usize, dim: usize, index: [usize; 2]) -> Wor
         let weight = g.randn((rows, dim), DType::F32)?.requires_grad(true)?;
         let grad = g.randn((index[0], index[1], dim), DType::F32)?;
         let index = integers(&mut g, rows, &index)?;
-        Ok(Box::new(move || {
+        Ok(Call::new(move || {
             weight.zero_grad();
             let looked_up = embedding(&index, &weight, &EmbeddingOptions::default())?;
             Ok(looked_up.backward_with(Some(&grad), GradOptions::default())?)
@@ -230,7 +230,7 @@ fn scatter_add(nodes: usize, edges: usize, features: usize) -> Workload {
             integers(&mut g, nodes, &[edges])?,
             integers(&mut g, nodes, &[edges])?,
         );
-        Ok(Box::new(move || {
+        Ok(Call::new(move || {
             let sums = Tensor::zeros((nodes, features), DType::F32)?;
             sums.index_add_(0, &targets, &x.index_select(0, &sources)?)?;
             Ok(())
@@ -246,7 +246,7 @@ fn adam_step(count: usize, len: usize) -> Workload {
             param.requires_grad(true)?.set_grad(Some(param.randn_like()?))?;
         }
         let mut optimizer = Adam::new(params, AdamOptions::default())?;
-        Ok(Box::new(move || Ok(optimizer.step()?)))
+        Ok(Call::new(move || Ok(optimizer.step()?)))
     })
 }
 
@@ -255,7 +255,7 @@ fn spectrogram() -> Workload {
     Workload::new("op/rfft_stft_16khz_10s", || {
         let x = Generator::new(0).randn((1, 160_000), DType::F32)?;
         let window = windows::hann(400, false, DType::F32)?;
-        let call: Call = Box::new(move || {
+        let call = Call::new(move || {
             let options = StftOptions {
                 hop_length: Some(160),
                 window: Some(&window),

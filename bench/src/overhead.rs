@@ -5,7 +5,7 @@
 use anyhow::Result;
 use flambeau_autograd::{Backward, no_grad};
 use flambeau_nn::functional::mse_loss;
-use flambeau_nn::{Forward, Linear, LinearOptions, Module, ReLU, Reduction, Sequential};
+use flambeau_nn::{Forward, Linear, LinearOptions, Module, ReLU, Reduction, Sequential, summary};
 use flambeau_optim::{Adam, AdamOptions, Optimizer};
 use flambeau_tensor::DType;
 use flambeau_tensor::random::{Generator, Sample, manual_seed};
@@ -28,7 +28,7 @@ fn add(tracked: bool) -> Result<Call> {
         g.randn(4, DType::F32)?.requires_grad(tracked)?,
         g.randn(4, DType::F32)?,
     );
-    Ok(Box::new(move || {
+    Ok(Call::new(move || {
         for _ in 0..1000 {
             std::hint::black_box(a.add(&b)?);
         }
@@ -50,7 +50,9 @@ pub(crate) fn mlp() -> Result<Sequential> {
 
 fn mlp_forward() -> Result<Call> {
     let (model, x) = (mlp()?, Generator::new(0).randn((64, 4), DType::F32)?);
-    Ok(Box::new(move || Ok(no_grad(|| model.forward(&x)).map(drop)?)))
+    let multiply_adds = summary(&model, &x)?.multiply_adds();
+    let call = Call::new(move || Ok(no_grad(|| model.forward(&x)).map(drop)?));
+    Ok(call.multiply_adds(multiply_adds))
 }
 
 /// The optimiser's step alone; `step/mlp_4_128_128_2_b64_adam` is a whole step of training.
@@ -60,5 +62,5 @@ fn mlp_adam_step() -> Result<Call> {
     let (x, y) = (g.randn((64, 4), DType::F32)?, g.randn((64, 2), DType::F32)?);
     let mut optimizer = Adam::new(model.parameters(), AdamOptions::default())?;
     mse_loss(&model.forward(&x)?, &y, Reduction::Mean)?.backward()?;
-    Ok(Box::new(move || Ok(optimizer.step()?)))
+    Ok(Call::new(move || Ok(optimizer.step()?)))
 }

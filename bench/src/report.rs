@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::clock::Measurement;
 use crate::load::QUIET;
 use crate::machine;
-use crate::workload::{Work, Workload};
+use crate::peak::Peaks;
+use crate::workload::Work;
 
 /// The groups of workloads.
 const GROUPS: [&str; 6] = ["op/", "overhead/", "infer/", "step/", "data/", "growth/"];
@@ -19,7 +20,11 @@ const GROUPS: [&str; 6] = ["op/", "overhead/", "infer/", "step/", "data/", "grow
 /// All rounds of one workload.
 pub(crate) struct Row {
     name: String,
-    work: Work,
+    peaks: Peaks,
+    /// The work of one call.
+    pub(crate) work: Work,
+    /// Operations that candle runs in one call of ours.
+    pub(crate) fallbacks: u64,
     pub(crate) ours: Vec<Measurement>,
     pub(crate) theirs: Vec<Measurement>,
     pub(crate) peer: Option<String>,
@@ -27,10 +32,12 @@ pub(crate) struct Row {
 
 impl Row {
     /// A row without measurements.
-    pub(crate) fn new(workload: &Workload) -> Self {
+    pub(crate) fn new(name: &str, peaks: Peaks) -> Self {
         Row {
-            name: workload.name.clone(),
-            work: workload.work,
+            name: name.to_string(),
+            peaks,
+            work: Work::Unstated,
+            fallbacks: 0,
             ours: Vec::new(),
             theirs: Vec::new(),
             peer: None,
@@ -42,18 +49,23 @@ impl Row {
         Some(combine(&self.ours)?.median_ms / combine(&self.theirs)?.median_ms)
     }
 
+    /// The part of the machine's limit that a measurement reaches.
+    fn share(&self, measurement: &Measurement) -> Option<f64> {
+        self.peaks.share(self.work, measurement.median_ms)
+    }
+
     /// The head of the table.
     pub(crate) fn heading(compared: bool) -> String {
         let ours = format!(
-            "{:<36} {:>10} {:>10} {:>12}",
-            "workload", "min ms", "median ms", "reached"
+            "{:<36} {:>10} {:>10} {:>13} {:>5}",
+            "workload", "min ms", "median ms", "reached", "share"
         );
         if !compared {
             return ours;
         }
         format!(
-            "{ours} {:>10} {:>10} {:>12} {:>7}",
-            "their min", "median", "reached", "ratio"
+            "{ours} {:>10} {:>10} {:>13} {:>5} {:>7}",
+            "their min", "median", "reached", "share", "ratio"
         )
     }
 
@@ -61,24 +73,29 @@ impl Row {
     pub(crate) fn json_lines(&self, threads: usize) -> Vec<Value> {
         let flambeau = format!("flambeau {}", env!("CARGO_PKG_VERSION"));
         let theirs = self.peer.clone().unwrap_or_default();
-        let by = std::iter::repeat_n(flambeau, self.ours.len()).chain(std::iter::repeat(theirs));
-        let line = |(measurement, by): (&Measurement, String)| {
-            let mut line = json!({ "name": self.name, "by": by, "threads": threads });
+        let ours = std::iter::repeat_n((flambeau, Some(self.fallbacks)), self.ours.len());
+        let sides = ours.chain(std::iter::repeat((theirs, None)));
+        let line = |(measurement, (by, fallbacks)): (&Measurement, (String, Option<u64>))| {
+            let mut line = json!({ "name": self.name, "by": by, "threads": threads, "fallbacks": fallbacks });
             merge(&mut line, work_json(self.work));
             merge(&mut line, measurement_json(measurement));
+            merge(&mut line, json!({ "share": self.share(measurement) }));
             line
         };
-        self.ours.iter().chain(&self.theirs).zip(by).map(line).collect()
+        self.ours
+            .iter()
+            .chain(&self.theirs)
+            .zip(sides)
+            .map(line)
+            .collect()
     }
 
     fn json(&self) -> Value {
         let side = |rounds: &[Measurement]| {
             combine(rounds).map(|all| {
                 let mut side = measurement_json(&all);
-                merge(
-                    &mut side,
-                    json!({ "rounds": rounds.iter().map(measurement_json).collect::<Vec<_>>() }),
-                );
+                let rounds: Vec<Value> = rounds.iter().map(measurement_json).collect();
+                merge(&mut side, json!({ "share": self.share(&all), "rounds": rounds }));
                 side
             })
         };
@@ -87,6 +104,7 @@ impl Row {
             "ours": side(&self.ours),
             "theirs": side(&self.theirs),
             "ratio": self.ratio(),
+            "fallbacks": self.fallbacks,
         });
         merge(&mut row, work_json(self.work));
         row
@@ -103,6 +121,8 @@ impl Row {
                 format!("{:.4}", all.min_ms),
                 format!("{:.4}{disturbed}", all.median_ms),
                 reached(self.work, all.median_ms),
+                self.share(all)
+                    .map_or_else(|| "-".to_string(), |share| format!("{:.0}%", 100.0 * share)),
             ]
         };
         let mut cells = vec![self.name.clone()];
@@ -115,7 +135,7 @@ impl Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const WIDTHS: [usize; 8] = [36, 10, 10, 12, 10, 10, 12, 7];
+        const WIDTHS: [usize; 10] = [36, 10, 10, 13, 5, 10, 10, 13, 5, 7];
         for (i, (cell, width)) in self.cells().iter().zip(WIDTHS).enumerate() {
             match i {
                 0 => write!(f, "{cell:<width$}")?,
@@ -191,21 +211,24 @@ pub(crate) struct Report {
     threads: usize,
     rounds: u32,
     against: Option<String>,
+    peaks: Peaks,
     pub(crate) rows: Vec<Row>,
 }
 
 impl Report {
     /// A report without rows.
-    pub(crate) fn new(threads: usize, rounds: u32, against: Option<String>) -> Self {
+    pub(crate) fn new(threads: usize, rounds: u32, against: Option<String>, peaks: Peaks) -> Self {
         Report {
             threads,
             rounds,
             against,
+            peaks,
             rows: Vec::new(),
         }
     }
 
-    /// Geometric means of the ratios over everything and over each group, the worst ratio, and how many are above 1.
+    /// Geometric means of the ratios over everything and over each group, the worst ratio, and how many are above 1; and the
+    /// operations that candle ran for us.
     pub(crate) fn summary(&self) -> Value {
         let ratios: Vec<(&str, f64)> = self
             .rows
@@ -230,6 +253,7 @@ impl Report {
             "growth": geomean("growth/"),
             "worst": ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1)),
             "above_1": ratios.iter().filter(|(_, ratio)| *ratio > 1.0).count(),
+            "fallbacks": self.rows.iter().map(|row| row.fallbacks).sum::<u64>(),
         })
     }
 
@@ -241,6 +265,7 @@ impl Report {
             "machine": machine::describe(),
             "versions": machine::versions(),
             "peer": self.peer(),
+            "peaks": self.peaks.json(),
             "threads": self.threads,
             "rounds": self.rounds,
             "summary": self.summary(),
@@ -298,7 +323,8 @@ impl Report {
             "# Flambeau {} beside {}\n\n\
              {} on {} ({} processors, {}, {}); {} threads on both sides, rounds: {}; commit {}, {}.\n\n\
              Times are milliseconds. The ratio is our median over theirs: below 1, we are faster. A star marks a time \
-             during which other processes\nkept more than {QUIET} processors busy in spite of repetition.\n\n",
+             during which other processes\nkept more than {QUIET} processors busy in spite of repetition. The share is what is \
+             reached of the most that the machine did in the same run:\n{}.\n\n",
             text(&versions["flambeau"]),
             self.peer().unwrap_or("nothing else"),
             text(&raw["date"]),
@@ -310,11 +336,12 @@ impl Report {
             self.rounds,
             text(&versions["commit"]),
             text(&versions["rustc"]),
+            self.peaks.describe(),
         );
         let compared = self.against.is_some();
         out.push_str(match compared {
-            true => "| workload | min | median | reached | their min | their median | they reach | ratio |\n|---|---:|---:|---:|---:|---:|---:|---:|\n",
-            false => "| workload | min | median | reached |\n|---|---:|---:|---:|\n",
+            true => "| workload | min | median | reached | share | their min | their median | they reach | share | ratio |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+            false => "| workload | min | median | reached | share |\n|---|---:|---:|---:|---:|\n",
         });
         for row in &self.rows {
             out.push_str(&format!("| {} |\n", row.cells().join(" | ")));
@@ -341,11 +368,11 @@ mod tests {
 
     fn row(name: &str, ours: f64, theirs: Option<f64>) -> Row {
         Row {
-            name: name.to_string(),
             work: Work::Gb(0.05),
             ours: vec![round(ours, 0.0)],
             theirs: theirs.map(|ms| round(ms, 0.0)).into_iter().collect(),
             peer: Some("torch 2".to_string()),
+            ..Row::new(name, Peaks::of(100.0, 100.0))
         }
     }
 
@@ -360,7 +387,7 @@ mod tests {
 
     #[test]
     fn the_summary_is_a_geometric_mean_by_group() {
-        let mut report = Report::new(2, 1, Some("peer".to_string()));
+        let mut report = Report::new(2, 1, Some("peer".to_string()), Peaks::of(100.0, 100.0));
         report.rows = vec![
             row("op/a", 1.0, Some(2.0)),
             row("op/b", 4.0, Some(2.0)),
@@ -372,7 +399,10 @@ mod tests {
         assert!(close("op", 1.0) && close("step", 0.125) && close("geomean", 0.5));
         assert_eq!(summary["infer"], Value::Null);
         assert_eq!(summary["worst"], json!(["op/b", 2.0]));
-        assert_eq!(summary["above_1"], 1);
+        assert_eq!(
+            (&summary["above_1"], &summary["fallbacks"]),
+            (&json!(1), &json!(0))
+        );
     }
 
     #[test]
@@ -382,11 +412,16 @@ mod tests {
         assert_eq!(
             words,
             [
-                "op/a", "0.5000", "1.0000", "50.0", "GB/s", "1.0000", "2.0000", "25.0", "GB/s", "0.50"
+                "op/a", "0.5000", "1.0000", "50.0", "GB/s", "50%", "1.0000", "2.0000", "25.0", "GB/s", "25%",
+                "0.50"
             ]
         );
         let lines = row("op/a", 1.0, Some(2.0)).json_lines(2);
         assert_eq!(lines[0]["median_ms"], 1.0);
+        assert_eq!(
+            (&lines[0]["share"], &lines[1]["share"]),
+            (&json!(0.5), &json!(0.25))
+        );
         assert_eq!(lines[1]["by"], "torch 2");
     }
 

@@ -5,7 +5,7 @@ use flambeau_autograd::Backward;
 use flambeau_autograd::amp::autocast;
 use flambeau_nn::functional::{binary_cross_entropy_with_logits, cross_entropy, mse_loss};
 use flambeau_nn::{
-    Forward, Module, Reduction, TransformerEncoder, TransformerEncoderLayer, TransformerLayerOptions,
+    Forward, Module, Reduction, TransformerEncoder, TransformerEncoderLayer, TransformerLayerOptions, summary,
 };
 use flambeau_optim::{Adam, AdamOptions, Optimizer, SGD, SGDOptions};
 use flambeau_tensor::random::{Generator, Sample, manual_seed};
@@ -95,7 +95,8 @@ fn by_adam(
     loss: impl Fn(&Tensor) -> TensorResult<Tensor> + 'static,
 ) -> Result<Call> {
     let optimizer = Adam::new(model.parameters(), AdamOptions::default())?;
-    Ok(step(optimizer, move || loss(&model.forward(&x)?)))
+    let multiply_adds = multiply_adds(&model, &x)?;
+    Ok(step(optimizer, move || loss(&model.forward(&x)?)).multiply_adds(multiply_adds))
 }
 
 fn images_by_sgd(
@@ -111,11 +112,13 @@ fn images_by_sgd(
         ..Default::default()
     };
     let optimizer = SGD::new(model.parameters(), options)?;
-    Ok(step(optimizer, move || {
+    let multiply_adds = multiply_adds(&model, &x)?;
+    let call = step(optimizer, move || {
         autocast(half, || {
             cross_entropy(&model.forward(&x)?, &y, &Default::default())
         })
-    }))
+    });
+    Ok(call.multiply_adds(multiply_adds))
 }
 
 fn resnet18_step(side: usize, half: Option<DType>) -> Result<Call> {
@@ -144,14 +147,21 @@ fn transformer_step(half: Option<DType>) -> Result<Call> {
         ..Default::default()
     };
     let optimizer = SGD::new(model.parameters(), options)?;
-    Ok(step(optimizer, move || {
+    let multiply_adds = multiply_adds(&model, &x)?;
+    let call = step(optimizer, move || {
         autocast(half, || mse_loss(&model.forward(&x)?, &y, Reduction::Mean))
-    }))
+    });
+    Ok(call.multiply_adds(multiply_adds))
+}
+
+/// The multiply-adds of a step: thrice those of a forward pass, for outputs, gradients of inputs and gradients of weights.
+fn multiply_adds(model: &impl Forward, x: &Tensor) -> TensorResult<u64> {
+    Ok(3 * summary(model, x)?.multiply_adds())
 }
 
 /// A step along the gradient of a loss.
 fn step(mut optimizer: impl Optimizer + 'static, loss: impl Fn() -> TensorResult<Tensor> + 'static) -> Call {
-    Box::new(move || {
+    Call::new(move || {
         optimizer.zero_grad();
         loss()?.backward()?;
         Ok(optimizer.step()?)

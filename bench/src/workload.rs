@@ -5,7 +5,34 @@ use anyhow::Result;
 use crate::{data, graph, growth, infer, op, overhead, step};
 
 /// One call of a workload; it holds its inputs.
-pub(crate) type Call = Box<dyn FnMut() -> Result<()>>;
+pub(crate) struct Call {
+    run: Box<dyn FnMut() -> Result<()>>,
+    /// What a call does, if that is known of what was made for it alone.
+    work: Work,
+}
+
+impl Call {
+    /// A call of a function.
+    pub(crate) fn new(run: impl FnMut() -> Result<()> + 'static) -> Self {
+        Call {
+            run: Box::new(run),
+            work: Work::Unstated,
+        }
+    }
+
+    /// States the multiply-adds of a call, two operations each; 0 if they are not known.
+    pub(crate) fn multiply_adds(mut self, count: u64) -> Self {
+        if count > 0 {
+            self.work = Work::Gflop(2.0 * count as f64 / 1e9);
+        }
+        self
+    }
+
+    /// Calls.
+    pub(crate) fn run(&mut self) -> Result<()> {
+        (self.run)()
+    }
+}
 
 /// The work that one call does, for the columns GFLOP/s and GB/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +48,7 @@ pub(crate) enum Work {
 /// A named workload. Its name is the same on both sides; what stands before the `/` is its group.
 pub(crate) struct Workload {
     pub(crate) name: String,
-    pub(crate) work: Work,
+    work: Work,
     prepare: Box<dyn Fn() -> Result<Call>>,
     needs: fn() -> Result<()>,
 }
@@ -58,6 +85,14 @@ impl Workload {
     pub(crate) fn gb(mut self, gb: f64) -> Self {
         self.work = Work::Gb(gb);
         self
+    }
+
+    /// The work of one call, stated beforehand or by the call.
+    pub(crate) fn work(&self, call: &Call) -> Work {
+        match self.work {
+            Work::Unstated => call.work,
+            stated => stated,
+        }
     }
 
     /// Makes the inputs; the returned call can be timed.
