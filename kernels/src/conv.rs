@@ -15,6 +15,7 @@ mod fold;
 mod integer;
 mod padded;
 mod unfold;
+mod weight;
 pub mod winograd;
 
 pub use backward::{conv_backward_bias, conv_backward_input, conv_backward_weight};

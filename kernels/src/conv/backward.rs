@@ -8,7 +8,7 @@ use crate::element::instantiate;
 use std::ops::Range;
 
 use super::unfold::{Unfold, UnfoldTransposed, Window};
-use super::{ConvShape, depthwise, direct, fold, for_each_group, multiply, winograd};
+use super::{ConvShape, depthwise, direct, fold, for_each_group, multiply, weight, winograd};
 use crate::gemm::{Epilogue, MatRef, Operand, Output, PackA, Plan};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_chunks_mut, parallel_for};
@@ -140,6 +140,9 @@ instantiate! {
         shape.check("conv_backward_weight", x.len(), grad_w.len(), grad_out.len());
         if grad_w.is_empty() {
             return;
+        }
+        if weight::pays::<T>(shape) {
+            return weight::backward_weight(shape, x, grad_out, grad_w);
         }
         let window = Window::forward(shape);
         if direct::pays::<T>(shape) {
