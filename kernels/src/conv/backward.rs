@@ -141,6 +141,9 @@ instantiate! {
         if grad_w.is_empty() {
             return;
         }
+        if winograd::weight::pays::<T>(shape) && std::env::var("NOWINO").is_err() {
+            return winograd::weight::backward_weight(shape, x, grad_out, grad_w);
+        }
         if weight::pays::<T>(shape) {
             return weight::backward_weight(shape, x, grad_out, grad_w);
         }

@@ -7,9 +7,7 @@
 //!
 //! Images are turned a few at a time, and the sum over them is cut in places that follow from the shape alone.
 
-use std::ops::Range;
-
-use super::ConvShape;
+use super::{ConvShape, direct};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
 use crate::simd::{Real, Simd, WithSimd};
@@ -17,18 +15,28 @@ use crate::simd::{Real, Simd, WithSimd};
 /// Vectors of a tile.
 const VECTORS: usize = 3;
 /// Steps of the inner dimension after which a tile is added to the sum so far: what they read stays in the nearest cache.
-const DEPTH: usize = 400;
+pub(super) const DEPTH: usize = 400;
 /// Bytes of turned images at a time: they stay in the last cache.
-const TURNED: usize = 16 << 20;
+pub(super) const TURNED: usize = 16 << 20;
 /// Tasks below which the positions are dealt out as well.
 const TASKS: usize = 16;
 
+/// Panels of rows that meet the same panels of the input one after the other, if there are tasks enough.
+const ROW_PANELS: usize = 4;
 /// Share of the lanes in use below which they are too few.
-const FEW: f64 = 0.25;
+const FEW_LANES: f64 = 0.25;
+/// Output channels below which products across positions are faster, for large planes.
+const FEW_OUTPUTS: usize = 8;
 
 /// Whether this way is the faster one.
 pub(super) fn pays<T: Real>(shape: &ConvShape) -> bool {
-    !shape.is_depthwise() && Lanes::new::<T>(shape).share >= FEW
+    // With few positions the operands are small beside the gradient, which is written twice here.
+    let positions = shape.batch * shape.out_plane();
+    let direct = shape.group_outputs() < FEW_OUTPUTS && direct::pays::<T>(shape);
+    Lanes::new::<T>(shape).share >= FEW_LANES
+        && positions >= shape.group_outputs()
+        && !shape.is_depthwise()
+        && !direct
 }
 
 pub(super) fn backward_weight<T: Real>(shape: &ConvShape, x: &[T], grad_out: &[T], grad_w: &mut [T]) {
@@ -57,28 +65,15 @@ pub(super) fn backward_weight<T: Real>(shape: &ConvShape, x: &[T], grad_out: &[T
     let segments = layout.segments(shape, together, x_image, g_image);
     let per_image = segments.len() / together;
     let parts = TASKS.div_ceil(groups * row_panels * spans).min(segments.len());
+    let row_span = if groups * row_panels * spans < TASKS * ROW_PANELS {
+        1
+    } else {
+        ROW_PANELS
+    };
+    let row_spans = row_panels.div_ceil(row_span);
     let part_len = groups * outputs * ld;
     let mut sums = Buf::<T>::take(parts * part_len);
     let sums_base = SendPtr(sums.as_mut_ptr());
-    let base = SendPtr(grad_w.as_mut_ptr());
-    let (inputs, taps) = (shape.group_inputs(), shape.taps());
-    // Adds up the parts of some panels of a row, and writes them to where they belong.
-    let finish = |row: usize, panels: Range<usize>| {
-        let vectors = panels.start * columns * lanes..panels.end * columns * lanes;
-        let channels = panels.start * layout.pitch..(panels.end * layout.pitch).min(inputs);
-        // SAFETY: the caller's task alone accesses these panels of this row, in the sums and in the gradient.
-        unsafe {
-            let part = |part: usize| sums_base.ptr().add(part * part_len + row * ld + vectors.start);
-            let sum = std::slice::from_raw_parts_mut(part(0), vectors.len());
-            for i in 1..parts {
-                let other = std::slice::from_raw_parts(part(i), vectors.len());
-                sum.iter_mut().zip(other).for_each(|(a, &b)| *a += b);
-            }
-            let out = base.ptr().add((row * inputs + channels.start) * taps);
-            let out = std::slice::from_raw_parts_mut(out, channels.len() * taps);
-            layout.arrange(shape, sum, out);
-        }
-    };
     for start in (0..shape.batch).step_by(together) {
         let count = together.min(shape.batch - start);
         let (x_base, g_base) = (SendPtr(turned_x.as_mut_ptr()), SendPtr(turned_g.as_mut_ptr()));
@@ -116,36 +111,44 @@ pub(super) fn backward_weight<T: Real>(shape: &ConvShape, x: &[T], grad_out: &[T
             };
         });
         let segments = &segments[..count * per_image];
-        parallel_for(parts * groups * row_panels * spans, |task| {
+        parallel_for(parts * groups * row_spans * spans, |task| {
             let (rest, first_panel) = (task / spans, task % spans * span);
-            let (rest, row_panel) = (rest / row_panels, rest % row_panels);
+            let (rest, row_panel) = (rest / row_spans, rest % row_spans * row_span);
             let (part, group) = (rest / groups, rest % groups);
             let row = row_panel * lanes;
             let offset = part * part_len + (group * outputs + row) * ld + first_panel * columns * lanes;
             let product = Product {
-                layout: &layout,
+                offsets: &layout.offsets,
+                x_panel: layout.panel,
+                step: layout.stride[2] * layout.pitch,
+                g_panel: plane * lanes,
                 segments: &segments[part * segments.len() / parts..(part + 1) * segments.len() / parts],
                 g: turned_g[(group * row_panels + row_panel) * plane * lanes..].as_ptr(),
                 x: turned_x[(group * panels + first_panel) * layout.panel..].as_ptr(),
-                rows: lanes.min(outputs - row),
+                rows: (row_span * lanes).min(outputs - row),
                 panels: span.min(panels - first_panel),
                 c: sums_base.ptr().wrapping_add(offset),
                 ldc: ld,
                 onto: start > 0,
             };
             T::dispatch(product);
-            if parts == 1 && start + count == shape.batch {
-                // The sums are as good as in registers still.
-                for row in row..(row + lanes).min(outputs) {
-                    let panels = first_panel..(first_panel + span).min(panels);
-                    finish(group * outputs + row, panels);
-                }
-            }
         });
     }
-    if parts > 1 {
-        parallel_for(groups * outputs, |row| finish(row, 0..panels));
-    }
+    let base = SendPtr(grad_w.as_mut_ptr());
+    let weights = shape.group_inputs() * shape.taps();
+    parallel_for(groups * outputs, |row| {
+        // SAFETY: this task alone accesses this row, in the sums and in the gradient.
+        unsafe {
+            let part = |part: usize| sums_base.ptr().add(part * part_len + row * ld);
+            let sum = std::slice::from_raw_parts_mut(part(0), ld);
+            for i in 1..parts {
+                let other = std::slice::from_raw_parts(part(i), ld);
+                sum.iter_mut().zip(other).for_each(|(a, &b)| *a += b);
+            }
+            let out = std::slice::from_raw_parts_mut(base.ptr().add(row * weights), weights);
+            layout.arrange(shape, sum, out);
+        }
+    });
 }
 
 /// A convolution that reads one position for each of the output, as one over a single long row.
@@ -163,20 +166,20 @@ fn flattened(shape: &ConvShape) -> ConvShape {
 }
 
 /// How the input lies once it is turned: panels of channels, in each `[depth, height, width, pitch]` with the padding.
-struct Layout {
+pub(super) struct Layout {
     lanes: usize,
     /// Channels of a panel.
     pitch: usize,
     /// Panels of a group.
     panels: usize,
     /// Size of the padded input.
-    size: [usize; 3],
+    pub(super) size: [usize; 3],
     /// Input rows from one padded row to the next: not 1 where those between are not read.
     skip: [usize; 2],
     /// Padded positions from one output to the next.
     stride: [usize; 3],
     /// Elements of a panel.
-    panel: usize,
+    pub(super) panel: usize,
     /// Where the vectors of a panel lie for the first output.
     offsets: Vec<usize>,
     /// Vectors that read one row.
@@ -209,7 +212,7 @@ impl Lanes {
 }
 
 impl Layout {
-    fn new<T: Real>(shape: &ConvShape) -> Self {
+    pub(super) fn new<T: Real>(shape: &ConvShape) -> Self {
         let Lanes {
             count: lanes,
             run_on: runs_on,
@@ -292,7 +295,7 @@ impl Layout {
     ///
     /// # Safety
     /// `dst` holds a panel.
-    unsafe fn turn<T: Real>(
+    pub(super) unsafe fn turn<T: Real>(
         &self,
         shape: &ConvShape,
         x: &[T],
@@ -345,7 +348,7 @@ impl Layout {
         }
     }
 
-    /// From the vectors of some panels to `[channels, taps]`, for one output channel.
+    /// From vectors to `[inputs, taps]`, for one output channel.
     fn arrange<T: Real>(&self, shape: &ConvShape, sums: &[T], out: &mut [T]) {
         let (taps, lanes) = (shape.taps(), self.lanes);
         if self.runs_on {
@@ -368,24 +371,30 @@ impl Layout {
 
 /// Outputs of one row: where their gradients begin, where what they read begins, and how many they are.
 #[derive(Clone, Copy)]
-struct Segment {
-    g: usize,
-    x: usize,
-    len: usize,
+pub(super) struct Segment {
+    pub(super) g: usize,
+    pub(super) x: usize,
+    pub(super) len: usize,
 }
 
-/// A panel of rows times some panels of the input, over some segments.
-struct Product<'a, T> {
-    layout: &'a Layout,
-    segments: &'a [Segment],
-    g: *const T,
-    x: *const T,
-    rows: usize,
-    panels: usize,
-    c: *mut T,
-    ldc: usize,
+/// Some panels of rows times some panels of the input, over some segments.
+pub(super) struct Product<'a, T> {
+    pub(super) segments: &'a [Segment],
+    /// The first panel of the gradient, and from one panel to the next.
+    pub(super) g: *const T,
+    pub(super) g_panel: usize,
+    /// The first panel of the input, from one panel to the next, and from one position to the next.
+    pub(super) x: *const T,
+    pub(super) x_panel: usize,
+    pub(super) step: usize,
+    /// Where the vectors of a panel lie for the first position.
+    pub(super) offsets: &'a [usize],
+    pub(super) rows: usize,
+    pub(super) panels: usize,
+    pub(super) c: *mut T,
+    pub(super) ldc: usize,
     /// Whether the product is added to what is there.
-    onto: bool,
+    pub(super) onto: bool,
 }
 
 impl<T: Real> WithSimd<T> for Product<'_, T> {
@@ -393,10 +402,9 @@ impl<T: Real> WithSimd<T> for Product<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let columns = self.layout.offsets.len();
+        let columns = self.offsets.len();
         let all = self.panels * columns;
-        let offset =
-            |column: usize| column / columns * self.layout.panel + self.layout.offsets[column % columns];
+        let offset = |column: usize| column / columns * self.x_panel + self.offsets[column % columns];
         // As many rows as there are registers for.
         let tallest = if S::LANES * size_of::<T>() == 64 { 8 } else { 4 };
         let mut onto = self.onto;
@@ -413,10 +421,12 @@ impl<T: Real> WithSimd<T> for Product<'_, T> {
                 for row in (0..self.rows).step_by(tallest) {
                     let tile = Tile {
                         segments: block,
-                        g: self.g.wrapping_add(row),
+                        g: self
+                            .g
+                            .wrapping_add(row / S::LANES * self.g_panel + row % S::LANES),
                         x: self.x,
                         offsets,
-                        step: self.layout.stride[2] * self.layout.pitch,
+                        step: self.step,
                         c: self.c.wrapping_add(row * self.ldc + column * S::LANES),
                         ldc: self.ldc,
                         onto,

@@ -9,6 +9,7 @@
 //! one, two or four quads.
 
 mod transforms;
+pub(super) mod weight;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};

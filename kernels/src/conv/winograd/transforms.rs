@@ -103,7 +103,7 @@ pub(super) struct TransformInputs<'a, T> {
 
 /// Bᵀ times six values.
 #[inline(always)]
-fn input_points<S: Simd>(s: S, d: [S::Vector; 6]) -> [S::Vector; 6] {
+pub(super) fn input_points<S: Simd>(s: S, d: [S::Vector; 6]) -> [S::Vector; 6] {
     let of = |x: f64| s.splat(S::Elem::from_f64(x));
     let (two, four, five) = (of(2.0), of(4.0), of(-5.0));
     let even = s.mul_add(of(-4.0), d[2], d[4]);

@@ -1,0 +1,279 @@
+//! The gradient of the weight: `Gᵀ[Σ (A·e·Aᵀ) ∘ (Bᵀ·d·B)]G` over tiles of 4 × 4 gradients e of the output and the 6 × 6
+//! inputs d which they meet, the transpose of the convolution itself.
+//!
+//! Inputs and gradients are turned first, so that a vector holds the channels of a position, then transformed vector by
+//! vector. The sum over tiles and images is a product of matrices for each of the 36 points.
+
+use super::super::ConvShape;
+use super::super::weight::{DEPTH, Layout, Product, Segment, TURNED};
+use super::transforms::input_points;
+use super::{GAP, POINTS};
+use crate::mem::Buf;
+use crate::pool::{SendPtr, parallel_for};
+use crate::simd::{Real, Simd, WithSimd};
+
+/// Channels on both sides from which on a quarter of the multiplications makes up for the transformations.
+const MIN_CHANNELS: usize = 32;
+/// Tiles from which on it does.
+const MIN_TILES: usize = 96;
+
+/// Whether this way is the faster one.
+pub(in super::super) fn pays<T: Real>(shape: &ConvShape) -> bool {
+    let [_, height, width] = shape.output;
+    super::pays::<T>(shape)
+        && shape.in_channels.min(shape.out_channels) >= MIN_CHANNELS
+        && shape.batch * height.div_ceil(4) * width.div_ceil(4) >= MIN_TILES
+}
+
+pub(in super::super) fn backward_weight<T: Real>(
+    shape: &ConvShape,
+    x: &[T],
+    grad_out: &[T],
+    grad_w: &mut [T],
+) {
+    let lanes = T::kernel_table().lanes;
+    let [_, height, width] = shape.output;
+    let tiles = [height.div_ceil(4), width.div_ceil(4)];
+    let per_image = tiles[0] * tiles[1];
+    // Both operands as inputs of convolutions whose outputs are whole tiles.
+    let whole = [1, 4 * tiles[0], 4 * tiles[1]];
+    let of_inputs = ConvShape {
+        output: whole,
+        ..*shape
+    };
+    let of_gradients = ConvShape {
+        in_channels: shape.out_channels,
+        input: shape.output,
+        kernel: [1; 3],
+        padding: [0; 3],
+        output: whole,
+        ..*shape
+    };
+    let vectors = [shape.in_channels, shape.out_channels].map(|n| n.div_ceil(lanes));
+    let all = vectors[0] + vectors[1];
+    let image_bytes = POINTS * per_image * all * lanes * size_of::<T>();
+    let together = (TURNED / image_bytes).clamp(1, shape.batch);
+    let panel = together * per_image * lanes;
+    // The panels of the input, then those of the gradient, for each point.
+    let point = all * panel + GAP;
+    let mut transformed = Buf::<T>::take(POINTS * point);
+    let ld = vectors[0] * lanes;
+    let point_sums = shape.out_channels * ld + GAP;
+    let mut sums = Buf::<T>::take(POINTS * point_sums);
+    let sums_base = SendPtr(sums.as_mut_ptr());
+    let layouts = [&of_inputs, &of_gradients].map(Layout::new::<T>);
+    for start in (0..shape.batch).step_by(together) {
+        let count = together.min(shape.batch - start);
+        let base = SendPtr(transformed.as_mut_ptr());
+        parallel_for(count * all, |task| {
+            let (image, vector) = (task / all, task % all);
+            let dst = base
+                .ptr()
+                .wrapping_add(vector * panel + image * per_image * lanes);
+            let gradient = vector >= vectors[0];
+            let (layout, shape, source) = match gradient {
+                false => (&layouts[0], &of_inputs, x),
+                true => (&layouts[1], &of_gradients, grad_out),
+            };
+            let mut turned = Buf::<T>::take(layout.panel);
+            let vector = vector - if gradient { vectors[0] } else { 0 };
+            // SAFETY: the buffer is a panel.
+            unsafe { layout.turn(shape, source, start + image, 0, vector, turned.as_mut_ptr()) };
+            T::dispatch(Transform {
+                turned: &turned,
+                row: layout.size[2],
+                tiles,
+                gradient,
+                dst,
+                point,
+            });
+        });
+        let steps = count * per_image;
+        let pieces = steps.div_ceil(DEPTH);
+        let segments: Vec<Segment> = (0..pieces)
+            .map(|piece| {
+                let from = piece * steps / pieces;
+                let at = from * lanes;
+                Segment {
+                    g: at,
+                    x: at,
+                    len: (piece + 1) * steps / pieces - from,
+                }
+            })
+            .collect();
+        parallel_for(POINTS, |at| {
+            let panels = &transformed[at * point..][..all * panel];
+            T::dispatch(Product {
+                segments: &segments,
+                g: panels[vectors[0] * panel..].as_ptr(),
+                g_panel: panel,
+                x: panels.as_ptr(),
+                x_panel: panel,
+                step: lanes,
+                offsets: &[0],
+                rows: shape.out_channels,
+                panels: vectors[0],
+                c: sums_base.ptr().wrapping_add(at * point_sums),
+                ldc: ld,
+                onto: start > 0,
+            });
+        });
+    }
+    let base = SendPtr(grad_w.as_mut_ptr());
+    let weights = 9 * shape.in_channels;
+    parallel_for(shape.out_channels, |row| {
+        // SAFETY: this task alone accesses this row of the gradient.
+        let out = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(row * weights), weights) };
+        T::dispatch(Back {
+            sums: &sums[row * ld..],
+            point: point_sums,
+            out,
+        });
+    });
+}
+
+/// Transforms the tiles of a turned image, for the channels of one vector.
+struct Transform<'a, T> {
+    turned: &'a [T],
+    /// Positions of a row.
+    row: usize,
+    tiles: [usize; 2],
+    /// Whether these are gradients of the output, in tiles of 4 × 4, or inputs, in tiles of 6 × 6.
+    gradient: bool,
+    dst: *mut T,
+    /// From one point to the next.
+    point: usize,
+}
+
+/// A times four values.
+#[inline(always)]
+fn gradient_points<S: Simd>(s: S, e: [S::Vector; 4]) -> [S::Vector; 6] {
+    let of = |x: f64| s.splat(S::Elem::from_f64(x));
+    let (even, odd) = (s.add(e[0], e[2]), s.add(e[1], e[3]));
+    let even_2 = s.mul_add(of(4.0), e[2], e[0]);
+    let odd_2 = s.mul_add(of(8.0), e[3], s.mul(of(2.0), e[1]));
+    [
+        e[0],
+        s.add(even, odd),
+        s.sub(even, odd),
+        s.add(even_2, odd_2),
+        s.sub(even_2, odd_2),
+        e[3],
+    ]
+}
+
+/// Gᵀ times six values.
+#[inline(always)]
+fn tap_sums<S: Simd>(s: S, m: [S::Vector; 6]) -> [S::Vector; 3] {
+    let of = |x: f64| s.splat(S::Elem::from_f64(x));
+    let (even, odd) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+    let (even_2, odd_2) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+    let sixth = of(1.0 / 6.0);
+    [
+        s.mul_add(
+            of(0.25),
+            m[0],
+            s.mul_add(of(-1.0 / 6.0), even, s.mul(of(1.0 / 24.0), even_2)),
+        ),
+        s.mul_add(of(1.0 / 12.0), odd_2, s.mul(of(-1.0 / 6.0), odd)),
+        s.mul_add(sixth, s.sub(even_2, even), m[5]),
+    ]
+}
+
+impl<T: Real> WithSimd<T> for Transform<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let size = if self.gradient { 4 } else { 6 };
+        let [down, across] = self.tiles;
+        assert!(
+            self.turned.len()
+                >= ((4 * (down - 1) + size - 1) * self.row + 4 * (across - 1) + size) * S::LANES
+        );
+        let zero = s.splat(T::ZERO);
+        for y in 0..down {
+            for x in 0..across {
+                let from = (4 * y * self.row + 4 * x) * S::LANES;
+                // SAFETY: element `(i, j)` of a tile, inside the image as asserted.
+                let load = |i: usize, j: usize| unsafe {
+                    s.load(self.turned.as_ptr().add(from + (i * self.row + j) * S::LANES))
+                };
+                let mut half = [[zero; 6]; 6];
+                for j in 0..size {
+                    let points = if self.gradient {
+                        gradient_points(s, [load(0, j), load(1, j), load(2, j), load(3, j)])
+                    } else {
+                        let d = [
+                            load(0, j),
+                            load(1, j),
+                            load(2, j),
+                            load(3, j),
+                            load(4, j),
+                            load(5, j),
+                        ];
+                        input_points(s, d)
+                    };
+                    for i in 0..6 {
+                        half[i][j] = points[i];
+                    }
+                }
+                for (i, half) in half.iter().enumerate() {
+                    let points = if self.gradient {
+                        gradient_points(s, [half[0], half[1], half[2], half[3]])
+                    } else {
+                        input_points(s, *half)
+                    };
+                    for (j, &value) in points.iter().enumerate() {
+                        let at = (6 * i + j) * self.point + (y * across + x) * S::LANES;
+                        // SAFETY: this tile's vector of a point, which this task alone writes.
+                        unsafe { s.store(self.dst.wrapping_add(at), value) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the sums of one output channel back.
+struct Back<'a, T> {
+    sums: &'a [T],
+    /// From one point to the next.
+    point: usize,
+    out: &'a mut [T],
+}
+
+impl<T: Real> WithSimd<T> for Back<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let zero = s.splat(T::ZERO);
+        let mut taps = [T::ZERO; 9 * 16];
+        for (vector, out) in self.out.chunks_mut(9 * S::LANES).enumerate() {
+            let sums = &self.sums[vector * S::LANES..];
+            assert!(sums.len() >= (POINTS - 1) * self.point + S::LANES);
+            let mut half = [[zero; 6]; 3];
+            for j in 0..6 {
+                let mut m = [zero; 6];
+                for (i, m) in m.iter_mut().enumerate() {
+                    // SAFETY: a vector of a point, as asserted.
+                    *m = unsafe { s.load(sums.as_ptr().add((6 * i + j) * self.point)) };
+                }
+                let sums = tap_sums(s, m);
+                for i in 0..3 {
+                    half[i][j] = sums[i];
+                }
+            }
+            for (i, half) in half.iter().enumerate() {
+                for (j, &sum) in tap_sums(s, *half).iter().enumerate() {
+                    // SAFETY: one of 9 vectors.
+                    unsafe { s.store(taps.as_mut_ptr().add((3 * i + j) * S::LANES), sum) };
+                }
+            }
+            let pack = T::kernel_table().pack_transposed;
+            // SAFETY: 9 vectors, of which as many lanes as there are channels become rows of 9 taps.
+            unsafe { pack(taps.as_ptr(), S::LANES, 9, out.len() / 9, out.as_mut_ptr(), 9, 9) };
+        }
+    }
+}
