@@ -110,6 +110,23 @@ fn shapes() -> Vec<ConvShape> {
             2,
             [(3, 2, 1, 0, 1, 1), (7, 3, 1, 1, 1, 1), (9, 3, 3, 1, 0, 1)],
         ),
+        // Vectors that run on from tap to tap, and more of them than one tile has.
+        shape(5, [3, 21], 1, square(23, 7, 2, 3)),
+        shape(3, [20, 9], 1, square(10, 3, 1, 1)),
+        shape(2, [1, 13], 1, square(30, 5, 1, 2)),
+        // Panels that are partly empty, several row panels, and dilation in place of neighbours.
+        shape(2, [37, 70], 1, square(8, 3, 2, 1)),
+        shape(1, [33, 18], 1, [ONE, (12, 3, 1, 3, 1, 2), (13, 3, 2, 2, 2, 3)]),
+        shape(4, [34, 50], 2, square(9, 2, 1, 0)),
+        shape(2, [65, 9], 1, square(11, 1, 3, 2)),
+        // Rows that are cut, and rows of the input that nothing reads.
+        shape(2, [17, 12], 1, [ONE, (4, 1, 3, 0, 0, 1), (1000, 5, 1, 2, 2, 1)]),
+        shape(
+            1,
+            [16, 10],
+            1,
+            [(7, 1, 2, 1, 1, 1), (6, 3, 1, 4, 4, 1), (5, 1, 1, 0, 3, 1)],
+        ),
         shape(0, [3, 2], 1, square(5, 3, 1, 1)),
         shape(2, [0, 2], 1, square(5, 3, 1, 1)),
     ]
@@ -173,6 +190,46 @@ fn winograd_matches_within_its_error() {
 }
 
 #[test]
+fn gradients_of_the_weight_by_winograd_match_within_their_error() {
+    let dim = |size, before, after| (size, 3, 1, before, after, 1);
+    let shapes = [
+        shape(3, [33, 50], 1, [ONE, dim(21, 1, 1), dim(17, 0, 2)]),
+        // Images one at a time.
+        shape(2, [34, 36], 1, [ONE, dim(130, 1, 1), dim(126, 1, 1)]),
+        // Block by block.
+        shape(6, [150, 300], 1, [ONE, dim(7, 1, 1), dim(5, 2, 2)]),
+    ];
+    let mut random = Lcg::new(9);
+    for s in shapes {
+        let (x, grad) = (
+            random.vec::<f32>(s.input_len()),
+            random.vec::<f32>(s.output_len()),
+        );
+        let mut want = vec![0.0; s.weight_len()];
+        for_each_product(&s, |o, i, t| want[t] += f64::from(grad[o]) * f64::from(x[i]));
+        let largest = want.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+        for_every_isa(|| {
+            assert!(winograd::weight::pays::<f32>(&s) && !winograd::weight::pays::<f64>(&s));
+            let mut got = vec![f32::NAN; want.len()];
+            conv_backward_weight(&s, &x, &grad, &mut got);
+            for (got, want) in got.iter().zip(&want) {
+                assert!(
+                    (f64::from(*got) - want).abs() <= 1e-5 * largest,
+                    "{got}, not {want}"
+                );
+            }
+            eprintln!(
+                "error {:e}",
+                got.iter()
+                    .zip(&want)
+                    .fold(0.0, |a: f64, (g, w)| a.max((f64::from(*g) - w).abs()))
+                    / largest
+            );
+        });
+    }
+}
+
+#[test]
 fn the_bits_do_not_depend_on_the_threads() {
     let mut random = Lcg::new(8);
     let d = (28, 3, 1, 1, 1, 1);
@@ -180,6 +237,8 @@ fn the_bits_do_not_depend_on_the_threads() {
         shape(3, [40, 30], 1, [ONE, d, d]),
         shape(3, [40, 40], 40, [ONE, d, d]),
         shape(3, [60, 60], 1, [ONE, (5, 3, 1, 1, 1, 1), (5, 3, 1, 1, 1, 1)]),
+        shape(7, [16, 24], 1, [ONE, d, (28, 3, 2, 1, 1, 1)]),
+        shape(6, [150, 300], 1, [ONE, (7, 3, 1, 1, 1, 1), (5, 3, 1, 1, 1, 1)]),
     ] {
         let (x, w) = (
             random.vec::<f32>(s.input_len()),

@@ -4,6 +4,8 @@
 //! Inputs and gradients are turned first, so that a vector holds the channels of a position, then transformed vector by
 //! vector. The sum over tiles and images is a product of matrices for each of the 36 points.
 
+use std::ops::Range;
+
 use super::super::ConvShape;
 use super::super::weight::{DEPTH, Layout, Product, Segment, TURNED};
 use super::transforms::input_points;
@@ -14,15 +16,15 @@ use crate::simd::{Real, Simd, WithSimd};
 
 /// Channels on both sides from which on a quarter of the multiplications makes up for the transformations.
 const MIN_CHANNELS: usize = 32;
-/// Tiles from which on it does.
-const MIN_TILES: usize = 96;
+/// Bytes of sums that do not stay in the last cache.
+const MANY_SUMS: usize = 6 << 20;
+/// Output channels of a block, a multiple of all vectors' lanes, and vectors of input channels.
+const BLOCK_ROWS: usize = 64;
+const BLOCK_PANELS: usize = 3;
 
 /// Whether this way is the faster one.
 pub(in super::super) fn pays<T: Real>(shape: &ConvShape) -> bool {
-    let [_, height, width] = shape.output;
-    super::pays::<T>(shape)
-        && shape.in_channels.min(shape.out_channels) >= MIN_CHANNELS
-        && shape.batch * height.div_ceil(4) * width.div_ceil(4) >= MIN_TILES
+    super::pays::<T>(shape) && shape.in_channels.min(shape.out_channels) >= MIN_CHANNELS
 }
 
 pub(in super::super) fn backward_weight<T: Real>(
@@ -57,10 +59,31 @@ pub(in super::super) fn backward_weight<T: Real>(
     // The panels of the input, then those of the gradient, for each point.
     let point = all * panel + GAP;
     let mut transformed = Buf::<T>::take(POINTS * point);
-    let ld = vectors[0] * lanes;
-    let point_sums = shape.out_channels * ld + GAP;
-    let mut sums = Buf::<T>::take(POINTS * point_sums);
+    // Many sums are made block by block and transformed back at once, if that is possible: they would not stay in the
+    // caches.
+    let len = shape.in_channels.next_multiple_of(lanes) * shape.out_channels;
+    let in_blocks = together == shape.batch && POINTS * len * size_of::<T>() > MANY_SUMS;
+    let (rows, panels) = if in_blocks {
+        (BLOCK_ROWS, BLOCK_PANELS)
+    } else {
+        (shape.out_channels, vectors[0])
+    };
+    let blocks = [shape.out_channels.div_ceil(rows), vectors[0].div_ceil(panels)];
+    let ld = panels * lanes;
+    let point_sums = rows * ld + GAP;
+    let mut sums = Buf::<T>::take(if in_blocks { 0 } else { POINTS * point_sums });
     let sums_base = SendPtr(sums.as_mut_ptr());
+    let grad_base = SendPtr(grad_w.as_mut_ptr());
+    let row_weights = 9 * shape.in_channels;
+    // Transforms the sums of one output channel and some vectors back.
+    let back = |sums: &[T], row: usize, panels: Range<usize>| {
+        let channels = panels.start * lanes..(panels.end * lanes).min(shape.in_channels);
+        let at = row * row_weights + 9 * channels.start;
+        // SAFETY: the calling task alone accesses these weights.
+        let out = unsafe { std::slice::from_raw_parts_mut(grad_base.ptr().add(at), 9 * channels.len()) };
+        let point = point_sums;
+        T::dispatch(Back { sums, point, out });
+    };
     let layouts = [&of_inputs, &of_gradients].map(Layout::new::<T>);
     for start in (0..shape.batch).step_by(together) {
         let count = together.min(shape.batch - start);
@@ -101,35 +124,54 @@ pub(in super::super) fn backward_weight<T: Real>(
                 }
             })
             .collect();
-        parallel_for(POINTS, |at| {
-            let panels = &transformed[at * point..][..all * panel];
+        // The product of one point for the rows and panels of a block.
+        let product = |at: usize, rows: Range<usize>, panels: Range<usize>, c: *mut T| {
+            let operands = &transformed[at * point..][..all * panel];
             T::dispatch(Product {
                 segments: &segments,
-                g: panels[vectors[0] * panel..].as_ptr(),
+                g: operands[(vectors[0] + rows.start / lanes) * panel..].as_ptr(),
                 g_panel: panel,
-                x: panels.as_ptr(),
+                x: operands[panels.start * panel..].as_ptr(),
                 x_panel: panel,
                 step: lanes,
                 offsets: &[0],
-                rows: shape.out_channels,
-                panels: vectors[0],
-                c: sums_base.ptr().wrapping_add(at * point_sums),
+                rows: rows.len(),
+                panels: panels.len(),
+                c,
                 ldc: ld,
                 onto: start > 0,
             });
+        };
+        if !in_blocks {
+            parallel_for(POINTS, |at| {
+                let c = sums_base.ptr().wrapping_add(at * point_sums);
+                product(at, 0..shape.out_channels, 0..vectors[0], c)
+            });
+            continue;
+        }
+        parallel_for(blocks[0] * blocks[1], |block| {
+            let (row, first) = (block % blocks[0] * rows, block / blocks[0] * panels);
+            let rows = row..(row + rows).min(shape.out_channels);
+            let panels = first..(first + panels).min(vectors[0]);
+            let mut sums = Buf::<T>::take(POINTS * point_sums);
+            for at in 0..POINTS {
+                product(
+                    at,
+                    rows.clone(),
+                    panels.clone(),
+                    sums[at * point_sums..].as_mut_ptr(),
+                );
+            }
+            for (i, row) in rows.enumerate() {
+                back(&sums[i * ld..], row, panels.clone());
+            }
         });
     }
-    let base = SendPtr(grad_w.as_mut_ptr());
-    let weights = 9 * shape.in_channels;
-    parallel_for(shape.out_channels, |row| {
-        // SAFETY: this task alone accesses this row of the gradient.
-        let out = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(row * weights), weights) };
-        T::dispatch(Back {
-            sums: &sums[row * ld..],
-            point: point_sums,
-            out,
+    if !in_blocks {
+        parallel_for(shape.out_channels, |row| {
+            back(&sums[row * ld..], row, 0..vectors[0])
         });
-    });
+    }
 }
 
 /// Transforms the tiles of a turned image, for the channels of one vector.
