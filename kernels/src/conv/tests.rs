@@ -218,13 +218,6 @@ fn gradients_of_the_weight_by_winograd_match_within_their_error() {
                     "{got}, not {want}"
                 );
             }
-            eprintln!(
-                "error {:e}",
-                got.iter()
-                    .zip(&want)
-                    .fold(0.0, |a: f64, (g, w)| a.max((f64::from(*g) - w).abs()))
-                    / largest
-            );
         });
     }
 }

@@ -20,7 +20,6 @@ pub(super) const DEPTH: usize = 400;
 pub(super) const TURNED: usize = 16 << 20;
 /// Tasks below which the positions are dealt out as well.
 const TASKS: usize = 16;
-
 /// Panels of rows that meet the same panels of the input one after the other, if there are tasks enough.
 const ROW_PANELS: usize = 4;
 /// Share of the lanes in use below which they are too few.
