@@ -3,6 +3,10 @@
 //! The gradient of the input (equally: the transposed convolution) is a convolution of the output's gradient with the
 //! weights turned round. With a stride the input positions fall into phases, by their remainder; each phase meets only
 //! every stride-th tap, and is a convolution with stride 1 of its own.
+//!
+//! The gradient of the weight has a file for each of its ways: `weight` for most, `winograd/weight` for large 3 × 3
+//! convolutions of many channels, `direct` for few channels. What is left, such as many channels of few positions, is a
+//! product with the transpose of the unfolded image.
 
 use crate::element::instantiate;
 use std::ops::Range;

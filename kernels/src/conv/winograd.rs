@@ -5,6 +5,8 @@
 //! output, where the direct sum has up to 10⁻⁶. It is used for f32 from [`MIN_TILES`] tiles and [`MIN_CHANNELS`] channels
 //! on, and [`set_winograd_enabled`] switches it off for the process.
 //!
+//! The gradient of the input is such a convolution itself, that of the weight the transpose of one: see `weight`.
+//!
 //! Four tiles next to each other, a quad, span 16 columns and lie in registers as four columns modulo 4; a vector holds
 //! one, two or four quads.
 
