@@ -93,44 +93,47 @@ instantiate! {
         }
         let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.in_plane());
         let base = SendPtr(grad_in.as_mut_ptr());
-        for phase in phases(shape) {
-            let (count, taps) = (phase.window.out_plane(), phase.taps.len());
-            let depth = outputs * taps;
-            let whole = shape.stride == [1; 3];
-            let mut scratch = Buf::<T>::take(if whole {
-                0
-            } else {
-                inputs * shape.groups * shape.batch * count
-            });
-            let scratch_base = SendPtr(scratch.as_mut_ptr());
-            for_each_group(shape, |group| {
-                let mut turned = Buf::<T>::take(inputs * depth);
-                turn_weights(shape, w, group, &phase.taps, &mut turned);
-                let weights = MatRef::row_major(&turned, inputs, depth);
-                let unfold = Unfold::new(&phase.window, grad_out, shape.out_channels, group * outputs);
-                let base = if whole { base } else { scratch_base };
-                let c = SendPtr(base.ptr().wrapping_add(group * inputs * count));
-                let out = Output {
-                    c,
-                    ldc: count,
-                    segment: Some((count, shape.in_channels * count)),
-                };
-                multiply(
-                    inputs,
-                    shape.batch * count,
-                    depth,
-                    &weights,
-                    &unfold,
-                    out,
-                    &Epilogue::default(),
-                );
-            });
+        let whole = shape.stride == [1; 3];
+        for phases in phases(shape).chunks(columns_together(shape)) {
+            let scratch: Vec<_> = phases
+                .iter()
+                .map(|phase| {
+                    let count = phase.window.out_plane();
+                    let mut scratch = Buf::<T>::take(if whole {
+                        0
+                    } else {
+                        shape.batch * shape.in_channels * count
+                    });
+                    let base = if whole { base } else { SendPtr(scratch.as_mut_ptr()) };
+                    for_each_group(shape, |group| {
+                        let depth = outputs * phase.taps.len();
+                        let mut turned = Buf::<T>::take(inputs * depth);
+                        turn_weights(shape, w, group, &phase.taps, &mut turned);
+                        let weights = MatRef::row_major(&turned, inputs, depth);
+                        let unfold = Unfold::new(&phase.window, grad_out, shape.out_channels, group * outputs);
+                        let out = Output {
+                            c: SendPtr(base.ptr().wrapping_add(group * inputs * count)),
+                            ldc: count,
+                            segment: Some((count, shape.in_channels * count)),
+                        };
+                        let columns = shape.batch * count;
+                        multiply(inputs, columns, depth, &weights, &unfold, out, &Epilogue::default());
+                    });
+                    scratch
+                })
+                .collect();
             if !whole {
                 parallel_for(shape.batch * shape.in_channels, |i| {
-                    let source = &scratch[i * count..][..count];
+                    let source = |at: usize| {
+                        let count = phases[at].window.out_plane();
+                        &scratch[at][i * count..][..count]
+                    };
                     // SAFETY: this task alone writes plane i.
                     let target = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * plane), plane) };
-                    interleave(shape, &phase, source, target);
+                    match phases {
+                        [phase, _] => weave(shape, phase, source(0), source(1), target),
+                        _ => interleave(shape, &phases[0], source(0), target),
+                    }
                 });
             }
         }
@@ -241,6 +244,33 @@ pub(super) fn interleave<T: Real>(shape: &ConvShape, phase: &Phase, source: &[T]
             for (to, &x) in target[row..end].iter_mut().step_by(shape.stride[2]).zip(from) {
                 *to = x;
             }
+        }
+    }
+}
+
+/// Phases that are written together: the two whose columns take turns, which come one after the other.
+pub(super) fn columns_together(shape: &ConvShape) -> usize {
+    1 + usize::from(shape.stride[2] == 2 && shape.input[2] > 1)
+}
+
+/// Writes the positions of two phases whose columns take turns to their places in the plane. `first` is the phase of
+/// the even columns.
+pub(super) fn weave<T: Real>(shape: &ConvShape, first: &Phase, even: &[T], odd: &[T], target: &mut [T]) {
+    let [_, height, width] = shape.input;
+    let [depth, rows, columns] = first.window.output;
+    for row in 0..depth * rows {
+        let plane = first.first[0] + row / rows * shape.stride[0];
+        let to = plane * height + first.first[1] + row % rows * shape.stride[1];
+        let to = &mut target[to * width..][..width];
+        let (even, odd) = (
+            &even[row * columns..][..columns],
+            &odd[row * (width / 2)..][..width / 2],
+        );
+        for (to, (&even, &odd)) in to.chunks_exact_mut(2).zip(even.iter().zip(odd)) {
+            (to[0], to[1]) = (even, odd);
+        }
+        if !width.is_multiple_of(2) {
+            to[width - 1] = even[columns - 1];
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Convolutions in which every output channel reads one input channel, computed directly along the rows.
 
 use super::ConvShape;
-use super::backward::{Phase, interleave};
+use super::backward::{Phase, columns_together, interleave, weave};
 use super::padded::Padded;
 use super::unfold::Window;
 use crate::mem::Buf;
@@ -69,32 +69,44 @@ pub(super) fn backward_input<T: Real>(
             let Some(mut padded) = Padded::new(phases.iter().map(|p| &p.window)) else {
                 return;
             };
+            // A single phase is the plane itself.
+            let whole = phases.len() == 1 && phases[0].window.output == shape.input;
             let mut sums: Vec<_> = phases
                 .iter()
-                .map(|p| Buf::<T>::take(p.window.out_plane()))
+                .map(|p| Buf::<T>::take(if whole { 0 } else { p.window.out_plane() }))
                 .collect();
+            let mut kernel = vec![T::ZERO; taps];
             for i in planes {
                 let (image, channel) = (i / shape.in_channels, i % shape.in_channels);
+                // SAFETY: this task alone writes plane i.
+                let target =
+                    unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * in_plane), in_plane) };
                 for m in 0..multiplier {
                     let output = channel * multiplier + m;
                     padded.fill(&grad_out[(image * shape.out_channels + output) * out_plane..][..out_plane]);
                     for (phase, sum) in phases.iter().zip(&mut sums) {
-                        let kernel: Vec<T> = phase.taps.iter().map(|&t| w[output * taps + t]).collect();
+                        let kernel = &mut kernel[..phase.taps.len()];
+                        let weights = phase.taps.iter().map(|&t| w[output * taps + t]);
+                        kernel.iter_mut().zip(weights).for_each(|(to, w)| *to = w);
                         T::dispatch(Plane {
                             window: &phase.window,
                             padded: &padded,
-                            w: &kernel,
+                            w: kernel,
                             bias: T::ZERO,
-                            out: sum,
+                            out: if whole { &mut *target } else { sum },
                             add: m > 0,
                         });
                     }
                 }
-                // SAFETY: this task alone writes plane i.
-                let target =
-                    unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * in_plane), in_plane) };
-                for (phase, sum) in phases.iter().zip(&sums) {
-                    interleave(shape, phase, sum, target);
+                if whole {
+                    continue;
+                }
+                let together = columns_together(shape);
+                for (phases, sums) in phases.chunks(together).zip(sums.chunks(together)) {
+                    match (phases, sums) {
+                        ([phase, _], [even, odd]) => weave(shape, phase, even, odd, target),
+                        _ => interleave(shape, &phases[0], &sums[0], target),
+                    }
                 }
             }
         },
