@@ -28,6 +28,6 @@ fn as_many_test_images_are_right_as_is_said() {
             .filter(|(answer, class)| answer[0].class as i64 == *class)
             .count();
     }
-    // 9,367; on other instruction sets an answer may tip over.
-    assert!(right.abs_diff(9367) <= 5, "{right} of {}", test.len());
+    // 9,371; on other instruction sets an answer may tip over.
+    assert!(right.abs_diff(9371) <= 5, "{right} of {}", test.len());
 }
