@@ -14,7 +14,7 @@ mod direct;
 mod fold;
 mod integer;
 mod padded;
-mod unfold;
+pub(crate) mod unfold;
 mod weight;
 pub mod winograd;
 
@@ -89,23 +89,23 @@ impl ConvShape {
         self.out_channels * self.group_inputs() * self.taps()
     }
 
-    fn in_plane(&self) -> usize {
+    pub(crate) fn in_plane(&self) -> usize {
         self.input.iter().product()
     }
 
-    fn out_plane(&self) -> usize {
+    pub(crate) fn out_plane(&self) -> usize {
         self.output.iter().product()
     }
 
-    fn taps(&self) -> usize {
+    pub(crate) fn taps(&self) -> usize {
         self.kernel.iter().product()
     }
 
-    fn group_inputs(&self) -> usize {
+    pub(crate) fn group_inputs(&self) -> usize {
         self.in_channels / self.groups
     }
 
-    fn group_outputs(&self) -> usize {
+    pub(crate) fn group_outputs(&self) -> usize {
         self.out_channels / self.groups
     }
 

@@ -8,6 +8,7 @@
 
 pub mod attention;
 pub mod binary;
+pub mod blocked;
 pub mod cast;
 pub mod conv;
 pub mod copy;

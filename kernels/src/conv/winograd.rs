@@ -10,7 +10,7 @@
 //! Four tiles next to each other, a quad, span 16 columns and lie in registers as four columns modulo 4; a vector holds
 //! one, two or four quads.
 
-mod transforms;
+pub(crate) mod transforms;
 pub(super) mod weight;
 
 use std::ops::Range;

@@ -3,6 +3,7 @@
 //! A micro-kernel multiplies a packed panel of A (`[depth, rows]`) with a panel of B (`[depth, vectors · LANES]`) and
 //! keeps the whole tile of C in registers: 14 × 2 or 8 × 3 vectors of AVX-512, 6 × 2 or 4 × 3 of AVX2.
 
+use crate::blocked::kernel::Panel;
 use crate::simd::{Real, Simd};
 
 /// Where a tile goes and what happens to it on the way: `C = act(alpha · acc + beta · C + biases + residual)`.
@@ -67,6 +68,8 @@ pub struct KernelTable<T: 'static> {
     pub(crate) dot: [DotKernel<T>; 4],
     pub(crate) pack_transposed: PackKernel<T>,
     pub(crate) pack_rows: PackKernel<T>,
+    /// Of convolutions in the blocked layout, by width of the panel.
+    pub(crate) segments: &'static [Panel<T>],
 }
 
 /// # Safety
@@ -334,11 +337,12 @@ pub(crate) unsafe fn pack_rows<S: Simd>(
 /// The tables: one associated constant per instruction set, generic in the vector type.
 pub(crate) mod tables {
     use super::{DotKernel, KernelTable, MicroKernel, PackKernel, Tile};
+    use crate::blocked::kernel::{self as blocked, Panel, Segment, SegmentKernel};
     use crate::simd::Simd;
     use std::marker::PhantomData;
 
     macro_rules! table {
-        ($(#[$meta:meta])* $name:ident, $module:ident, [$($feature:meta)?], rows [$one:tt $two:tt $three:tt], unpacked $unpacked:tt) => {
+        ($(#[$meta:meta])* $name:ident, $module:ident, [$($feature:meta)?], rows [$one:tt $two:tt $three:tt], unpacked $unpacked:tt, segments [$($vectors:literal $heights:tt),*]) => {
             $(#[$meta])*
             pub(crate) struct $name<S>(PhantomData<S>);
 
@@ -352,6 +356,13 @@ pub(crate) mod tables {
                 ) {
                     // SAFETY: the caller's contract is the same.
                     unsafe { super::super::micro::<S, ROWS, VECTORS, UNPACKED>(depth, a, b, b_stride, tile) }
+                }
+                $(#[$feature])?
+                pub(super) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
+                    segments: &[Segment], x: *const S::Elem, w: *const S::Elem, tile: &blocked::Tile<S::Elem>,
+                ) {
+                    // SAFETY: the caller's contract is the same.
+                    unsafe { blocked::segments::<S, ROWS, VECTORS>(segments, x, w, tile) }
                 }
                 $(#[$feature])?
                 pub(super) unsafe fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
@@ -396,11 +407,15 @@ pub(crate) mod tables {
                     ],
                     pack_transposed: $module::pack_transposed::<S> as PackKernel<S::Elem>,
                     pack_rows: $module::pack_rows::<S> as PackKernel<S::Elem>,
+                    segments: &[$(Panel { vectors: $vectors, by_rows: table!(@segments $module, $vectors, $heights) }),*],
                 };
             }
         };
         (@packed $module:ident, $vectors:literal, [$($rows:literal)*]) => {
             &[$($module::micro::<S, $rows, $vectors, false> as MicroKernel<S::Elem>),*]
+        };
+        (@segments $module:ident, $vectors:literal, [$($rows:literal)*]) => {
+            &[$($module::segments::<S, $rows, $vectors> as SegmentKernel<S::Elem>),*]
         };
         (@unpacked $module:ident, [$($rows:literal $vectors:literal),*]) => {
             [$([
@@ -416,19 +431,22 @@ pub(crate) mod tables {
         /// 32 registers of 512 bits.
         Avx512, avx512, [target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")],
         rows [[1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8]],
-        unpacked [1 8, 2 8, 3 8, 4 6, 5 4, 6 4, 7 3, 8 3]
+        unpacked [1 8, 2 8, 3 8, 4 6, 5 4, 6 4, 7 3, 8 3],
+        segments [1 [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2 [1 2 3 4 5 6 7 8 9 10 11 12 13 14]]
     }
     #[cfg(target_arch = "x86_64")]
     table! {
         /// 16 registers of 256 bits.
         Avx2, avx2, [target_feature(enable = "avx2,fma,bmi2")],
         rows [[1 2 3 4 5 6] [1 2 3 4 5 6] [1 2 3 4]],
-        unpacked [1 8, 2 6, 3 4, 4 3, 5 2, 6 2, 7 1, 8 1]
+        unpacked [1 8, 2 6, 3 4, 4 3, 5 2, 6 2, 7 1, 8 1],
+        segments [2 [1 2 3 4 5 6]]
     }
     table! {
         /// At least 16 registers of 128 bits.
         Baseline, baseline, [],
         rows [[1 2 3 4] [1 2 3 4] [1 2 3 4]],
-        unpacked [1 8, 2 4, 3 3, 4 3, 5 2, 6 2, 7 1, 8 1]
+        unpacked [1 8, 2 4, 3 3, 4 3, 5 2, 6 2, 7 1, 8 1],
+        segments [4 [1 2 3]]
     }
 }

@@ -103,7 +103,7 @@ pub(super) struct TransformInputs<'a, T> {
 
 /// Bᵀ times six values.
 #[inline(always)]
-pub(super) fn input_points<S: Simd>(s: S, d: [S::Vector; 6]) -> [S::Vector; 6] {
+pub(crate) fn input_points<S: Simd>(s: S, d: [S::Vector; 6]) -> [S::Vector; 6] {
     let of = |x: f64| s.splat(S::Elem::from_f64(x));
     let (two, four, five) = (of(2.0), of(4.0), of(-5.0));
     let even = s.mul_add(of(-4.0), d[2], d[4]);
@@ -223,7 +223,7 @@ pub(super) struct TransformOutputs<'a, T> {
 
 /// Aᵀ times six values.
 #[inline(always)]
-fn output_points<S: Simd>(s: S, m: [S::Vector; 6]) -> [S::Vector; 4] {
+pub(crate) fn output_points<S: Simd>(s: S, m: [S::Vector; 6]) -> [S::Vector; 4] {
     let of = |x: f64| s.splat(S::Elem::from_f64(x));
     let (even, odd) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
     let (even_2, odd_2) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));

@@ -1,0 +1,479 @@
+//! Convolutions with packed weights over blocked images.
+
+use std::ops::Range;
+
+use super::gather::{Axis, Gather};
+use super::kernel::{Panel, Segment, Tile};
+use super::{BLOCK, blocked_len, depthwise, winograd};
+use crate::conv::unfold::{Unfold, UnfoldTransposed, Window};
+use crate::conv::{ConvShape, winograd::winograd_enabled};
+use crate::gemm::PackB;
+use crate::isa::{self, Isa};
+use crate::mem::Buf;
+use crate::pool::{SendPtr, num_threads, parallel_for};
+use crate::simd::Real;
+
+/// What happens to the outputs of a convolution before they are stored, after the bias and the residual were added.
+#[derive(Clone, Copy, Debug)]
+pub enum Finish {
+    /// `min(max(x, low), high)`; NaN stays NaN.
+    Clamp {
+        /// The least output.
+        low: f32,
+        /// The greatest output.
+        high: f32,
+    },
+    /// Any function that keeps zeros finite, applied in place to pieces of rows while they are in the cache.
+    Function(fn(&mut [f32])),
+}
+
+impl Finish {
+    /// The identity.
+    pub const NONE: Finish = Finish::Clamp {
+        low: f32::NEG_INFINITY,
+        high: f32::INFINITY,
+    };
+    /// `max(x, 0)`.
+    pub const RELU: Finish = Finish::Clamp {
+        low: 0.0,
+        high: f32::INFINITY,
+    };
+
+    pub(super) fn bounds(self) -> [f32; 2] {
+        match self {
+            Finish::Clamp { low, high } => [low, high],
+            Finish::Function(_) => [f32::NEG_INFINITY, f32::INFINITY],
+        }
+    }
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Every output reads one position: the input is read where it lies.
+    Pointwise,
+    /// Rows are gathered with their padding, and taps are offsets into them.
+    Spatial,
+    /// Few channels: the plain input is unfolded.
+    Unfolded,
+    /// One channel per group.
+    Depthwise,
+    /// Large 3 × 3 convolutions with stride 1.
+    Winograd,
+}
+
+/// A two-dimensional convolution whose weights are packed, for images of one size.
+#[derive(Debug)]
+pub struct Conv {
+    pub(super) shape: ConvShape,
+    way: Way,
+    pub(super) weights: Buf<f32>,
+    /// One value for each channel of whole blocks.
+    pub(super) bias: Buf<f32>,
+    isa: Isa,
+}
+
+/// Bytes of weights that one task should go through, so that they stay in the second-level cache.
+const WEIGHT_BYTES: usize = 384 << 10;
+/// Bytes of inputs that one task should go through.
+const INPUT_BYTES: usize = 192 << 10;
+/// Tasks for each thread.
+const TASKS_PER_THREAD: usize = 4;
+
+impl Conv {
+    /// Packs `w`, `[out_channels, in_channels / groups, height, width]`, and `bias` for images of the shape's size; its batch
+    /// does not matter but for the choice of the way. `None` if the convolution has none here: it is over other than two
+    /// dimensions, or has groups of other than one or whole blocks of channels.
+    ///
+    /// # Panics
+    /// If the slices do not have the sizes that the shape asks for.
+    pub fn new(shape: &ConvShape, w: &[f32], bias: Option<&[f32]>) -> Option<Self> {
+        assert_eq!(w.len(), shape.weight_len(), "blocked::Conv: the size of the weight");
+        assert!(
+            bias.is_none_or(|b| b.len() == shape.out_channels),
+            "blocked::Conv: the size of the bias"
+        );
+        let way = Way::of(shape)?;
+        let mut whole = Buf::zeroed(shape.out_channels.next_multiple_of(BLOCK));
+        if let Some(bias) = bias {
+            whole[..bias.len()].copy_from_slice(bias);
+        }
+        let weights = match way {
+            Way::Depthwise => depthwise::pack(shape, w),
+            Way::Winograd => winograd::pack(shape, w),
+            _ => pack(shape, &steps(shape, way), w),
+        };
+        Some(Conv {
+            shape: *shape,
+            way,
+            weights,
+            bias: whole,
+            isa: isa::current(),
+        })
+    }
+
+    /// Whether the input is `[batch, channels, height, width]` after all, as it has too few channels for a block.
+    pub fn reads_plain(&self) -> bool {
+        self.way == Way::Unfolded
+    }
+
+    /// Whether it runs by Winograd's algorithm, which rounds more coarsely.
+    pub fn is_winograd(&self) -> bool {
+        self.way == Way::Winograd
+    }
+
+    /// Elements of the output for so many images.
+    pub fn output_len(&self, batch: usize) -> usize {
+        blocked_len(batch, self.shape.out_channels, self.shape.out_plane())
+    }
+
+    /// `out = finish(x ∗ w + bias + residual)` for `batch` images, all blocked but for what [`Conv::reads_plain`] says.
+    ///
+    /// # Panics
+    /// If a slice does not have its size, or the instruction set has changed since the weights were packed.
+    pub fn forward(&self, batch: usize, x: &[f32], residual: Option<&[f32]>, finish: Finish, out: &mut [f32]) {
+        let shape = ConvShape { batch, ..self.shape };
+        let expected = match self.way {
+            Way::Unfolded => shape.input_len(),
+            _ => blocked_len(batch, shape.in_channels, shape.in_plane()),
+        };
+        assert_eq!(x.len(), expected, "blocked::Conv: the size of the input");
+        assert_eq!(out.len(), self.output_len(batch), "blocked::Conv: the size of the output");
+        assert!(
+            residual.is_none_or(|r| r.len() == out.len()),
+            "blocked::Conv: the size of the residual"
+        );
+        assert_eq!(
+            self.isa,
+            isa::current(),
+            "blocked::Conv: the weights were packed for another instruction set"
+        );
+        let call = Call {
+            conv: self,
+            shape,
+            x,
+            residual: residual.map_or(std::ptr::null_mut(), |r| r.as_ptr().cast_mut()),
+            finish,
+            out: SendPtr(out.as_mut_ptr()),
+        };
+        match self.way {
+            Way::Depthwise => depthwise::forward(&call),
+            Way::Winograd => winograd::forward(&call),
+            Way::Pointwise | Way::Spatial | Way::Unfolded => call.direct(),
+        }
+    }
+}
+
+impl Way {
+    fn of(shape: &ConvShape) -> Option<Way> {
+        let flat = [shape.input[0], shape.kernel[0], shape.output[0]] == [1; 3] && shape.padding[0] == 0;
+        if !flat || shape.output_len() == 0 || shape.weight_len() == 0 {
+            return None;
+        }
+        let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
+        if shape.groups > 1 && inputs == 1 && outputs == 1 {
+            return Some(Way::Depthwise);
+        }
+        if shape.groups > 1 && !(inputs.is_multiple_of(BLOCK) && outputs.is_multiple_of(BLOCK)) {
+            return None;
+        }
+        Some(if inputs < BLOCK {
+            Way::Unfolded
+        } else if shape.kernel == [1; 3] && shape.stride == [1; 3] && shape.input == shape.output {
+            Way::Pointwise
+        } else if winograd_enabled() && winograd::pays(shape) {
+            Way::Winograd
+        } else {
+            Way::Spatial
+        })
+    }
+}
+
+/// Where each step of the inner dimension is found in the weights of an output channel.
+fn steps(shape: &ConvShape, way: Way) -> Vec<usize> {
+    let (inputs, taps) = (shape.group_inputs(), shape.taps());
+    if way == Way::Unfolded {
+        return (0..inputs * taps).collect();
+    }
+    let mut steps = Vec::with_capacity(inputs * taps);
+    for first in (0..inputs).step_by(BLOCK) {
+        for tap in 0..taps {
+            steps.extend((first..inputs.min(first + BLOCK)).map(|channel| channel * taps + tap));
+        }
+    }
+    steps
+}
+
+/// The weights as `[group, panel, step, channel of the panel]`, zero for channels beyond the last.
+fn pack(shape: &ConvShape, steps: &[usize], w: &[f32]) -> Buf<f32> {
+    let outputs = shape.group_outputs();
+    let blocks = outputs.div_ceil(BLOCK);
+    let together = panel_blocks();
+    let mut packed = Buf::<f32>::take(shape.groups * blocks * BLOCK * steps.len());
+    let base = SendPtr(packed.as_mut_ptr());
+    let panels = blocks.div_ceil(together);
+    parallel_for(shape.groups * panels, |i| {
+        let (group, panel) = (i / panels, i % panels);
+        let first = panel * together * BLOCK;
+        let width = (blocks * BLOCK - first).min(together * BLOCK);
+        let start = (group * blocks * BLOCK + first) * steps.len();
+        // SAFETY: the panels are disjoint and lie inside the buffer.
+        let target = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(start), width * steps.len()) };
+        for (row, &step) in target.chunks_exact_mut(width).zip(steps) {
+            for (j, value) in row.iter_mut().enumerate() {
+                let channel = first + j;
+                *value = if channel < outputs {
+                    w[(group * outputs + channel) * steps.len() + step]
+                } else {
+                    0.0
+                };
+            }
+        }
+    });
+    packed
+}
+
+/// Blocks of output channels of a panel, for the instruction set in force.
+pub(super) fn panel_blocks() -> usize {
+    let table = f32::kernel_table();
+    let widest = table.segments.iter().map(|p| p.vectors * table.lanes);
+    widest.max().unwrap_or(BLOCK).min(2 * BLOCK) / BLOCK
+}
+
+/// The kernels of a panel of so many blocks.
+pub(super) fn panel(blocks: usize) -> Panel<f32> {
+    let table = f32::kernel_table();
+    let fits = |p: &&Panel<f32>| p.vectors * table.lanes == blocks * BLOCK;
+    match table.segments.iter().find(fits) {
+        Some(panel) => *panel,
+        None => unreachable!("every table has kernels of one block and of its widest panel"),
+    }
+}
+
+/// One call of [`Conv::forward`].
+pub(super) struct Call<'a> {
+    pub(super) conv: &'a Conv,
+    pub(super) shape: ConvShape,
+    pub(super) x: &'a [f32],
+    /// Or null.
+    residual: *mut f32,
+    finish: Finish,
+    out: SendPtr<f32>,
+}
+
+// SAFETY: the residual is read only, and lives as long as the call.
+unsafe impl Sync for Call<'_> {}
+
+impl Call<'_> {
+    /// Where position `at` of the output's block (counted over the whole batch) lies, in the output and in the residual.
+    pub(super) fn places(&self, block: usize, at: usize) -> (*mut f32, *const f32) {
+        let offset = (block * self.shape.out_plane() + at) * BLOCK;
+        let residual = if self.residual.is_null() {
+            std::ptr::null()
+        } else {
+            self.residual.wrapping_add(offset).cast_const()
+        };
+        (self.out.ptr().wrapping_add(offset), residual)
+    }
+
+    pub(super) fn bounds(&self) -> [f32; 2] {
+        self.finish.bounds()
+    }
+
+    /// Applies a function to `count` positions of a block of the output, if there is one to apply.
+    ///
+    /// # Safety
+    /// The caller's task alone writes these positions, and has written them.
+    pub(super) unsafe fn finish(&self, block: usize, at: usize, count: usize) {
+        if let Finish::Function(function) = self.finish {
+            // SAFETY: as the caller vouches.
+            function(unsafe { std::slice::from_raw_parts_mut(self.places(block, at).0, count * BLOCK) });
+        }
+    }
+
+    pub(super) fn axis(&self, d: usize) -> Axis {
+        let shape = &self.shape;
+        Axis {
+            input: shape.input[d],
+            output: shape.output[d],
+            kernel: shape.kernel[d],
+            stride: shape.stride[d],
+            padding: shape.padding[d],
+            dilation: shape.dilation[d],
+        }
+    }
+
+    /// Cut into tasks: groups of panels, and within each all images in pieces of rows or positions.
+    fn direct(&self) {
+        let shape = &self.shape;
+        let depth = shape.group_inputs() * shape.taps();
+        let blocks = shape.group_outputs().div_ceil(BLOCK);
+        let together = panel_blocks();
+        let panels = blocks.div_ceil(together);
+        let panel_bytes = depth * together * BLOCK * size_of::<f32>();
+        let mut panel_groups = panels.div_ceil((WEIGHT_BYTES / panel_bytes).max(1));
+        // Pieces are of whole rows, or of positions where rows do not matter.
+        let spatial = self.conv.way == Way::Spatial;
+        let length = if spatial { shape.output[1] } else { shape.out_plane() };
+        let read = match self.conv.way {
+            Way::Unfolded => depth * length,
+            _ => shape.group_inputs().next_multiple_of(BLOCK) * shape.in_plane(),
+        };
+        let least = if spatial { 1 } else { 2 * panel(together).by_rows.len() };
+        let longest = (length * INPUT_BYTES / (read * size_of::<f32>()).max(1)).max(least);
+        let mut pieces = length.div_ceil(longest);
+        let wanted = num_threads() * TASKS_PER_THREAD;
+        if num_threads() > 1 {
+            let so_far = shape.groups * shape.batch * panel_groups;
+            pieces = pieces.max(wanted.div_ceil(so_far).min(length / least.max(4 * usize::from(spatial)))).max(1);
+            let so_far = shape.groups * shape.batch * pieces;
+            panel_groups = panel_groups.max(wanted.div_ceil(so_far).min(panels));
+        }
+        parallel_for(shape.groups * panel_groups * shape.batch * pieces, |task| {
+            let (rest, piece) = (task / pieces, task % pieces);
+            let (rest, image) = (rest / shape.batch, rest % shape.batch);
+            let (group, panel_group) = (rest / panel_groups, rest % panel_groups);
+            let cut = |i: usize, n: usize, of: usize| i * of / n..(i + 1) * of / n;
+            let work = Work {
+                call: self,
+                image,
+                group,
+                blocks,
+                together,
+                depth,
+                panels: cut(panel_group, panel_groups, panels),
+            };
+            let piece = cut(piece, pieces, length);
+            match self.conv.way {
+                Way::Spatial => work.spatial(piece),
+                Way::Unfolded => work.unfolded(piece),
+                _ => work.pointwise(piece),
+            }
+        });
+    }
+}
+
+/// Some panels of one group, for one image.
+struct Work<'a> {
+    call: &'a Call<'a>,
+    image: usize,
+    group: usize,
+    /// Blocks of the group's output, and of a whole panel.
+    blocks: usize,
+    together: usize,
+    /// Steps of the inner dimension.
+    depth: usize,
+    panels: Range<usize>,
+}
+
+impl Work<'_> {
+    /// The blocks of the group's input that lie in one image, and where they start.
+    fn input(&self) -> (usize, &[f32]) {
+        let shape = &self.call.shape;
+        let blocks = shape.group_inputs().div_ceil(BLOCK);
+        let first = self.image * shape.in_channels.div_ceil(BLOCK) + self.group * blocks;
+        (blocks, &self.call.x[first * shape.in_plane() * BLOCK..])
+    }
+
+    /// Channels of block `b` of the input.
+    fn channels(&self, b: usize) -> usize {
+        (self.call.shape.group_inputs() - b * BLOCK).min(BLOCK)
+    }
+
+    fn pointwise(&self, positions: Range<usize>) {
+        let (blocks, x) = self.input();
+        let plane = self.call.shape.in_plane() * BLOCK;
+        let segments: Vec<Segment> = (0..blocks)
+            .map(|b| Segment {
+                offset: b * plane,
+                depth: self.channels(b),
+            })
+            .collect();
+        for p in self.panels.clone() {
+            self.run(p, &segments, x[positions.start * BLOCK..].as_ptr(), positions.clone());
+        }
+    }
+
+    fn spatial(&self, rows: Range<usize>) {
+        let shape = &self.call.shape;
+        let (blocks, x) = self.input();
+        let gather = Gather::new(self.call.axis(1), self.call.axis(2), rows.len());
+        let mut gathered = Buf::<f32>::take(blocks * gather.block_len());
+        let planes = x.chunks_exact(shape.in_plane() * BLOCK);
+        for (target, plane) in gathered.chunks_exact_mut(gather.block_len()).zip(planes) {
+            gather.fill(plane, &rows, target);
+        }
+        let mut segments = Vec::with_capacity(blocks * shape.taps());
+        for b in 0..blocks {
+            for y in 0..shape.kernel[1] {
+                for x in 0..shape.kernel[2] {
+                    segments.push(Segment {
+                        offset: b * gather.block_len() + gather.tap(y, x),
+                        depth: self.channels(b),
+                    });
+                }
+            }
+        }
+        let width = shape.output[2];
+        for p in self.panels.clone() {
+            for (i, row) in rows.clone().enumerate() {
+                let x = gathered[gather.output_row(i)..].as_ptr();
+                self.run(p, &segments, x, row * width..(row + 1) * width);
+            }
+        }
+    }
+
+    fn unfolded(&self, positions: Range<usize>) {
+        let shape = &self.call.shape;
+        let parts = self.depth.div_ceil(BLOCK);
+        let mut unfolded = Buf::<f32>::take(parts * positions.len() * BLOCK);
+        let window = Window::forward(shape);
+        let source = UnfoldTransposed(Unfold::new(&window, self.call.x, shape.in_channels, 0));
+        let first = self.image * shape.out_plane();
+        let range = first + positions.start..first + positions.end;
+        // SAFETY: positions of the batch and all steps; the buffer holds a panel of one block for each part.
+        unsafe { source.pack(range, 0..self.depth, BLOCK, unfolded.as_mut_ptr()) };
+        let segments: Vec<Segment> = (0..parts)
+            .map(|part| Segment {
+                offset: part * positions.len() * BLOCK,
+                depth: (self.depth - part * BLOCK).min(BLOCK),
+            })
+            .collect();
+        for p in self.panels.clone() {
+            self.run(p, &segments, unfolded.as_ptr(), positions.clone());
+        }
+    }
+
+    /// Panel `p` at consecutive positions of the image, the first of which reads from `x` on.
+    fn run(&self, p: usize, segments: &[Segment], x: *const f32, positions: Range<usize>) {
+        let call = self.call;
+        let first = p * self.together;
+        let width = (self.blocks - first).min(self.together);
+        let kernels = panel(width).by_rows;
+        let block = self.group * self.blocks + first;
+        let all_blocks = call.shape.out_channels.div_ceil(BLOCK);
+        let place = self.image * all_blocks + block;
+        let weights = call.conv.weights[block * BLOCK * self.depth..].as_ptr();
+        let [low, high] = call.bounds();
+        let tiles = positions.len().div_ceil(kernels.len());
+        for t in 0..tiles {
+            let start = t * positions.len() / tiles;
+            let rows = (t + 1) * positions.len() / tiles - start;
+            let (out, residual) = call.places(place, positions.start + start);
+            let tile = Tile {
+                residual,
+                plane: call.shape.out_plane() * BLOCK,
+                low,
+                high,
+                ..Tile::plain(out, call.conv.bias[block * BLOCK..].as_ptr(), 0)
+            };
+            // SAFETY: the segments lie in the input, the packed weights and the bias hold the panel, and this task alone
+            // writes the tile's positions of these blocks.
+            unsafe { kernels[rows - 1](segments, x.wrapping_add(start * BLOCK), weights, &tile) };
+        }
+        for b in 0..width {
+            // SAFETY: just written by this task.
+            unsafe { call.finish(place + b, positions.start, positions.len()) };
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The micro-kernel of blocked convolutions: a tile of positions times a panel of output channels, in registers.
+//!
+//! Positions of an image lie [`BLOCK`] elements apart, so that the channels of a tile's positions are read where they
+//! are: the inner dimension comes in segments, one for each block of input channels and tap.
+
+use super::BLOCK;
+use crate::simd::{Real, Simd};
+
+/// A part of the inner dimension: `depth` neighbouring channels, at `offset` from the tile's first position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) offset: usize,
+    pub(crate) depth: usize,
+}
+
+/// Where a tile goes and what happens to it on the way: `min(max(acc + bias + residual, low), high)`.
+pub(crate) struct Tile<T> {
+    /// The first position, in the panel's first block.
+    pub(crate) out: *mut T,
+    /// Laid out like the output, or null.
+    pub(crate) residual: *const T,
+    /// One value for each channel of the panel.
+    pub(crate) bias: *const T,
+    /// Elements from one block of the output to the next.
+    pub(crate) plane: usize,
+    pub(crate) low: T,
+    pub(crate) high: T,
+}
+
+impl<T: Real> Tile<T> {
+    /// A tile that is written as it is.
+    pub(crate) fn plain(out: *mut T, bias: *const T, plane: usize) -> Self {
+        Tile {
+            out,
+            residual: std::ptr::null(),
+            bias,
+            plane,
+            low: T::NEG_INFINITY,
+            high: T::INFINITY,
+        }
+    }
+}
+
+/// `(segments, x, w, tile)`: w is packed as `[segment, depth, channels of the panel]`.
+pub(crate) type SegmentKernel<T> = unsafe fn(&[Segment], *const T, *const T, &Tile<T>);
+
+/// The kernels of one panel width.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<T: 'static> {
+    /// Vectors of output channels.
+    pub(crate) vectors: usize,
+    /// By positions of the tile, less one.
+    pub(crate) by_rows: &'static [SegmentKernel<T>],
+}
+
+/// # Safety
+/// The segments lie in the input, w and bias hold the panel, the tile's pointers cover ROWS positions of its blocks, and the
+/// machine has S.
+#[inline(always)]
+pub(crate) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    segments: &[Segment],
+    x: *const S::Elem,
+    mut w: *const S::Elem,
+    tile: &Tile<S::Elem>,
+) {
+    // SAFETY: all addresses lie in what the caller vouches for.
+    unsafe {
+        let s = S::assume();
+        let mut acc = [[s.splat(S::Elem::ZERO); VECTORS]; ROWS];
+        for v in 0..VECTORS {
+            let bias = s.load(tile.bias.add(v * S::LANES));
+            for i in 0..ROWS {
+                acc[i][v] = bias;
+            }
+        }
+        for segment in segments {
+            let mut x = x.add(segment.offset);
+            for _ in 0..segment.depth {
+                let mut row = [s.splat(S::Elem::ZERO); VECTORS];
+                for v in 0..VECTORS {
+                    row[v] = s.load(w.add(v * S::LANES));
+                }
+                for i in 0..ROWS {
+                    let a = s.splat(*x.add(i * BLOCK));
+                    for v in 0..VECTORS {
+                        acc[i][v] = s.mul_add(a, row[v], acc[i][v]);
+                    }
+                }
+                x = x.add(1);
+                w = w.add(VECTORS * S::LANES);
+            }
+        }
+        let (low, high) = (s.splat(tile.low), s.splat(tile.high));
+        for v in 0..VECTORS {
+            let channel = v * S::LANES;
+            let offset = channel / BLOCK * tile.plane + channel % BLOCK;
+            for i in 0..ROWS {
+                let mut value = acc[i][v];
+                if !tile.residual.is_null() {
+                    value = s.add(value, s.load(tile.residual.add(offset + i * BLOCK)));
+                }
+                // In this order a NaN stays one.
+                value = s.min(high, s.max(low, value));
+                s.store(tile.out.add(offset + i * BLOCK), value);
+            }
+        }
+    }
+}
