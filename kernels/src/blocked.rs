@@ -7,6 +7,7 @@
 
 mod conv;
 mod depthwise;
+mod few;
 mod gather;
 pub(crate) mod kernel;
 mod layout;

@@ -14,7 +14,7 @@ mod direct;
 mod fold;
 mod integer;
 mod padded;
-pub(crate) mod unfold;
+mod unfold;
 mod weight;
 pub mod winograd;
 

@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
+use super::few::Rows;
 use super::gather::{Axis, Gather};
 use super::kernel::{Panel, Segment, Tile};
 use super::{BLOCK, blocked_len, depthwise, winograd};
-use crate::conv::unfold::{Unfold, UnfoldTransposed, Window};
 use crate::conv::{ConvShape, winograd::winograd_enabled};
-use crate::gemm::PackB;
 use crate::isa::{self, Isa};
 use crate::mem::Buf;
-use crate::pool::{SendPtr, num_threads, parallel_for};
+use crate::pool::{SendPtr, num_threads, parallel_chunks_mut, parallel_for};
 use crate::simd::Real;
 
 /// What happens to the outputs of a convolution before they are stored, after the bias and the residual were added.
@@ -54,8 +53,8 @@ enum Way {
     Pointwise,
     /// Rows are gathered with their padding, and taps are offsets into them.
     Spatial,
-    /// Few channels: the plain input is unfolded.
-    Unfolded,
+    /// Few channels: the plain input is read, see [`super::few`].
+    Few,
     /// One channel per group.
     Depthwise,
     /// Large 3 × 3 convolutions with stride 1.
@@ -88,7 +87,11 @@ impl Conv {
     /// # Panics
     /// If the slices do not have the sizes that the shape asks for.
     pub fn new(shape: &ConvShape, w: &[f32], bias: Option<&[f32]>) -> Option<Self> {
-        assert_eq!(w.len(), shape.weight_len(), "blocked::Conv: the size of the weight");
+        assert_eq!(
+            w.len(),
+            shape.weight_len(),
+            "blocked::Conv: the size of the weight"
+        );
         assert!(
             bias.is_none_or(|b| b.len() == shape.out_channels),
             "blocked::Conv: the size of the bias"
@@ -114,7 +117,7 @@ impl Conv {
 
     /// Whether the input is `[batch, channels, height, width]` after all, as it has too few channels for a block.
     pub fn reads_plain(&self) -> bool {
-        self.way == Way::Unfolded
+        self.way == Way::Few
     }
 
     /// Whether it runs by Winograd's algorithm, which rounds more coarsely.
@@ -131,14 +134,25 @@ impl Conv {
     ///
     /// # Panics
     /// If a slice does not have its size, or the instruction set has changed since the weights were packed.
-    pub fn forward(&self, batch: usize, x: &[f32], residual: Option<&[f32]>, finish: Finish, out: &mut [f32]) {
+    pub fn forward(
+        &self,
+        batch: usize,
+        x: &[f32],
+        residual: Option<&[f32]>,
+        finish: Finish,
+        out: &mut [f32],
+    ) {
         let shape = ConvShape { batch, ..self.shape };
         let expected = match self.way {
-            Way::Unfolded => shape.input_len(),
+            Way::Few => shape.input_len(),
             _ => blocked_len(batch, shape.in_channels, shape.in_plane()),
         };
         assert_eq!(x.len(), expected, "blocked::Conv: the size of the input");
-        assert_eq!(out.len(), self.output_len(batch), "blocked::Conv: the size of the output");
+        assert_eq!(
+            out.len(),
+            self.output_len(batch),
+            "blocked::Conv: the size of the output"
+        );
         assert!(
             residual.is_none_or(|r| r.len() == out.len()),
             "blocked::Conv: the size of the residual"
@@ -159,7 +173,7 @@ impl Conv {
         match self.way {
             Way::Depthwise => depthwise::forward(&call),
             Way::Winograd => winograd::forward(&call),
-            Way::Pointwise | Way::Spatial | Way::Unfolded => call.direct(),
+            Way::Pointwise | Way::Spatial | Way::Few => call.direct(),
         }
     }
 }
@@ -178,7 +192,7 @@ impl Way {
             return None;
         }
         Some(if inputs < BLOCK {
-            Way::Unfolded
+            Way::Few
         } else if shape.kernel == [1; 3] && shape.stride == [1; 3] && shape.input == shape.output {
             Way::Pointwise
         } else if winograd_enabled() && winograd::pays(shape) {
@@ -192,10 +206,13 @@ impl Way {
 /// Where each step of the inner dimension is found in the weights of an output channel.
 fn steps(shape: &ConvShape, way: Way) -> Vec<usize> {
     let (inputs, taps) = (shape.group_inputs(), shape.taps());
-    if way == Way::Unfolded {
-        return (0..inputs * taps).collect();
-    }
     let mut steps = Vec::with_capacity(inputs * taps);
+    if way == Way::Few {
+        for tap in 0..taps {
+            steps.extend((0..inputs).map(|channel| channel * taps + tap));
+        }
+        return steps;
+    }
     for first in (0..inputs).step_by(BLOCK) {
         for tap in 0..taps {
             steps.extend((first..inputs.min(first + BLOCK)).map(|channel| channel * taps + tap));
@@ -313,21 +330,43 @@ impl Call<'_> {
         let panel_bytes = depth * together * BLOCK * size_of::<f32>();
         let mut panel_groups = panels.div_ceil((WEIGHT_BYTES / panel_bytes).max(1));
         // Pieces are of whole rows, or of positions where rows do not matter.
-        let spatial = self.conv.way == Way::Spatial;
-        let length = if spatial { shape.output[1] } else { shape.out_plane() };
+        let by_rows = self.conv.way != Way::Pointwise;
+        let length = if by_rows {
+            shape.output[1]
+        } else {
+            shape.out_plane()
+        };
         let read = match self.conv.way {
-            Way::Unfolded => depth * length,
+            Way::Few => Rows::parts(self) * BLOCK * shape.out_plane() / 2,
             _ => shape.group_inputs().next_multiple_of(BLOCK) * shape.in_plane(),
         };
-        let least = if spatial { 1 } else { 2 * panel(together).by_rows.len() };
+        let least = if by_rows {
+            1
+        } else {
+            2 * panel(together).by_rows.len()
+        };
         let longest = (length * INPUT_BYTES / (read * size_of::<f32>()).max(1)).max(least);
         let mut pieces = length.div_ceil(longest);
         let wanted = num_threads() * TASKS_PER_THREAD;
         if num_threads() > 1 {
             let so_far = shape.groups * shape.batch * panel_groups;
-            pieces = pieces.max(wanted.div_ceil(so_far).min(length / least.max(4 * usize::from(spatial)))).max(1);
+            pieces = pieces
+                .max(
+                    wanted
+                        .div_ceil(so_far)
+                        .min(length / least.max(4 * usize::from(by_rows))),
+                )
+                .max(1);
+            if !(shape.batch * panel_groups).is_multiple_of(num_threads()) {
+                pieces = pieces.next_multiple_of(num_threads()).min(length);
+            }
             let so_far = shape.groups * shape.batch * pieces;
             panel_groups = panel_groups.max(wanted.div_ceil(so_far).min(panels));
+        }
+        // Where many tasks read the same rows, these are gathered once.
+        let shared = (self.conv.way == Way::Spatial && panel_groups > 1).then(|| self.gather_all());
+        if shared.is_some() {
+            pieces = 1;
         }
         parallel_for(shape.groups * panel_groups * shape.batch * pieces, |task| {
             let (rest, piece) = (task / pieces, task % pieces);
@@ -345,11 +384,26 @@ impl Call<'_> {
             };
             let piece = cut(piece, pieces, length);
             match self.conv.way {
-                Way::Spatial => work.spatial(piece),
-                Way::Unfolded => work.unfolded(piece),
+                Way::Spatial => work.spatial(piece, shared.as_deref()),
+                Way::Few => work.few(piece),
                 _ => work.pointwise(piece),
             }
         });
+    }
+}
+
+impl Call<'_> {
+    /// All that a convolution by rows reads, as `[image, block]` of [`Gather`]'s blocks.
+    fn gather_all(&self) -> Buf<f32> {
+        let plane = self.shape.in_plane() * BLOCK;
+        let rows = 0..self.shape.output[1];
+        let gather = Gather::new(self.axis(1), self.axis(2), rows.len());
+        let mut gathered = Buf::take(self.x.len() / plane * gather.block_len());
+        parallel_chunks_mut(&mut gathered, gather.block_len(), |start, target| {
+            let plane = &self.x[start / gather.block_len() * plane..][..plane];
+            gather.fill(plane, &rows, target);
+        });
+        gathered
     }
 }
 
@@ -390,19 +444,30 @@ impl Work<'_> {
             })
             .collect();
         for p in self.panels.clone() {
-            self.run(p, &segments, x[positions.start * BLOCK..].as_ptr(), positions.clone());
+            self.run(
+                p,
+                &segments,
+                x[positions.start * BLOCK..].as_ptr(),
+                positions.clone(),
+            );
         }
     }
 
-    fn spatial(&self, rows: Range<usize>) {
+    /// Whole rows; `shared` is what [`Call::gather_all`] gave, for all rows.
+    fn spatial(&self, rows: Range<usize>, shared: Option<&[f32]>) {
         let shape = &self.call.shape;
         let (blocks, x) = self.input();
         let gather = Gather::new(self.call.axis(1), self.call.axis(2), rows.len());
-        let mut gathered = Buf::<f32>::take(blocks * gather.block_len());
+        let len = blocks * gather.block_len();
+        let mut own = Buf::<f32>::take(if shared.is_some() { 0 } else { len });
         let planes = x.chunks_exact(shape.in_plane() * BLOCK);
-        for (target, plane) in gathered.chunks_exact_mut(gather.block_len()).zip(planes) {
+        for (target, plane) in own.chunks_exact_mut(gather.block_len()).zip(planes) {
             gather.fill(plane, &rows, target);
         }
+        let gathered = match shared {
+            Some(shared) => &shared[(self.image * shape.groups + self.group) * len..][..len],
+            None => &own,
+        };
         let mut segments = Vec::with_capacity(blocks * shape.taps());
         for b in 0..blocks {
             for y in 0..shape.kernel[1] {
@@ -423,24 +488,16 @@ impl Work<'_> {
         }
     }
 
-    fn unfolded(&self, positions: Range<usize>) {
-        let shape = &self.call.shape;
-        let parts = self.depth.div_ceil(BLOCK);
-        let mut unfolded = Buf::<f32>::take(parts * positions.len() * BLOCK);
-        let window = Window::forward(shape);
-        let source = UnfoldTransposed(Unfold::new(&window, self.call.x, shape.in_channels, 0));
-        let first = self.image * shape.out_plane();
-        let range = first + positions.start..first + positions.end;
-        // SAFETY: positions of the batch and all steps; the buffer holds a panel of one block for each part.
-        unsafe { source.pack(range, 0..self.depth, BLOCK, unfolded.as_mut_ptr()) };
-        let segments: Vec<Segment> = (0..parts)
-            .map(|part| Segment {
-                offset: part * positions.len() * BLOCK,
-                depth: (self.depth - part * BLOCK).min(BLOCK),
-            })
-            .collect();
+    fn few(&self, rows: Range<usize>) {
+        let width = self.call.shape.output[2];
+        let (unfolded, segments) = Rows::new(self.call, self.image, rows.clone()).unfolded();
         for p in self.panels.clone() {
-            self.run(p, &segments, unfolded.as_ptr(), positions.clone());
+            self.run(
+                p,
+                &segments,
+                unfolded.as_ptr(),
+                rows.start * width..rows.end * width,
+            );
         }
     }
 

@@ -1,8 +1,8 @@
 //! Convolutions of every channel by itself: a vector of channels at each position, taps one after the other.
 
+use super::BLOCK;
 use super::conv::Call;
 use super::gather::Gather;
-use super::BLOCK;
 use crate::conv::ConvShape;
 use crate::mem::Buf;
 use crate::pool::parallel_for;
@@ -32,7 +32,11 @@ pub(super) fn forward(call: &Call<'_>) {
     // Small planes go several to a task, large ones are cut into rows.
     let rows_per_task = (TASK_WORK / (width * taps).max(1)).clamp(1, height);
     let pieces = height.div_ceil(rows_per_task);
-    let together = if pieces > 1 { 1 } else { (TASK_WORK / (out_plane * taps).max(1)).max(1) };
+    let together = if pieces > 1 {
+        1
+    } else {
+        (TASK_WORK / (out_plane * taps).max(1)).max(1)
+    };
     parallel_for((planes * pieces).div_ceil(together), |task| {
         for i in task * together..((task + 1) * together).min(planes * pieces) {
             let (plane, piece) = (i / pieces, i % pieces);
@@ -88,7 +92,11 @@ impl WithSimd<f32> for Rows<'_> {
                 let tile = Tile {
                     x: x[start * BLOCK..].as_ptr(),
                     out: out.wrapping_add(start * BLOCK),
-                    residual: if residual.is_null() { residual } else { residual.wrapping_add(start * BLOCK) },
+                    residual: if residual.is_null() {
+                        residual
+                    } else {
+                        residual.wrapping_add(start * BLOCK)
+                    },
                     bounds: self.call.bounds(),
                 };
                 // SAFETY: positions of a gathered row, and of a row of the output that this task alone writes.

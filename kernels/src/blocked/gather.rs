@@ -21,7 +21,7 @@ pub(super) struct Axis {
 
 impl Axis {
     /// Padded inputs that so many outputs span.
-    fn span(&self, outputs: usize) -> usize {
+    pub(super) fn span(&self, outputs: usize) -> usize {
         (outputs - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
     }
 }
@@ -103,9 +103,10 @@ impl Gather {
                     target[first * BLOCK..end * BLOCK]
                         .copy_from_slice(&source[from * BLOCK..][..(end - first) * BLOCK]);
                 } else {
-                    let sources = source[(from * BLOCK).min(source.len())..].chunks(columns.stride * BLOCK);
-                    let targets = target[first * BLOCK..end * BLOCK].chunks_exact_mut(BLOCK);
-                    targets.zip(sources).for_each(|(t, s)| t.copy_from_slice(&s[..BLOCK]));
+                    let (sources, _) = source[(from * BLOCK).min(source.len())..].as_chunks::<BLOCK>();
+                    let (targets, _) = target[first * BLOCK..end * BLOCK].as_chunks_mut::<BLOCK>();
+                    let sources = sources.iter().step_by(columns.stride);
+                    targets.iter_mut().zip(sources).for_each(|(t, s)| *t = *s);
                 }
                 target[end * BLOCK..].fill(0.0);
             }

@@ -41,6 +41,9 @@ impl<T: Real> Tile<T> {
     }
 }
 
+/// Elements of the weights by which they are asked for before they are read: they come from the last cache, and once.
+const AHEAD: usize = 1024;
+
 /// `(segments, x, w, tile)`: w is packed as `[segment, depth, channels of the panel]`.
 pub(crate) type SegmentKernel<T> = unsafe fn(&[Segment], *const T, *const T, &Tile<T>);
 
@@ -77,6 +80,9 @@ pub(crate) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
             let mut x = x.add(segment.offset);
             for _ in 0..segment.depth {
                 let mut row = [s.splat(S::Elem::ZERO); VECTORS];
+                for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
+                    s.prefetch(w.wrapping_add(AHEAD + line));
+                }
                 for v in 0..VECTORS {
                     row[v] = s.load(w.add(v * S::LANES));
                 }

@@ -54,7 +54,11 @@ pub fn from_blocked(batch: usize, channels: usize, plane: usize, x: &[f32], out:
 }
 
 fn check(op: &str, batch: usize, channels: usize, plane: usize, plain: usize, blocked: usize) {
-    assert_eq!(plain, batch * channels * plane, "{op}: the size of the plain images");
+    assert_eq!(
+        plain,
+        batch * channels * plane,
+        "{op}: the size of the plain images"
+    );
     assert_eq!(
         blocked,
         blocked_len(batch, channels, plane),
@@ -63,12 +67,7 @@ fn check(op: &str, batch: usize, channels: usize, plane: usize, plain: usize, bl
 }
 
 /// Calls `f(image, block, first position, positions)` for pieces of the planes.
-fn for_pieces(
-    batch: usize,
-    channels: usize,
-    plane: usize,
-    f: impl Fn(usize, usize, usize, usize) + Sync,
-) {
+fn for_pieces(batch: usize, channels: usize, plane: usize, f: impl Fn(usize, usize, usize, usize) + Sync) {
     let (blocks, pieces) = (channels.div_ceil(BLOCK), plane.div_ceil(TASK));
     // Small planes go several to a task.
     let together = (TASK / plane.clamp(1, TASK)).max(1);
@@ -76,7 +75,12 @@ fn for_pieces(
         for i in range {
             let (plane_index, piece) = (i / pieces, i % pieces);
             let first = piece * TASK;
-            f(plane_index / blocks, plane_index % blocks, first, TASK.min(plane - first));
+            f(
+                plane_index / blocks,
+                plane_index % blocks,
+                first,
+                TASK.min(plane - first),
+            );
         }
     });
 }

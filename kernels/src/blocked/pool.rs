@@ -33,7 +33,11 @@ pub struct Pool {
 pub fn pool(options: &Pool, planes: usize, x: &[f32], out: &mut [f32]) {
     let of = |size: [usize; 2]| planes * size[0] * size[1] * BLOCK;
     assert_eq!(x.len(), of(options.input), "blocked::pool: the size of the input");
-    assert_eq!(out.len(), of(options.output), "blocked::pool: the size of the output");
+    assert_eq!(
+        out.len(),
+        of(options.output),
+        "blocked::pool: the size of the output"
+    );
     let base = SendPtr(out.as_mut_ptr());
     let row = options.output[1] * BLOCK;
     parallel_ranges(planes * options.output[0], TASK.div_ceil(row.max(1)), |rows| {
@@ -56,8 +60,16 @@ pub fn pool(options: &Pool, planes: usize, x: &[f32], out: &mut [f32]) {
 /// # Panics
 /// If a slice does not have its size.
 pub fn average(batch: usize, channels: usize, plane: usize, x: &[f32], out: &mut [f32]) {
-    assert_eq!(x.len(), blocked_len(batch, channels, plane), "blocked::average: the size of the input");
-    assert_eq!(out.len(), blocked_len(batch, channels, 1), "blocked::average: the size of the output");
+    assert_eq!(
+        x.len(),
+        blocked_len(batch, channels, plane),
+        "blocked::average: the size of the input"
+    );
+    assert_eq!(
+        out.len(),
+        blocked_len(batch, channels, 1),
+        "blocked::average: the size of the output"
+    );
     let base = SendPtr(out.as_mut_ptr());
     let len = plane * BLOCK;
     parallel_ranges(out.len() / BLOCK, TASK.div_ceil(len.max(1)), |blocks| {
@@ -98,7 +110,11 @@ impl WithSimd<f32> for Row<'_> {
         let width = options.input[1];
         for (at, out) in self.out.chunks_exact_mut(BLOCK).enumerate() {
             let xs = inside(options, 1, at);
-            let mut value = [if options.divisor.is_some() { 0.0 } else { f32::NEG_INFINITY }; BLOCK];
+            let mut value = [if options.divisor.is_some() {
+                0.0
+            } else {
+                f32::NEG_INFINITY
+            }; BLOCK];
             for ky in ys.clone() {
                 let row = self.y * options.stride[0] + ky * options.dilation[0] - options.padding[0];
                 for kx in xs.clone() {

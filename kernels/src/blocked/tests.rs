@@ -66,7 +66,14 @@ fn plain(batch: usize, channels: usize, plane: usize, x: &[f32]) -> Vec<f32> {
 }
 
 /// A blocked convolution of plain images, to plain ones.
-fn run(s: &ConvShape, x: &[f32], w: &[f32], bias: &[f32], residual: Option<&[f32]>, finish: Finish) -> Vec<f32> {
+fn run(
+    s: &ConvShape,
+    x: &[f32],
+    w: &[f32],
+    bias: &[f32],
+    residual: Option<&[f32]>,
+    finish: Finish,
+) -> Vec<f32> {
     let conv = Conv::new(s, w, Some(bias)).unwrap();
     let x = if conv.reads_plain() {
         x.to_vec()
@@ -96,12 +103,24 @@ fn convolutions_equal_plain_ones() {
         let tolerance = if winograd { 2e-5 } else { 1e-6 } * largest;
         for_every_isa(|| {
             assert_close(&run(&s, &x, &w, &bias, None, Finish::NONE), &want, tolerance);
-            let sums: Vec<f64> = want.iter().zip(&residual).map(|(a, &b)| a + f64::from(b)).collect();
+            let sums: Vec<f64> = want
+                .iter()
+                .zip(&residual)
+                .map(|(a, &b)| a + f64::from(b))
+                .collect();
             let relu: Vec<f64> = sums.iter().map(|x| x.max(0.0)).collect();
-            assert_close(&run(&s, &x, &w, &bias, Some(&residual), Finish::RELU), &relu, tolerance);
+            assert_close(
+                &run(&s, &x, &w, &bias, Some(&residual), Finish::RELU),
+                &relu,
+                tolerance,
+            );
             let double = Finish::Function(|x| x.iter_mut().for_each(|x| *x *= 2.0));
             let twice: Vec<f64> = sums.iter().map(|x| 2.0 * x).collect();
-            assert_close(&run(&s, &x, &w, &bias, Some(&residual), double), &twice, 2.0 * tolerance);
+            assert_close(
+                &run(&s, &x, &w, &bias, Some(&residual), double),
+                &twice,
+                2.0 * tolerance,
+            );
         });
     }
 }
@@ -110,7 +129,10 @@ fn convolutions_equal_plain_ones() {
 fn threads_and_batches_do_not_change_bits() {
     let mut random = Lcg::new(2);
     for s in shapes() {
-        let (x, w) = (random.vec::<f32>(s.input_len()), random.vec::<f32>(s.weight_len()));
+        let (x, w) = (
+            random.vec::<f32>(s.input_len()),
+            random.vec::<f32>(s.weight_len()),
+        );
         let bias = random.vec::<f32>(s.out_channels);
         same_bits_for_any_threads(|| run(&s, &x, &w, &bias, None, Finish::NONE));
     }
@@ -188,15 +210,22 @@ fn pools_equal_plain_loops() {
         x[37] = f32::NAN;
         for_every_isa(|| {
             let mut out = vec![f32::NAN; blocked_len(batch, channels, outs)];
-            pool(&options, batch * channels.div_ceil(BLOCK), &blocked(batch, channels, ins, &x), &mut out);
+            pool(
+                &options,
+                batch * channels.div_ceil(BLOCK),
+                &blocked(batch, channels, ins, &x),
+                &mut out,
+            );
             let out = plain(batch, channels, outs, &out);
             for (i, &got) in out.iter().enumerate() {
                 let (plane, y, x_at) = (i / outs, i % outs / options.output[1], i % options.output[1]);
                 let mut window = Vec::new();
                 for ky in 0..options.kernel[0] {
                     for kx in 0..options.kernel[1] {
-                        let row = (y * options.stride[0] + ky * options.dilation[0]).checked_sub(options.padding[0]);
-                        let column = (x_at * options.stride[1] + kx * options.dilation[1]).checked_sub(options.padding[1]);
+                        let row = (y * options.stride[0] + ky * options.dilation[0])
+                            .checked_sub(options.padding[0]);
+                        let column = (x_at * options.stride[1] + kx * options.dilation[1])
+                            .checked_sub(options.padding[1]);
                         if let (Some(r), Some(c)) = (row, column)
                             && r < options.input[0]
                             && c < options.input[1]
@@ -210,10 +239,19 @@ fn pools_equal_plain_loops() {
                     None if window.iter().any(|x| x.is_nan()) => f32::NAN,
                     None => window.iter().copied().fold(f32::NEG_INFINITY, f32::max),
                 };
-                assert!(got == want || got.is_nan() && want.is_nan(), "element {i}: {got}, not {want}");
+                assert!(
+                    got == want || got.is_nan() && want.is_nan(),
+                    "element {i}: {got}, not {want}"
+                );
             }
             let mut means = vec![f32::NAN; blocked_len(batch, channels, 1)];
-            average(batch, channels, ins, &blocked(batch, channels, ins, &x), &mut means);
+            average(
+                batch,
+                channels,
+                ins,
+                &blocked(batch, channels, ins, &x),
+                &mut means,
+            );
             let means = plain(batch, channels, 1, &means);
             for (plane, &got) in x.chunks_exact(ins).zip(&means) {
                 let want = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / ins as f64;

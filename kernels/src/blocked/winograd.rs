@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
+use super::BLOCK;
 use super::conv::{Call, panel, panel_blocks};
 use super::kernel::{Segment, Tile};
-use super::BLOCK;
 use crate::conv::ConvShape;
 use crate::conv::winograd::transforms::{input_points, output_points};
 use crate::mem::Buf;
@@ -82,7 +82,10 @@ pub(super) fn forward(call: &Call<'_>) {
     let height = panel(panel_blocks()).by_rows.len();
     let threads = num_threads();
     // Groups of tiles whose number is a multiple of the threads'.
-    let groups = tiles.div_ceil(2 * height).next_multiple_of(threads).min(tiles.div_ceil(height));
+    let groups = tiles
+        .div_ceil(2 * height)
+        .next_multiple_of(threads)
+        .min(tiles.div_ceil(height));
     let group = |i: usize| i * tiles / groups..(i + 1) * tiles / groups;
     let panels = shape.out_channels.div_ceil(BLOCK).div_ceil(panel_blocks());
     if groups >= threads && !(groups < 2 * threads && panels >= 2 * threads) {
@@ -99,7 +102,9 @@ pub(super) fn forward(call: &Call<'_>) {
         let job = Job::new(call, group(i));
         let mut inputs = Buf::<f32>::take(job.inputs_len());
         let base = SendPtr(inputs.as_mut_ptr());
-        parallel_for(shape.in_channels.div_ceil(BLOCK), |block| job.inputs(block..block + 1, base));
+        parallel_for(shape.in_channels.div_ceil(BLOCK), |block| {
+            job.inputs(block..block + 1, base)
+        });
         parallel_for(panels, |p| job.panel(p, &inputs));
     }
 }
@@ -124,7 +129,11 @@ impl<'a> Job<'a> {
     /// Image, first row and first column of a tile's outputs.
     fn place(&self, tile: usize) -> (usize, usize, usize) {
         let [rows, columns] = self.grid;
-        (tile / (rows * columns), 4 * (tile / columns % rows), 4 * (tile % columns))
+        (
+            tile / (rows * columns),
+            4 * (tile / columns % rows),
+            4 * (tile % columns),
+        )
     }
 
     fn input_blocks(&self) -> usize {
@@ -209,7 +218,10 @@ impl WithSimd<f32> for TransformInputs<'_> {
         let all_blocks = job.input_blocks();
         for (i, tile) in job.tiles.clone().enumerate() {
             let (image, row, column) = job.place(tile);
-            let (y0, x0) = (row as isize - shape.padding[1] as isize, column as isize - shape.padding[2] as isize);
+            let (y0, x0) = (
+                row as isize - shape.padding[1] as isize,
+                column as isize - shape.padding[2] as isize,
+            );
             let whole = y0 >= 0 && x0 >= 0 && y0 + 6 <= height as isize && x0 + 6 <= width as isize;
             for block in blocks.clone() {
                 let plane = (image * all_blocks + block) * height * width * BLOCK;
@@ -221,7 +233,8 @@ impl WithSimd<f32> for TransformInputs<'_> {
                         let mut d = [zero; 6];
                         for y in 0..6 {
                             let (at_y, at_x) = (y0 + y as isize, x0 + x as isize);
-                            let inside = (0..height as isize).contains(&at_y) && (0..width as isize).contains(&at_x);
+                            let inside =
+                                (0..height as isize).contains(&at_y) && (0..width as isize).contains(&at_x);
                             if whole || inside {
                                 // SAFETY: a position of the image.
                                 d[y] = unsafe { s.load(src.wrapping_add((y * width + x) * BLOCK)) };
@@ -232,7 +245,9 @@ impl WithSimd<f32> for TransformInputs<'_> {
                             half[y][x] = points[y];
                         }
                     }
-                    let dst = target.ptr().wrapping_add((block * job.tiles.len() + i) * BLOCK + lane);
+                    let dst = target
+                        .ptr()
+                        .wrapping_add((block * job.tiles.len() + i) * BLOCK + lane);
                     for y in 0..6 {
                         let points = input_points(s, half[y]);
                         for x in 0..6 {
@@ -278,7 +293,10 @@ impl WithSimd<f32> for TransformOutputs<'_> {
                     // SAFETY: the products of this block and tile, the bias of whole blocks, and positions of the output that
                     // this task alone writes.
                     unsafe {
-                        let m = self.products.as_ptr().add((b * job.tiles.len() + i) * BLOCK + lane);
+                        let m = self
+                            .products
+                            .as_ptr()
+                            .add((b * job.tiles.len() + i) * BLOCK + lane);
                         let bias = s.load(call.conv.bias.as_ptr().add((self.first + b) * BLOCK + lane));
                         let mut half = [[zero; 6]; 4];
                         for x in 0..6 {

@@ -11,7 +11,7 @@ use crate::simd::{Real, Simd, WithSimd, spread};
 
 /// Which input positions an output position reads, per tap.
 #[derive(Clone, Debug)]
-pub(crate) struct Window {
+pub(super) struct Window {
     pub(super) input: [usize; 3],
     pub(super) output: [usize; 3],
     pub(super) stride: [usize; 3],
@@ -20,7 +20,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn forward(shape: &ConvShape) -> Self {
+    pub(super) fn forward(shape: &ConvShape) -> Self {
         let offset = |d: usize, t: usize| (t * shape.dilation[d]) as isize - shape.padding[d] as isize;
         let [depth, height, width] = shape.kernel;
         let mut taps = Vec::with_capacity(shape.taps());
@@ -81,7 +81,7 @@ impl Window {
 }
 
 /// An image batch `[batch, channels, …]`, of which the channels from `first_channel` on are unfolded.
-pub(crate) struct Unfold<'a, T> {
+pub(super) struct Unfold<'a, T> {
     window: &'a Window,
     x: &'a [T],
     /// Elements from one image to the next.
@@ -125,7 +125,7 @@ impl Loads {
 }
 
 impl<'a, T: Real> Unfold<'a, T> {
-    pub(crate) fn new(window: &'a Window, x: &'a [T], channels: usize, first_channel: usize) -> Self {
+    pub(super) fn new(window: &'a Window, x: &'a [T], channels: usize, first_channel: usize) -> Self {
         Unfold {
             window,
             x,
@@ -349,7 +349,7 @@ impl<T: Real, const TRANSPOSED: bool> Pack<'_, T, TRANSPOSED> {
 
 /// The transpose: row `(image, output position)`, column `(channel, tap)`. The gradient of the weight is a product
 /// with it.
-pub(crate) struct UnfoldTransposed<'a, T>(pub(crate) Unfold<'a, T>);
+pub(super) struct UnfoldTransposed<'a, T>(pub(super) Unfold<'a, T>);
 
 impl<T: Real> PackB<T> for UnfoldTransposed<'_, T> {
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
