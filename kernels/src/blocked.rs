@@ -18,7 +18,7 @@ mod winograd;
 
 pub use conv::{Conv, Finish};
 pub use layout::{from_blocked, to_blocked};
-pub use pool::{Pool, average, pool};
+pub use pool::{average, pool};
 
 /// Channels of a block.
 pub const BLOCK: usize = 16;

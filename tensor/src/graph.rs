@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 pub use crate::ops::Op;
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, grad_mode, profiler};
+use crate::{DType, Result, Shape, Tensor, grad_mode, profiler, trace};
 
 /// One output of one node: where the gradient of a tensor is sent.
 #[derive(Clone, Debug)]
@@ -313,8 +313,25 @@ impl Saved {
     }
 }
 
+/// Whether anybody watches the operations of this thread.
+#[inline]
+fn is_watched() -> bool {
+    profiler::is_enabled() || trace::is_enabled()
+}
+
+/// Shows an operation to whoever watches.
+#[cold]
+fn show(op: Op, inputs: &[&Saved], outputs: &[Value]) {
+    if profiler::is_enabled() {
+        profiler::ends(op.name(), outputs);
+    }
+    if trace::is_enabled() {
+        trace::push(op, inputs, outputs);
+    }
+}
+
 /// Makes the result tensor of an operation and records it if recording is on, an input is tracked and the result is of
-/// a floating point type. `op` is called only then, or for its name in a profile; it gets the result's value.
+/// a floating point type. `op` is called only then, or for whoever watches; it gets the result's value.
 #[inline]
 pub(crate) fn record(value: Value, inputs: &[&Saved], op: impl FnOnce(&Value) -> Op) -> Tensor {
     let tracked = grad_mode::is_grad_enabled()
@@ -323,14 +340,14 @@ pub(crate) fn record(value: Value, inputs: &[&Saved], op: impl FnOnce(&Value) ->
             .iter()
             .any(|input| matches!(input.history, History::Input(_)));
     if !tracked {
-        if profiler::is_enabled() {
-            profiler::ends(op(&value).name(), std::slice::from_ref(&value));
+        if is_watched() {
+            show(op(&value), inputs, std::slice::from_ref(&value));
         }
         return Tensor::from_parts(value, None);
     }
     let op = op(&value);
-    if profiler::is_enabled() {
-        profiler::ends(op.name(), std::slice::from_ref(&value));
+    if is_watched() {
+        show(op.clone(), inputs, std::slice::from_ref(&value));
     }
     let edges = inputs.iter().map(|input| input.edge()).collect();
     let outputs = SmallVec::from_elem((value.shape.clone(), value.dtype), 1);
@@ -349,8 +366,8 @@ pub(crate) fn record_many(
             .iter()
             .any(|input| matches!(input.history, History::Input(_)));
     if !tracked {
-        if profiler::is_enabled() {
-            profiler::ends(op(&values).name(), &values);
+        if is_watched() {
+            show(op(&values), inputs, &values);
         }
         return values
             .into_iter()
@@ -363,8 +380,8 @@ pub(crate) fn record_many(
         .map(|value| (value.shape.clone(), value.dtype))
         .collect();
     let op = op(&values);
-    if profiler::is_enabled() {
-        profiler::ends(op.name(), &values);
+    if is_watched() {
+        show(op.clone(), inputs, &values);
     }
     let node = Node::new(op, edges, outputs);
     let edge = |slot, value: &Value| {

@@ -40,6 +40,7 @@ pub mod random;
 mod scalar;
 mod shape;
 mod tensor;
+pub mod trace;
 mod value;
 
 pub use candle::debug;

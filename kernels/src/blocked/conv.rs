@@ -125,6 +125,11 @@ impl Conv {
         self.way == Way::Winograd
     }
 
+    /// Whether the instruction set in force is the one for which the weights were packed.
+    pub fn is_current(&self) -> bool {
+        self.isa == isa::current()
+    }
+
     /// Elements of the output for so many images.
     pub fn output_len(&self, batch: usize) -> usize {
         blocked_len(batch, self.shape.out_channels, self.shape.out_plane())
@@ -157,9 +162,8 @@ impl Conv {
             residual.is_none_or(|r| r.len() == out.len()),
             "blocked::Conv: the size of the residual"
         );
-        assert_eq!(
-            self.isa,
-            isa::current(),
+        assert!(
+            self.is_current(),
             "blocked::Conv: the weights were packed for another instruction set"
         );
         let call = Call {
@@ -185,7 +189,7 @@ impl Way {
             return None;
         }
         let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
-        if shape.groups > 1 && inputs == 1 && outputs == 1 {
+        if inputs == 1 && outputs == 1 && (shape.groups > 1 || shape.taps() == 1) {
             return Some(Way::Depthwise);
         }
         if shape.groups > 1 && !(inputs.is_multiple_of(BLOCK) && outputs.is_multiple_of(BLOCK)) {

@@ -1,51 +1,38 @@
 //! Pooling of blocked images.
 
+use std::ops::Range;
+
 use super::{BLOCK, blocked_len};
 use crate::pool::{SendPtr, parallel_ranges};
+use crate::pooling::{AvgOptions, Window};
 use crate::simd::{Real, Simd, WithSimd};
 
 /// Elements of the output that make a task.
 const TASK: usize = 1 << 13;
 
-/// Windows over the two dimensions of an image.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pool {
-    /// Size of the input.
-    pub input: [usize; 2],
-    /// Size of the output.
-    pub output: [usize; 2],
-    /// Size of the window.
-    pub kernel: [usize; 2],
-    /// Steps between windows.
-    pub stride: [usize; 2],
-    /// Positions before the input; what lies outside takes no part.
-    pub padding: [usize; 2],
-    /// Steps between the positions of a window.
-    pub dilation: [usize; 2],
-    /// The largest of each window, or else its sum divided by this, in which positions outside count as zeros.
-    pub divisor: Option<f32>,
-}
-
-/// Pools `planes` blocks of channels; a NaN of a window is its largest element.
+/// The largest element of each window, or with options its mean, of `planes` blocks of channels. The windows' first dimension
+/// is of size 1. A NaN of a window is its largest element.
 ///
 /// # Panics
 /// If a slice does not have its size.
-pub fn pool(options: &Pool, planes: usize, x: &[f32], out: &mut [f32]) {
-    let of = |size: [usize; 2]| planes * size[0] * size[1] * BLOCK;
-    assert_eq!(x.len(), of(options.input), "blocked::pool: the size of the input");
+pub fn pool(window: &Window, average: Option<AvgOptions>, planes: usize, x: &[f32], out: &mut [f32]) {
+    let of = |size: [usize; 3]| planes * size.iter().product::<usize>() * BLOCK;
+    assert_eq!(x.len(), of(window.input), "blocked::pool: the size of the input");
     assert_eq!(
         out.len(),
-        of(options.output),
+        of(window.output),
         "blocked::pool: the size of the output"
     );
     let base = SendPtr(out.as_mut_ptr());
-    let row = options.output[1] * BLOCK;
-    parallel_ranges(planes * options.output[0], TASK.div_ceil(row.max(1)), |rows| {
+    let [_, height, width] = window.output;
+    let row = width * BLOCK;
+    parallel_ranges(planes * height, TASK.div_ceil(row.max(1)), |rows| {
         for i in rows {
-            let (plane, y) = (i / options.output[0], i % options.output[0]);
-            let len = options.input[0] * options.input[1] * BLOCK;
+            let (plane, y) = (i / height, i % height);
+            let len = window.input.iter().product::<usize>() * BLOCK;
             f32::dispatch(Row {
-                options,
+                window,
+                average,
                 y,
                 x: &x[plane * len..][..len],
                 // SAFETY: this task alone writes this row.
@@ -84,19 +71,19 @@ pub fn average(batch: usize, channels: usize, plane: usize, x: &[f32], out: &mut
 }
 
 struct Row<'a> {
-    options: &'a Pool,
+    window: &'a Window,
+    average: Option<AvgOptions>,
     y: usize,
     x: &'a [f32],
     out: &'a mut [f32],
 }
 
 /// The taps of window `at` that lie inside the input.
-fn inside(options: &Pool, d: usize, at: usize) -> std::ops::Range<usize> {
-    let start = (at * options.stride[d]) as isize - options.padding[d] as isize;
-    let dilation = options.dilation[d];
-    let first = ((-start).max(0) as usize).div_ceil(dilation);
-    let room = (options.input[d] as isize - start).max(0) as usize;
-    let end = room.div_ceil(dilation).min(options.kernel[d]);
+fn inside(w: &Window, d: usize, at: usize) -> Range<usize> {
+    let start = (at * w.stride[d]) as isize - w.padding[d] as isize;
+    let first = ((-start).max(0) as usize).div_ceil(w.dilation[d]);
+    let room = (w.input[d] as isize - start).max(0) as usize;
+    let end = room.div_ceil(w.dilation[d]).min(w.kernel[d]);
     first.min(end)..end
 }
 
@@ -105,22 +92,22 @@ impl WithSimd<f32> for Row<'_> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = f32>>(self, _: S) {
-        let options = self.options;
-        let ys = inside(options, 0, self.y);
-        let width = options.input[1];
+        let w = self.window;
+        let ys = inside(w, 1, self.y);
         for (at, out) in self.out.chunks_exact_mut(BLOCK).enumerate() {
-            let xs = inside(options, 1, at);
-            let mut value = [if options.divisor.is_some() {
+            let xs = inside(w, 2, at);
+            let start = if self.average.is_some() {
                 0.0
             } else {
                 f32::NEG_INFINITY
-            }; BLOCK];
+            };
+            let mut value = [start; BLOCK];
             for ky in ys.clone() {
-                let row = self.y * options.stride[0] + ky * options.dilation[0] - options.padding[0];
+                let row = self.y * w.stride[1] + ky * w.dilation[1] - w.padding[1];
                 for kx in xs.clone() {
-                    let column = at * options.stride[1] + kx * options.dilation[1] - options.padding[1];
-                    let x = &self.x[(row * width + column) * BLOCK..][..BLOCK];
-                    if options.divisor.is_some() {
+                    let column = at * w.stride[2] + kx * w.dilation[2] - w.padding[2];
+                    let x = &self.x[(row * w.input[2] + column) * BLOCK..][..BLOCK];
+                    if self.average.is_some() {
                         value.iter_mut().zip(x).for_each(|(sum, &x)| *sum += x);
                     } else {
                         for (largest, &x) in value.iter_mut().zip(x) {
@@ -131,7 +118,8 @@ impl WithSimd<f32> for Row<'_> {
                     }
                 }
             }
-            if let Some(divisor) = options.divisor {
+            if let Some(options) = self.average {
+                let divisor = options.divisor(w, [0, self.y, at]) as f32;
                 value.iter_mut().for_each(|x| *x /= divisor);
             }
             out.copy_from_slice(&value);

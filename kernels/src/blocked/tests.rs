@@ -1,7 +1,8 @@
-//! Blocked convolutions and pools against plain ones and plain loops, for every instruction set.
+//! Blocked convolutions and pools against plain ones, for every instruction set.
 
 use super::*;
 use crate::conv::{ConvShape, conv_forward};
+use crate::pooling::{AvgOptions, Window, avg_pool, max_pool_values};
 use crate::testing::{Lcg, assert_close, for_every_isa, same_bits_for_any_threads};
 
 /// Size, kernel, stride, padding, dilation of one dimension.
@@ -187,65 +188,53 @@ fn layouts_are_inverses() {
 }
 
 #[test]
-fn pools_equal_plain_loops() {
+fn pools_equal_plain_ones() {
     let mut random = Lcg::new(4);
-    let options = |input: [usize; 2], k: usize, s: usize, p: usize, d: usize, divisor: Option<f32>| Pool {
-        input,
-        output: input.map(|n| ConvShape::output_size(n, k, s, [p; 2], d).unwrap()),
-        kernel: [k; 2],
-        stride: [s; 2],
-        padding: [p; 2],
-        dilation: [d; 2],
-        divisor,
+    let window = |input: [usize; 2], k: usize, s: usize, p: usize, d: usize| {
+        let size = |n: usize| ConvShape::output_size(n, k, s, [p; 2], d).unwrap();
+        Window {
+            input: [1, input[0], input[1]],
+            output: [1, size(input[0]), size(input[1])],
+            kernel: [1, k, k],
+            stride: [1, s, s],
+            padding: [0, p, p],
+            dilation: [1, d, d],
+        }
     };
-    for options in [
-        options([14, 11], 3, 2, 1, 1, None),
-        options([8, 8], 2, 2, 0, 1, Some(4.0)),
-        options([9, 7], 3, 1, 1, 2, None),
-        options([5, 6], 3, 1, 1, 1, Some(9.0)),
+    let without_padding = AvgOptions {
+        count_include_pad: false,
+        divisor_override: None,
+    };
+    for (w, average) in [
+        (window([14, 11], 3, 2, 1, 1), None),
+        (window([8, 8], 2, 2, 0, 1), Some(AvgOptions::default())),
+        (window([9, 7], 3, 1, 1, 2), None),
+        (window([5, 6], 3, 1, 1, 1), Some(AvgOptions::default())),
+        (window([5, 6], 3, 2, 1, 1), Some(without_padding)),
     ] {
         let (batch, channels) = (2, 19);
-        let [ins, outs] = [options.input, options.output].map(|n| n[0] * n[1]);
+        let [ins, outs] = [w.input, w.output].map(|n| n[1] * n[2]);
         let mut x = random.vec::<f32>(batch * channels * ins);
         x[37] = f32::NAN;
         for_every_isa(|| {
             let mut out = vec![f32::NAN; blocked_len(batch, channels, outs)];
-            pool(
-                &options,
-                batch * channels.div_ceil(BLOCK),
-                &blocked(batch, channels, ins, &x),
-                &mut out,
-            );
-            let out = plain(batch, channels, outs, &out);
-            for (i, &got) in out.iter().enumerate() {
-                let (plane, y, x_at) = (i / outs, i % outs / options.output[1], i % options.output[1]);
-                let mut window = Vec::new();
-                for ky in 0..options.kernel[0] {
-                    for kx in 0..options.kernel[1] {
-                        let row = (y * options.stride[0] + ky * options.dilation[0])
-                            .checked_sub(options.padding[0]);
-                        let column = (x_at * options.stride[1] + kx * options.dilation[1])
-                            .checked_sub(options.padding[1]);
-                        if let (Some(r), Some(c)) = (row, column)
-                            && r < options.input[0]
-                            && c < options.input[1]
-                        {
-                            window.push(x[plane * ins + r * options.input[1] + c]);
-                        }
-                    }
-                }
-                let want = match options.divisor {
-                    Some(divisor) => window.iter().sum::<f32>() / divisor,
-                    None if window.iter().any(|x| x.is_nan()) => f32::NAN,
-                    None => window.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-                };
-                assert!(
-                    got == want || got.is_nan() && want.is_nan(),
-                    "element {i}: {got}, not {want}"
-                );
+            let planes = batch * channels.div_ceil(BLOCK);
+            pool(&w, average, planes, &blocked(batch, channels, ins, &x), &mut out);
+            let mut want = vec![f32::NAN; batch * channels * outs];
+            match average {
+                Some(options) => avg_pool(&x, &mut want, &w, options),
+                None => max_pool_values(&x, &mut want, &w),
+            }
+            for (i, (got, want)) in plain(batch, channels, outs, &out)
+                .into_iter()
+                .zip(want)
+                .enumerate()
+            {
+                let close = (got - want).abs() <= 1e-6 || got.is_nan() && want.is_nan();
+                assert!(close, "element {i}: {got}, not {want}");
             }
             let mut means = vec![f32::NAN; blocked_len(batch, channels, 1)];
-            average(
+            super::average(
                 batch,
                 channels,
                 ins,

@@ -22,6 +22,22 @@ impl Default for AvgOptions {
     }
 }
 
+impl AvgOptions {
+    /// What the sum of the window at a place is divided by.
+    pub(crate) fn divisor(&self, w: &Window, at: [usize; 3]) -> i64 {
+        let spans: [_; 3] = std::array::from_fn(|d| span(w, d, at[d]));
+        let count = |(first, end, padded): (usize, usize, usize)| {
+            if self.count_include_pad {
+                padded
+            } else {
+                end.saturating_sub(first)
+            }
+        };
+        let cells: usize = spans.into_iter().map(count).product();
+        self.divisor_override.unwrap_or(cells as i64)
+    }
+}
+
 /// The cells that a window averages in one dimension, and how many it spans with padding (but not beyond it).
 fn span(w: &Window, d: usize, at: usize) -> (usize, usize, usize) {
     let start = (at * w.stride[d]) as isize - w.padding[d] as isize;

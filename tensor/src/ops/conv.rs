@@ -104,6 +104,48 @@ pub struct ConvGeometry {
 }
 
 impl ConvGeometry {
+    /// The same for another number of images.
+    pub(crate) fn with_batch(&self, batch: usize) -> ConvGeometry {
+        let shape = ConvShape { batch, ..self.shape };
+        ConvGeometry { shape, ..*self }
+    }
+
+    /// A convolution 1 × 1 of every channel of images by itself.
+    ///
+    /// # Errors
+    /// `Shape` unless these have four dimensions.
+    pub(crate) fn channel_wise(image: &[usize]) -> Result<ConvGeometry> {
+        let &[batch, channels, height, width] = image else {
+            bail!(
+                Shape,
+                "convolution: expected images of four dimensions, got {image:?}"
+            )
+        };
+        let shape = ConvShape {
+            batch,
+            in_channels: channels,
+            out_channels: channels,
+            groups: channels,
+            input: [1, height, width],
+            kernel: [1; 3],
+            stride: [1; 3],
+            padding: [0; 3],
+            dilation: [1; 3],
+            output: [1, height, width],
+        };
+        Ok(ConvGeometry { shape, rank: 2 })
+    }
+
+    /// Spatial dimensions.
+    pub(crate) fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// The sizes as kernels take them.
+    pub(crate) fn sizes(&self) -> &ConvShape {
+        &self.shape
+    }
+
     fn shape_of(&self, part: ConvPart) -> Shape {
         let s = &self.shape;
         let (lead, spatial) = match part {

@@ -420,6 +420,7 @@ impl EmbeddingBagOp {
             indices: Value::new(Buf::from_slice(&places), DType::I64, output.clone()),
             input: shape.numel(),
             output: output.numel(),
+            window: None,
         };
         let found = Tensor::from_slice(&found, &output)?.to_dtype(self.weight.value.dtype)?;
         Ok((LinearMapOp::new(map, shape.clone(), output), found))

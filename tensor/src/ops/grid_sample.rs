@@ -221,6 +221,7 @@ impl GridSampleOp {
             indices: Value::new(Buf::from_slice(&indices), DType::I64, output.clone()),
             input: sizes.iter().product(),
             output: points,
+            window: None,
         };
         let inside = Tensor::from_vec(inside, (batch, 1, points))?.to_dtype(self.grid.value.dtype)?;
         Ok((LinearMapOp::new(map, Shape::new(shape), output), inside))

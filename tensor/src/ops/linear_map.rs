@@ -15,7 +15,7 @@ use flambeau_kernels::{index::bincount, pad};
 
 use crate::graph::{Op, Saved, record};
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, ensure, with_float};
+use crate::{DType, Result, Shape, Tensor, bail, ensure, with_float};
 
 /// A linear map. Leading dimensions of input and output that it does not touch are called planes.
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ pub enum LinearMap {
         input: usize,
         /// Elements of an output plane.
         output: usize,
+        /// The windows of which the elements are the largest, where they are.
+        window: Option<Window>,
     },
     /// Rows of a table by index (`embedding`).
     Lookup {
@@ -256,7 +258,56 @@ impl LinearMapOp {
     }
 }
 
+/// Pooling, as the operation that was recorded for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pooling {
+    /// The largest of each window.
+    Max(Window),
+    /// The mean of each window.
+    Average(Window, AvgOptions),
+    /// The mean of each of the windows that share the input out.
+    Adaptive([usize; 3], [usize; 3]),
+}
+
+impl LinearMapOp {
+    /// What pooling this is, if it is one.
+    pub(crate) fn pooling(&self) -> Option<Pooling> {
+        match &*self.map {
+            _ if self.transposed => None,
+            LinearMap::Select { window, .. } => window.map(Pooling::Max),
+            LinearMap::AvgPool { window, options } => Some(Pooling::Average(*window, *options)),
+            LinearMap::AdaptiveAvgPool { input, output } => Some(Pooling::Adaptive(*input, *output)),
+            _ => None,
+        }
+    }
+}
+
 impl Tensor {
+    /// What `op` was recorded for, for a tensor of the shape `input`; not recorded.
+    pub(crate) fn replay_linear_map(&self, op: &LinearMapOp, input: Shape, output: Shape) -> Result<Tensor> {
+        match (op.pooling(), &*op.map) {
+            (Some(Pooling::Max(window)), _) => {
+                let x = self.value().contiguous()?;
+                Ok(Tensor::from_value(with_float!(op.name(), x.dtype, T => {
+                    let data = x.data::<T>()?;
+                    Value::build::<T>(x.dtype, output, |out| pooling::max_pool_values(data, out, &window))?
+                })))
+            }
+            (None, LinearMap::Select { .. }) => {
+                bail!(
+                    Unsupported,
+                    "{}: cannot be done again with other inputs",
+                    op.name()
+                )
+            }
+            _ => self.linear_map(LinearMapOp {
+                input,
+                output,
+                ..op.clone()
+            }),
+        }
+    }
+
     /// The image of this floating point tensor under `op`, recorded.
     ///
     /// # Errors
@@ -339,6 +390,7 @@ mod tests {
             indices,
             input: 4,
             output: 3,
+            window: None,
         };
         check(select, &[2, 4], &[2, 3]);
         let lookup = LinearMap::Lookup {

@@ -9,6 +9,7 @@ pub mod arrange;
 pub mod attention;
 pub mod binary;
 pub mod bitwise;
+pub mod blocked;
 pub mod cast;
 pub mod compare;
 pub mod complex;

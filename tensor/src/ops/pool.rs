@@ -144,13 +144,14 @@ fn selection(
     x: &Tensor,
     value: Value,
     indices: Value,
-    input: usize,
-    output: usize,
+    [input, output]: [usize; 2],
+    window: Option<Window>,
 ) -> Result<(Tensor, Tensor)> {
     let map = LinearMap::Select {
         indices: indices.clone(),
         input,
         output,
+        window,
     };
     let op = LinearMapOp::new(map, x.dims().clone(), value.shape.clone());
     let value = value.cast(x.dtype())?;
@@ -213,7 +214,8 @@ pub fn max_pool_with_indices<const D: usize>(
         Value::build::<T>(input.dtype, shape.clone(), |out| pooling::max_pool(data, out, &mut indices, &window))?
     });
     let indices = Value::new(indices, DType::I64, shape);
-    selection(x, value, indices, window.input_len(), window.output_len())
+    let sizes = [window.input_len(), window.output_len()];
+    selection(x, value, indices, sizes, Some(window))
 }
 
 /// The largest element of every window over `D` dimensions.
@@ -272,7 +274,13 @@ pub fn adaptive_max_pool_with_indices<const D: usize>(
         })?
     });
     let indices = Value::new(indices, DType::I64, shape);
-    selection(x, value, indices, input.iter().product(), output.iter().product())
+    selection(
+        x,
+        value,
+        indices,
+        [input, output].map(|size| size.iter().product()),
+        None,
+    )
 }
 
 fn adaptive_sizes<const D: usize>(
@@ -435,6 +443,7 @@ pub fn max_unpool<const D: usize>(x: &Tensor, indices: &Tensor, output: [usize; 
         indices: indices.clone(),
         input: output,
         output: input,
+        window: None,
     };
     let op = LinearMapOp::new(map, shape, x.dims().clone()).transpose();
     Ok(record_linear_map(value, &x.read(), op))

@@ -101,7 +101,13 @@ pub fn fractional_max_pool_with_indices<const D: usize>(
         })?
     });
     let indices = Value::new(indices, DType::I64, shape);
-    selection(x, value, indices, input.iter().product(), output.iter().product())
+    selection(
+        x,
+        value,
+        indices,
+        [input, output].map(|size| size.iter().product()),
+        None,
+    )
 }
 
 /// The greatest element of windows at pseudo-random steps, over two or three dimensions
