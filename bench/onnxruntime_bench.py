@@ -3,7 +3,7 @@
 optimisations of onnxruntime and the same number of threads.
 
     pip install torch torchvision onnx onnxruntime
-    cargo xtask bench --only infer/resnet18 --against "python3 bench/onnxruntime_bench.py"
+    cargo xtask bench --only prepared/ --against "python3 bench/onnxruntime_bench.py"
 
 The protocol is that of docs/benchmarks/README.md.
 """
@@ -19,6 +19,7 @@ import torch
 import torchvision
 
 IMAGES = [(name, batch) for name in ("resnet18", "resnet50", "mobilenet_v2") for batch in (1, 8)]
+IMAGES += [(name, 1) for name in ("vgg16", "mobilenet_v3_large", "efficientnet_b0", "densenet121")]
 
 
 def image_model(name, batch):
@@ -30,7 +31,8 @@ def encoder():
     return torch.nn.TransformerEncoder(layer, 12, enable_nested_tensor=False), torch.randn(1, 128, 768)
 
 
-WORKLOADS = {f"infer/{name}_b{batch}": lambda name=name, batch=batch: image_model(name, batch) for name, batch in IMAGES}
+WORKLOADS = {f"{group}/{name}_b{batch}": lambda name=name, batch=batch: image_model(name, batch)
+             for group in ("infer", "prepared") for name, batch in IMAGES}
 WORKLOADS["infer/bert_base_b1_t128"] = encoder
 
 

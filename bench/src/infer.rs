@@ -27,6 +27,34 @@ const IMAGES: [(&str, usize); 9] = [
     ("vit_b_16", 1),
 ];
 
+/// Those of them, and others, that are also run prepared: `prepared/*`.
+const PREPARED: [(&str, usize); 10] = [
+    ("resnet18", 1),
+    ("resnet18", 8),
+    ("resnet50", 1),
+    ("resnet50", 8),
+    ("vgg16", 1),
+    ("mobilenet_v2", 1),
+    ("mobilenet_v2", 8),
+    ("mobilenet_v3_large", 1),
+    ("efficientnet_b0", 1),
+    ("densenet121", 1),
+];
+
+/// `prepared/*`: models made ready for inference, beside others that do so.
+pub(crate) fn prepared() -> impl Iterator<Item = Workload> {
+    PREPARED.into_iter().map(|(name, batch)| {
+        Workload::new(format!("prepared/{name}_b{batch}"), move || {
+            manual_seed(0);
+            let model = create(name, Default::default())?;
+            model.eval();
+            let shape = [batch, 3, 224, 224];
+            let prepared = model.prepare(&Generator::new(0).randn(&shape, DType::F32)?)?;
+            infer(prepared, &shape)
+        })
+    })
+}
+
 /// All workloads of this group.
 pub(crate) fn workloads() -> Vec<Workload> {
     let images = IMAGES.map(|(name, batch)| {

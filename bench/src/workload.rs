@@ -107,6 +107,7 @@ pub(crate) fn all() -> Vec<Workload> {
         .into_iter()
         .chain(overhead::workloads())
         .chain(infer::workloads())
+        .chain(infer::prepared())
         .chain(step::workloads())
         .chain(data::workloads())
         .chain(graph::workloads())
@@ -130,7 +131,7 @@ mod tests {
                 matches!(
                     name.split_once('/'),
                     Some((
-                        "op" | "overhead" | "infer" | "step" | "data" | "graph" | "growth",
+                        "op" | "overhead" | "infer" | "prepared" | "step" | "data" | "graph" | "growth",
                         _
                     ))
                 ),

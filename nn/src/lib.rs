@@ -54,6 +54,7 @@ mod member;
 mod module;
 mod observe;
 mod parameter;
+mod prepare;
 mod repr;
 mod state;
 mod summary;
@@ -72,6 +73,7 @@ pub use member::{Group, Member, Visitor, VisitorMut};
 pub use module::{Forward, Module};
 pub use observe::{Outputs, observe};
 pub use parameter::{Buffer, Mode, Parameter};
+pub use prepare::Prepared;
 pub use state::{LoadReport, StateDict};
 pub use summary::{Summary, SummaryRow, summarize, summary};
 

@@ -6,6 +6,7 @@ use flambeau_tensor::{DType, Error, Result, Tensor, ensure};
 
 use crate::member::{Member, Visitor, VisitorMut};
 use crate::parameter::{Buffer, Mode, Parameter};
+use crate::prepare::Prepared;
 use crate::repr;
 use crate::state::{self, LoadReport, StateDict};
 
@@ -295,6 +296,37 @@ pub trait Forward: Module {
         self.forward(x)?.relu()
     }
 
+    /// The module made ready for inference on inputs like `example`: norms with fixed statistics folded into convolutions,
+    /// bias, residual and activation done on the way, weights packed once, images in a blocked layout inside.
+    ///
+    /// It is explicit, and a snapshot: parameters that change later do not reach it. It takes inputs of the example's size, in
+    /// batches of any number, and gives the module's results to 10⁻³ of the largest one at worst, as sums run in another order
+    /// and large 3 × 3 convolutions by Winograd's algorithm (typically 10⁻⁵; `ops::conv::set_winograd_enabled`).
+    ///
+    /// ```
+    /// # use flambeau_nn::{BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Forward, Module, ReLU, Sequential};
+    /// # use flambeau_tensor::{DType, Tensor};
+    /// # fn main() -> flambeau_nn::Result<()> {
+    /// let model = Sequential::new()
+    ///     .push(Conv2d::new(3, 32, [3, 3], ConvOptions::default())?)
+    ///     .push(BatchNorm2d::new(32, BatchNormOptions::default())?)
+    ///     .push(ReLU);
+    /// model.eval();
+    /// let x = Tensor::ones((1, 3, 16, 16), DType::F32)?;
+    /// let fast = model.prepare(&x)?;
+    /// assert!(fast.forward(&x)?.allclose(&model.forward(&x)?, 1e-4, 1e-5, false)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Value` if a module in it is being trained, or if the results depend on the input in a way that cannot be traced (by
+    /// numbers that are read out, or conditions on them); `Unsupported` for operations that cannot be done again, by name;
+    /// `DType` unless the example is of `float32`.
+    fn prepare(&self, example: &Tensor) -> Result<Prepared> {
+        Prepared::new(self, example)
+    }
+
     /// Whether this is [`ReLU`](crate::ReLU), which the layer before may do on its way.
     fn is_relu(&self) -> bool {
         false
@@ -413,6 +445,19 @@ pub(crate) fn own<M: Module + ?Sized>(module: &M) -> Own<'_> {
     let mut own = Own::default();
     module.members(&mut own);
     own
+}
+
+/// The first part of a module that is being trained, by name.
+pub(crate) fn trained_part<M: Module + ?Sized>(module: &M) -> Option<String> {
+    let mut part = None;
+    walk(module, "", &mut |name, entry| {
+        if let Entry::Mode(mode) = entry
+            && mode.is_training()
+        {
+            part.get_or_insert_with(|| name.to_string());
+        }
+    });
+    part
 }
 
 /// Calls `f` with everything in a module, under full names: of each module first its own parameters, then its buffers,

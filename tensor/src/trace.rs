@@ -27,7 +27,7 @@ use crate::ops::linear::linear;
 use crate::ops::norm::{BatchNormOptions, NormKind, RunningStats, batch_norm, group_norm, layer_norm};
 use crate::ops::{binary, unary};
 use crate::value::Value;
-use crate::{Result, Shape, Tensor, bail, ensure};
+use crate::{Result, Shape, Tensor, bail};
 
 thread_local! {
     static TRACED: Cell<bool> = const { Cell::new(false) };
@@ -142,7 +142,13 @@ impl Step {
             Op::Reshape(()) => x.reshape(&shape[..]),
             Op::Expand(()) => x.expand(&shape[..]),
             Op::Permute(op) => x.permute(signed(&op.dims)),
-            Op::Strided(op) => x.strided(op),
+            Op::Strided(op) => match op.with_batch(x.shape()[0]) {
+                Some(op) => x.strided(&op),
+                None => bail!(
+                    Unsupported,
+                    "{name}: cannot be done again with another batch, of which it takes a part"
+                ),
+            },
             Op::Cat(op) => Tensor::cat(inputs, op.dim as isize),
             Op::Mean(op) => x.mean_dim(signed(&op.dims), shape.len() == x.rank()),
             Op::Sum(op) => x.sum_dim(signed(&op.dims), shape.len() == x.rank()),

@@ -38,6 +38,30 @@ impl Finish {
         high: f32::INFINITY,
     };
 
+    /// Whether nothing happens.
+    pub fn is_none(self) -> bool {
+        matches!(self, Finish::Clamp { low, high } if low == f32::NEG_INFINITY && high == f32::INFINITY)
+    }
+
+    /// The same for outputs that are there already.
+    pub fn apply(self, out: &mut [f32]) {
+        match self {
+            Finish::Function(function) => function(out),
+            Finish::Clamp { low, high } => {
+                // A NaN compares as neither.
+                for x in out {
+                    *x = if *x < low {
+                        low
+                    } else if *x > high {
+                        high
+                    } else {
+                        *x
+                    };
+                }
+            }
+        }
+    }
+
     pub(super) fn bounds(self) -> [f32; 2] {
         match self {
             Finish::Clamp { low, high } => [low, high],

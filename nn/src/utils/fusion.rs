@@ -76,7 +76,7 @@ pub fn fuse_conv_bn_eval<C: Convolution>(conv: &C, norm: &ChannelNorm) -> Result
     let (scale, moved) = affine("fuse_conv_bn_eval", norm, bias.map(Parameter::tensor), channels)?;
     no_grad(|| {
         let weight = match groups {
-            None => weight.mul(&scale.reshape(column(shape.len()))?)?,
+            None => scaled_channels(weight, &scale)?,
             Some(groups) => {
                 // Of `[in, out/groups, …]`, each group of inputs has the output channels of its own.
                 let space = &shape[2..];
@@ -135,19 +135,47 @@ fn affine(op: &str, norm: &ChannelNorm, bias: Option<&Tensor>, channels: usize) 
         norm.num_features()
     );
     let detached = |buffer: &Buffer| buffer.detach();
+    let parameter = |p: &Option<Parameter>| p.as_ref().map(|p| p.detach());
+    let (weight, shift) = (parameter(&norm.weight), parameter(&norm.bias));
+    let eps = norm.options().eps;
+    let (scale, shift) = channel_factors(
+        &detached(mean),
+        &detached(var),
+        eps,
+        weight.as_ref(),
+        shift.as_ref(),
+    )?;
     no_grad(|| {
-        let mut scale = detached(var).add(norm.options().eps)?.rsqrt()?;
-        if let Some(weight) = &norm.weight {
-            scale = scale.mul(&weight.detach())?;
-        }
-        let start = match bias {
-            Some(bias) => bias.detach().sub(&detached(mean))?,
-            None => detached(mean).neg()?.expand([channels])?,
+        let moved = match bias {
+            Some(bias) => bias.detach().mul(&scale)?.add(&shift)?,
+            None => shift.expand([channels])?,
         };
-        let mut moved = start.mul(&scale)?;
-        if let Some(bias) = &norm.bias {
-            moved = moved.add(&bias.detach())?;
-        }
         Ok((scale, moved.contiguous()?))
     })
+}
+
+/// A norm with fixed statistics as a factor and a summand of each channel.
+pub(crate) fn channel_factors(
+    mean: &Tensor,
+    var: &Tensor,
+    eps: f64,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+) -> Result<(Tensor, Tensor)> {
+    no_grad(|| {
+        let mut scale = var.add(eps)?.rsqrt()?;
+        if let Some(weight) = weight {
+            scale = scale.mul(weight)?;
+        }
+        let mut shift = mean.mul(&scale)?.neg()?;
+        if let Some(bias) = bias {
+            shift = shift.add(bias)?;
+        }
+        Ok((scale, shift))
+    })
+}
+
+/// A convolution's weight with every output channel, its first dimension, scaled.
+pub(crate) fn scaled_channels(weight: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    weight.mul(&scale.reshape(column(weight.rank()))?)
 }

@@ -33,6 +33,17 @@ pub fn finish(function: Unary) -> Option<Finish> {
     Some(functions!(Sigmoid Silu Hardsigmoid Hardswish Gelu GeluTanh Tanh Mish))
 }
 
+/// `finish` of all elements.
+///
+/// # Errors
+/// `DType` unless the tensor is of `float32`.
+pub fn finished(x: Tensor, finish: Finish) -> Result<Tensor> {
+    if !finish.is_none() {
+        x.write::<f32, _>("activation", |own| finish.apply(own))?;
+    }
+    Ok(x)
+}
+
 fn check(op: &str, x: &Tensor, rank: usize) -> Result<Value> {
     ensure!(
         x.rank() == rank && x.dtype() == DType::F32,

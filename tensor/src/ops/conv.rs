@@ -105,7 +105,7 @@ pub struct ConvGeometry {
 
 impl ConvGeometry {
     /// The same for another number of images.
-    pub(crate) fn with_batch(&self, batch: usize) -> ConvGeometry {
+    pub fn with_batch(&self, batch: usize) -> ConvGeometry {
         let shape = ConvShape { batch, ..self.shape };
         ConvGeometry { shape, ..*self }
     }

@@ -130,6 +130,7 @@ impl LinearMap {
                 indices,
                 input,
                 output,
+                ..
             } => pooling::max_unpool_backward(x, indices.data::<i64>()?, out, *output, *input),
             LinearMap::Lookup {
                 index,
@@ -177,6 +178,7 @@ impl LinearMap {
                 indices,
                 input,
                 output,
+                ..
             } => pooling::max_pool_backward(x, indices.data::<i64>()?, out, *input, *output),
             LinearMap::Lookup {
                 index,

@@ -160,6 +160,23 @@ fn changed(layout: Layout, change: impl Fn(&mut Layout)) -> Layout {
     layout
 }
 
+impl StridedOp {
+    /// The same of a tensor with another first dimension, if the view takes all of that dimension as it is.
+    pub(crate) fn with_batch(&self, batch: usize) -> Option<StridedOp> {
+        let (&traced, inner) = (self.base.first()?, self.base[1..].iter().product::<usize>());
+        if batch == traced {
+            return Some(self.clone());
+        }
+        let layout = &self.layout;
+        let whole = layout.shape.first() == Some(&traced)
+            && layout.strides.first() == Some(&inner)
+            && layout.offset < inner.max(1);
+        let mut other = self.clone();
+        (other.base[0], *other.layout.shape.first_mut()?) = (batch, batch);
+        whole.then_some(other)
+    }
+}
+
 impl Value {
     /// The elements that `layout` names in row-major order of this value, which is contiguous.
     fn strided(&self, layout: &Layout) -> Value {
