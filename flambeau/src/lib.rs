@@ -95,6 +95,11 @@ pub mod prelude {
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// So is that about inference.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/inference.md")]
+struct Inference;
+
 /// So are those about profiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/profiling.md")]
