@@ -248,6 +248,7 @@ impl Report {
             "op": geomean("op/"),
             "overhead": geomean("overhead/"),
             "infer": geomean("infer/"),
+            "prepared": geomean("prepared/"),
             "step": geomean("step/"),
             "data": geomean("data/"),
             "growth": geomean("growth/"),

@@ -5,12 +5,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use flambeau_tensor::graph::Op;
 use flambeau_tensor::ops::attention::{SdpaOptions, scaled_dot_product_attention};
+use flambeau_tensor::ops::blocked;
 use flambeau_tensor::ops::conv::{ConvOptions, Padding, conv, set_winograd_enabled};
 use flambeau_tensor::ops::fft::{Norm, rfftn};
 use flambeau_tensor::ops::norm::{BatchNormOptions, batch_norm, layer_norm};
 use flambeau_tensor::ops::special::zeta;
 use flambeau_tensor::random::{Generator, Sample};
+use flambeau_tensor::trace::trace;
 use flambeau_tensor::{DType, Result, Tensor};
 
 const BOOK: &str = include_str!("../../docs/numerics.md");
@@ -200,6 +203,23 @@ fn sums_are_within_the_stated_bounds() -> Result<()> {
     Ok(())
 }
 
+/// A way to compute a convolution.
+type Way = fn(&Tensor, &Tensor, &ConvOptions<2>) -> Result<Tensor>;
+
+/// A convolution of `float32` as prepared models have it.
+fn prepared(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> Result<Tensor> {
+    let (y, steps) = trace(|| conv(x, weight, None, options));
+    let Some(Op::Conv(op)) = steps.last().map(|step| &step.op) else {
+        return y;
+    };
+    if x.dtype() == DType::F64 {
+        return y;
+    }
+    let packed = blocked::Conv::new(&op.geometry, weight, None)?.unwrap();
+    let y = packed.forward(&blocked::block(x)?, None, blocked::Finish::NONE)?;
+    blocked::unblock(&y, weight.shape()[0])
+}
+
 #[test]
 fn products_are_within_the_stated_bounds() -> Result<()> {
     let mut random = Generator::new(1);
@@ -208,7 +228,7 @@ fn products_are_within_the_stated_bounds() -> Result<()> {
         random.randn((1024, 256), DType::F32)?,
     );
     // Features as a rectifier leaves them, weights as He et al. draw them.
-    let mut convolution = |images: usize, channels: usize, size: usize| -> Result<f64> {
+    let mut convolution = |way: Way, images: usize, channels: usize, size: usize| -> Result<f64> {
         let x = random.randn((images, channels, size, size), DType::F32)?.relu()?;
         let weight = random
             .randn((channels, channels, 3, 3), DType::F32)?
@@ -217,13 +237,17 @@ fn products_are_within_the_stated_bounds() -> Result<()> {
             padding: Padding::Explicit([1, 1]),
             ..ConvOptions::default()
         };
-        single_error(&[x, weight], |x| conv(&x[0], &x[1], None, &options))
+        single_error(&[x, weight], |x| way(&x[0], &x[1], &options))
     };
-    let small = convolution(1, 64, 8)?;
-    let large = convolution(1, 64, 56)?;
-    let deep = convolution(4, 256, 28)?;
+    let plain: Way = |x, weight, options| conv(x, weight, None, options);
+    let small = convolution(plain, 1, 64, 8)?;
+    let large = convolution(plain, 1, 64, 56)?;
+    let deep = convolution(plain, 4, 256, 28)?;
+    let prepared_large = convolution(prepared, 1, 64, 56)?;
+    let prepared_deep = convolution(prepared, 4, 256, 28)?;
     set_winograd_enabled(false);
-    let direct = convolution(1, 64, 56);
+    let direct = convolution(plain, 1, 64, 56);
+    let prepared_direct = convolution(prepared, 1, 64, 56);
     set_winograd_enabled(true);
     let signal = random.randn(1 << 16, DType::F32)?;
     let heads: Vec<Tensor> = (0..3)
@@ -240,6 +264,12 @@ fn products_are_within_the_stated_bounds() -> Result<()> {
         compare(
             "3 × 3 convolution, 64 channels, 56 × 56, without Winograd",
             [direct?],
+        ),
+        compare("the same, prepared: 64 channels, 56 × 56", [prepared_large]),
+        compare("the same, prepared: 256 channels, 4 × 28 × 28", [prepared_deep]),
+        compare(
+            "the same, prepared: 64 channels, 56 × 56, without Winograd",
+            [prepared_direct?],
         ),
         compare(
             "Fourier transform of 2¹⁶",

@@ -295,6 +295,11 @@ pub(super) fn panel(blocks: usize) -> Panel<f32> {
     }
 }
 
+/// The most positions of a tile of the widest panel.
+pub(super) fn tile_rows() -> usize {
+    panel(panel_blocks()).by_rows.len()
+}
+
 /// One call of [`Conv::forward`].
 pub(super) struct Call<'a> {
     pub(super) conv: &'a Conv,
@@ -348,79 +353,78 @@ impl Call<'_> {
         }
     }
 
-    /// Cut into tasks: groups of panels, and within each all images in pieces of rows or positions.
+    /// Tasks are groups of panels, and within each all images in pieces of rows or positions.
     fn direct(&self) {
         let shape = &self.shape;
-        let depth = shape.group_inputs() * shape.taps();
-        let blocks = shape.group_outputs().div_ceil(BLOCK);
-        let together = panel_blocks();
-        let panels = blocks.div_ceil(together);
-        let panel_bytes = depth * together * BLOCK * size_of::<f32>();
-        let mut panel_groups = panels.div_ceil((WEIGHT_BYTES / panel_bytes).max(1));
-        // Pieces are of whole rows, or of positions where rows do not matter.
-        let by_rows = self.conv.way != Way::Pointwise;
-        let length = if by_rows {
-            shape.output[1]
+        let (blocks, together) = (shape.group_outputs().div_ceil(BLOCK), panel_blocks());
+        let cuts = self.cuts(blocks.div_ceil(together), together);
+        // Where many tasks read the same rows, these are gathered once.
+        let shared = (self.conv.way == Way::Spatial && cuts.panel_groups > 1).then(|| self.gather_all());
+        parallel_for(
+            shape.groups * cuts.panel_groups * shape.batch * cuts.pieces,
+            |task| {
+                let (rest, piece) = (task / cuts.pieces, task % cuts.pieces);
+                let (rest, image) = (rest / shape.batch, rest % shape.batch);
+                let (group, panel_group) = (rest / cuts.panel_groups, rest % cuts.panel_groups);
+                let part = |i: usize, n: usize, of: usize| i * of / n..(i + 1) * of / n;
+                let work = Work {
+                    call: self,
+                    image,
+                    group,
+                    blocks,
+                    together,
+                    depth: shape.group_inputs() * shape.taps(),
+                    panels: part(panel_group, cuts.panel_groups, blocks.div_ceil(together)),
+                };
+                let piece = part(piece, cuts.pieces, cuts.length);
+                match self.conv.way {
+                    Way::Spatial => work.spatial(piece, shared.as_deref()),
+                    Way::Few => work.few(piece),
+                    _ => work.pointwise(piece),
+                }
+            },
+        );
+    }
+
+    /// Cuts that keep a task's weights and inputs in the second-level cache, and give every thread several tasks.
+    fn cuts(&self, panels: usize, together: usize) -> Cuts {
+        let shape = &self.shape;
+        let panel = shape.group_inputs() * shape.taps() * together * BLOCK * size_of::<f32>();
+        let mut panel_groups = panels.div_ceil((WEIGHT_BYTES / panel).max(1));
+        // Whole rows, or tiles of positions where rows do not matter; and elements that are read for them.
+        let pointwise = self.conv.way == Way::Pointwise;
+        let (length, least) = if pointwise {
+            (shape.out_plane(), 2 * tile_rows())
         } else {
-            shape.out_plane()
+            (shape.output[1], 1)
         };
-        let read = match self.conv.way {
-            Way::Few => Rows::parts(self) * BLOCK * shape.out_plane() / 2,
+        let inputs = match self.conv.way {
+            // A part is read right after it was written.
+            Way::Few => Rows::parts(self) * shape.out_plane() / 2 * BLOCK,
             _ => shape.group_inputs().next_multiple_of(BLOCK) * shape.in_plane(),
         };
-        let least = if by_rows {
-            1
-        } else {
-            2 * panel(together).by_rows.len()
-        };
-        let longest = (length * INPUT_BYTES / (read * size_of::<f32>()).max(1)).max(least);
-        let mut pieces = length.div_ceil(longest);
-        let wanted = num_threads() * TASKS_PER_THREAD;
-        if num_threads() > 1 {
-            let so_far = shape.groups * shape.batch * panel_groups;
-            pieces = pieces
-                .max(
-                    wanted
-                        .div_ceil(so_far)
-                        .min(length / least.max(4 * usize::from(by_rows))),
-                )
-                .max(1);
-            if !(shape.batch * panel_groups).is_multiple_of(num_threads()) {
-                pieces = pieces.next_multiple_of(num_threads()).min(length);
+        let longest = length * INPUT_BYTES / (inputs * size_of::<f32>()).max(1);
+        let mut pieces = length.div_ceil(longest.max(least));
+        let (others, threads) = (shape.groups * shape.batch, num_threads());
+        if threads > 1 {
+            let missing = |so_far: usize| (threads * TASKS_PER_THREAD).div_ceil(so_far);
+            // Rows are gathered with those around them, so that short pieces cost.
+            let shortest = if pointwise { least } else { 4 };
+            pieces = pieces.max(missing(others * panel_groups).min(length / shortest));
+            if pieces > 1 && !(others * panel_groups).is_multiple_of(threads) {
+                pieces = pieces.next_multiple_of(threads).min(length);
             }
-            let so_far = shape.groups * shape.batch * pieces;
-            panel_groups = panel_groups.max(wanted.div_ceil(so_far).min(panels));
+            panel_groups = panel_groups.max(missing(others * pieces).min(panels));
         }
-        // Where many tasks read the same rows, these are gathered once.
-        let shared = (self.conv.way == Way::Spatial && panel_groups > 1).then(|| self.gather_all());
-        if shared.is_some() {
-            pieces = 1;
+        // With several groups of panels rows are gathered once, for all of them.
+        let gathers = self.conv.way == Way::Spatial && panel_groups > 1;
+        Cuts {
+            panel_groups,
+            pieces: if gathers { 1 } else { pieces },
+            length,
         }
-        parallel_for(shape.groups * panel_groups * shape.batch * pieces, |task| {
-            let (rest, piece) = (task / pieces, task % pieces);
-            let (rest, image) = (rest / shape.batch, rest % shape.batch);
-            let (group, panel_group) = (rest / panel_groups, rest % panel_groups);
-            let cut = |i: usize, n: usize, of: usize| i * of / n..(i + 1) * of / n;
-            let work = Work {
-                call: self,
-                image,
-                group,
-                blocks,
-                together,
-                depth,
-                panels: cut(panel_group, panel_groups, panels),
-            };
-            let piece = cut(piece, pieces, length);
-            match self.conv.way {
-                Way::Spatial => work.spatial(piece, shared.as_deref()),
-                Way::Few => work.few(piece),
-                _ => work.pointwise(piece),
-            }
-        });
     }
-}
 
-impl Call<'_> {
     /// All that a convolution by rows reads, as `[image, block]` of [`Gather`]'s blocks.
     fn gather_all(&self) -> Buf<f32> {
         let plane = self.shape.in_plane() * BLOCK;
@@ -433,6 +437,15 @@ impl Call<'_> {
         });
         gathered
     }
+}
+
+/// How a call is cut into tasks.
+struct Cuts {
+    panel_groups: usize,
+    /// Of every image.
+    pieces: usize,
+    /// Rows or positions of an image.
+    length: usize,
 }
 
 /// Some panels of one group, for one image.

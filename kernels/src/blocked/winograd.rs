@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::BLOCK;
-use super::conv::{Call, panel, panel_blocks};
+use super::conv::{Call, panel, panel_blocks, tile_rows};
 use super::kernel::{Segment, Tile};
 use crate::conv::ConvShape;
 use crate::conv::winograd::transforms::{input_points, output_points};
@@ -79,7 +79,7 @@ pub(super) fn forward(call: &Call<'_>) {
     let shape = &call.shape;
     let [rows, columns] = tiles_of(shape);
     let tiles = shape.batch * rows * columns;
-    let height = panel(panel_blocks()).by_rows.len();
+    let height = tile_rows();
     let threads = num_threads();
     // Groups of tiles whose number is a multiple of the threads'.
     let groups = tiles

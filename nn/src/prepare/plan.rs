@@ -1,6 +1,7 @@
 //! The steps of a prepared model: which layout each value has, and when it is no longer needed.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use flambeau_tensor::graph::Op;
 use flambeau_tensor::ops::binary::Binary;
@@ -40,6 +41,8 @@ struct Work {
     output: usize,
     /// Values that are not needed after it.
     last: Vec<usize>,
+    /// Elements of its result for the example.
+    elements: usize,
 }
 
 /// Where a step takes a value from.
@@ -57,7 +60,23 @@ pub(super) struct Plan {
     /// The shape of the model's input.
     input: Vec<usize>,
     output: usize,
+    first: First,
 }
+
+/// The first steps, which are done for some samples of a batch at a time where all of them would not fit in the last cache.
+#[derive(Clone, Copy, Debug, Default)]
+struct First {
+    steps: usize,
+    /// Their result: the one value that the other steps read.
+    value: usize,
+    /// The most bytes that one of them reads and writes for a sample.
+    bytes: usize,
+}
+
+/// Bytes of a step's inputs and results that should not be exceeded: a part of common last caches.
+const CACHE: usize = 12 << 20;
+/// Bytes of a step's values for one sample from which on it is worth while to do some samples at a time.
+const LARGE: usize = 1 << 20;
 
 /// The layouts of a node's value.
 #[derive(Clone, Copy, Default)]
@@ -107,9 +126,38 @@ impl Plan {
                 Source::Value(value) => value,
                 Source::Constant(_) => 0,
             },
+            first: First::default(),
         };
         plan.find_last_uses();
+        plan.find_first();
         Ok(plan)
+    }
+
+    /// The longest run of first steps that ends with a single value, and of which the last one is still large.
+    fn find_first(&mut self) {
+        let samples = self.input[0].max(1);
+        let size = |elements: usize| elements / samples * size_of::<f32>();
+        let mut sizes = vec![size(self.input.iter().product()); self.values];
+        let mut live = 1;
+        let (mut first, mut bytes) = (First::default(), 0);
+        for (i, work) in self.works.iter().enumerate() {
+            sizes[work.output] = size(work.elements);
+            let inputs = work.inputs.iter().map(|input| match input {
+                Source::Value(value) => sizes[*value],
+                Source::Constant(_) => 0,
+            });
+            let here = inputs.sum::<usize>() + sizes[work.output];
+            bytes = bytes.max(here);
+            live = live + 1 - work.last.len();
+            if live == 1 && here >= LARGE {
+                first = First {
+                    steps: i + 1,
+                    value: work.output,
+                    bytes,
+                };
+            }
+        }
+        self.first = first;
     }
 
     fn find_last_uses(&mut self) {
@@ -156,16 +204,34 @@ impl Plan {
             self.input,
             x.shape()
         );
-        let mut values: Vec<Option<Tensor>> = vec![None; self.values];
-        values[0] = Some(x.detach());
         let batch = x.shape()[0];
-        for work in &self.works {
+        let together = (CACHE / self.first.bytes.max(1)).max(1);
+        let mut values: Vec<Option<Tensor>> = vec![None; self.values];
+        if together >= batch {
+            values[0] = Some(x.detach());
+            self.steps(0..self.works.len(), batch, &mut values)?;
+        } else {
+            let mut parts = Vec::with_capacity(batch.div_ceil(together));
+            for start in (0..batch).step_by(together) {
+                let samples = together.min(batch - start);
+                values[0] = Some(x.narrow(0, start as isize, samples)?);
+                self.steps(0..self.first.steps, samples, &mut values)?;
+                parts.extend(values[self.first.value].take());
+            }
+            values[self.first.value] = Some(Tensor::cat(&parts, 0)?);
+            self.steps(self.first.steps..self.works.len(), batch, &mut values)?;
+        }
+        Ok(values[self.output].take().unwrap_or_else(|| x.clone()))
+    }
+
+    fn steps(&self, range: Range<usize>, batch: usize, values: &mut [Option<Tensor>]) -> Result<()> {
+        for work in &self.works[range] {
             let mut inputs = Vec::with_capacity(work.inputs.len());
             for input in &work.inputs {
-                inputs.push(match input {
-                    Source::Constant(tensor) => tensor.clone(),
+                inputs.extend(match input {
+                    Source::Constant(tensor) => Some(tensor.clone()),
                     // Every value is written before it is read, and dropped after it was read last.
-                    Source::Value(value) => values[*value].clone().unwrap_or_else(|| x.clone()),
+                    Source::Value(value) => values[*value].clone(),
                 });
             }
             for &value in &work.last {
@@ -173,7 +239,7 @@ impl Plan {
             }
             values[work.output] = Some(work.action.run(&inputs, batch)?);
         }
-        Ok(values[self.output].take().unwrap_or_else(|| x.clone()))
+        Ok(())
     }
 }
 
@@ -207,13 +273,15 @@ impl Builder {
         self.values - 1
     }
 
-    fn push(&mut self, action: Action, inputs: Vec<Source>) -> usize {
+    /// A step that gives the value of `node`.
+    fn push(&mut self, node: usize, action: Action, inputs: Vec<Source>) -> usize {
         let output = self.value();
         self.works.push(Work {
             action,
             inputs,
             output,
             last: Vec::new(),
+            elements: self.nodes[node].shape.iter().product(),
         });
         output
     }
@@ -228,7 +296,7 @@ impl Builder {
             (Some(value), _) => value,
             (None, Some(blocked)) => {
                 let channels = self.nodes[node].shape[1];
-                self.push(Action::Unblock(channels), vec![Source::Value(blocked)])
+                self.push(node, Action::Unblock(channels), vec![Source::Value(blocked)])
             }
             (None, None) => self.value(),
         };
@@ -242,7 +310,7 @@ impl Builder {
             Some(value) => value,
             None => {
                 let plain = self.plain(node);
-                self.push(Action::Block, vec![plain])
+                self.push(node, Action::Block, vec![plain])
             }
         };
         self.layouts[node].blocked = Some(value);
@@ -256,7 +324,7 @@ impl Builder {
     fn conv(&mut self, i: usize, inputs: &[usize], conv: Box<Conv>) -> Result<()> {
         let Some(packed) = blocked::Conv::new(&conv.geometry, &conv.weight, conv.bias.as_ref())? else {
             let sources = inputs.iter().map(|&n| self.plain(n)).collect();
-            self.layouts[i].plain = Some(self.push(Action::Plain(conv), sources));
+            self.layouts[i].plain = Some(self.push(i, Action::Plain(conv), sources));
             return Ok(());
         };
         let mut sources = vec![match packed.reads_plain() {
@@ -265,7 +333,7 @@ impl Builder {
         }];
         sources.extend(inputs[1..].iter().map(|&n| self.blocked(n)));
         let action = Action::Conv(Box::new(packed), conv.finish);
-        self.layouts[i].blocked = Some(self.push(action, sources));
+        self.layouts[i].blocked = Some(self.push(i, action, sources));
         Ok(())
     }
 
@@ -275,14 +343,14 @@ impl Builder {
             && let Some(conv) = blocked::Conv::affine(shape, &scale, &shift)?
         {
             let x = self.blocked(input);
-            self.layouts[i].blocked = Some(self.push(Action::Conv(Box::new(conv), finish), vec![x]));
+            self.layouts[i].blocked = Some(self.push(i, Action::Conv(Box::new(conv), finish), vec![x]));
             return Ok(());
         }
         let mut sizes = vec![1; shape.len() - 1];
         sizes[0] = shape[1] as isize;
         let [scale, shift] = [scale, shift].map(|t| t.reshape(&sizes[..]));
         let x = self.plain(input);
-        self.layouts[i].plain = Some(self.push(Action::Affine(scale?, shift?, finish), vec![x]));
+        self.layouts[i].plain = Some(self.push(i, Action::Affine(scale?, shift?, finish), vec![x]));
         Ok(())
     }
 
@@ -317,12 +385,12 @@ impl Builder {
             _ if blocked_inputs && stays => Action::Replay(step),
             _ => {
                 let sources = inputs.iter().map(|&n| self.plain(n)).collect();
-                self.layouts[i].plain = Some(self.push(Action::Replay(step), sources));
+                self.layouts[i].plain = Some(self.push(i, Action::Replay(step), sources));
                 return Ok(());
             }
         };
         let sources = inputs.iter().map(|&n| self.blocked(n)).collect();
-        self.layouts[i].blocked = Some(self.push(action, sources));
+        self.layouts[i].blocked = Some(self.push(i, action, sources));
         Ok(())
     }
 }
