@@ -49,7 +49,7 @@ pub(crate) fn prepared() -> impl Iterator<Item = Workload> {
             let model = create(name, Default::default())?;
             model.eval();
             let shape = [batch, 3, 224, 224];
-            let prepared = model.prepare(&Generator::new(0).randn(&shape, DType::F32)?)?;
+            let prepared = model.prepare(&Generator::new(0).randn(shape, DType::F32)?)?;
             infer(prepared, &shape)
         })
     })
