@@ -244,11 +244,12 @@ impl<T: Real> Plan<T> {
         let traffic = |rows: usize, columns: usize| {
             ((columns * self.m) << usize::from(pack_a)) + ((rows * self.n) << usize::from(pack_b))
         };
+        let threads = if tasks == 1 { 1 } else { num_threads() };
         let groups = |columns: usize| {
-            (
-                tasks.div_ceil(columns).clamp(least_rows, self.row_panels),
-                columns,
-            )
+            let rows = tasks.div_ceil(columns).clamp(least_rows, self.row_panels);
+            // Nine equal tasks take two threads as long as ten would.
+            let even = (rows..rows + threads).find(|rows| (rows * columns).is_multiple_of(threads));
+            (even.unwrap_or(rows).min(self.row_panels), columns)
         };
         (least_columns..=self.column_panels.min(least_columns + 64))
             .map(groups)
