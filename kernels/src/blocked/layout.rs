@@ -2,7 +2,7 @@
 
 use super::{BLOCK, blocked_len};
 use crate::pool::{SendPtr, parallel_ranges};
-use crate::simd::{Simd, WithSimd};
+use crate::simd::{Real, Simd, WithSimd};
 
 /// Positions of a plane that make a task.
 const TASK: usize = 512;
@@ -84,8 +84,6 @@ fn for_pieces(batch: usize, channels: usize, plane: usize, f: impl Fn(usize, usi
         }
     });
 }
-
-use crate::simd::Real;
 
 /// `dst[j · dst_stride + i] = src[i · src_stride + j]` for `rows` × `columns` elements, zero for rows from `rows` to `width`.
 struct Transpose {

@@ -12,7 +12,7 @@ use crate::conv::ConvShape;
 use crate::conv::winograd::transforms::{input_points, output_points};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, num_threads, parallel_for};
-use crate::simd::{Simd, WithSimd};
+use crate::simd::{Real, Simd, WithSimd};
 
 /// Tiles of 4 × 4 outputs from which on the transformation of tiles pays.
 const MIN_TILES: usize = 16;
@@ -196,8 +196,6 @@ impl<'a> Job<'a> {
         });
     }
 }
-
-use crate::simd::Real;
 
 /// Bᵀ·d·B of all tiles, for some blocks of channels.
 struct TransformInputs<'a> {
