@@ -96,13 +96,13 @@ fn convolutions_equal_plain_ones() {
         let bias = random.vec::<f32>(s.out_channels);
         let residual = random.vec::<f32>(s.output_len());
         let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-        let mut want = vec![0.0; s.output_len()];
-        conv_forward(&s, &wide(&x), &wide(&w), Some(&wide(&bias)), &mut want);
-        // As far as sums in another order may go, and Winograd's algorithm.
-        let largest = want.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
-        let winograd = Conv::new(&s, &w, None).is_some_and(|c| c.is_winograd());
-        let tolerance = if winograd { 2e-5 } else { 1e-6 } * largest;
         for_every_isa(|| {
+            let mut want = vec![0.0; s.output_len()];
+            conv_forward(&s, &wide(&x), &wide(&w), Some(&wide(&bias)), &mut want);
+            // As far as sums in another order may go, and Winograd's algorithm.
+            let largest = want.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+            let winograd = Conv::new(&s, &w, None).is_some_and(|c| c.is_winograd());
+            let tolerance = if winograd { 2e-5 } else { 1e-6 } * largest;
             assert_close(&run(&s, &x, &w, &bias, None, Finish::NONE), &want, tolerance);
             let sums: Vec<f64> = want
                 .iter()
