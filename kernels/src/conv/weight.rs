@@ -404,8 +404,9 @@ impl<T: Real> WithSimd<T> for Product<'_, T> {
         let columns = self.offsets.len();
         let all = self.panels * columns;
         let offset = |column: usize| column / columns * self.x_panel + self.offsets[column % columns];
-        // As many rows as there are registers for.
+        // As many rows as there are registers for, and no more than a panel holds.
         let tallest = if S::LANES * size_of::<T>() == 64 { 8 } else { 4 };
+        let tallest = tallest.min(S::LANES);
         let mut onto = self.onto;
         let mut rest = self.segments;
         while !rest.is_empty() {
