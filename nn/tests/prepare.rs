@@ -168,6 +168,27 @@ fn pools_joins_and_broadcasts_stay_in_blocks() {
     check(&ragged, [3, 8, 8], 6);
 }
 
+/// Images so large that the first steps are done for one at a time, and the others, behind a pool, for all.
+#[test]
+fn some_images_at_a_time_give_the_same_bits() {
+    random::manual_seed(6);
+    let model = Sequential::new()
+        .push(conv([3, 32], 3, 1))
+        .push(ReLU)
+        .push(conv([32, 32], 3, 1))
+        .push(AvgPool2d::new([16, 16], AvgPoolOptions::default()))
+        .push(conv([32, 16], 1, 1));
+    check(&model, [3, 192, 192], 5);
+    let x = randn(&[3, 3, 192, 192]);
+    let prepared = model.prepare(&x).unwrap();
+    let all = prepared.forward(&x).unwrap();
+    for image in 0..3 {
+        let alone = prepared.forward(&x.narrow(0, image, 1).unwrap()).unwrap();
+        let among = all.narrow(0, image, 1).unwrap();
+        assert_eq!(alone.to_vec::<f32>().unwrap(), among.to_vec::<f32>().unwrap());
+    }
+}
+
 #[test]
 fn a_snapshot_takes_the_parameters_as_they_were() {
     random::manual_seed(3);

@@ -127,7 +127,7 @@ fn convolutions_equal_plain_ones() {
 }
 
 #[test]
-fn threads_and_batches_do_not_change_bits() {
+fn threads_do_not_change_bits() {
     let mut random = Lcg::new(2);
     for s in shapes() {
         let (x, w) = (
