@@ -100,7 +100,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load(lanes.as_ptr()) }
     }
 
-    /// Reads 16 elements at each of `LANES / 4` places `stride` apart as four vectors: lane `4 q + i` of vector b is
+    /// Reads 8 elements at each of `LANES / 2` places `stride` apart as four vectors: lane `2 q + i` of vector b is
     /// element `4 i + b` of place q.
     ///
     /// # Safety
@@ -112,7 +112,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
         for b in 0..4 {
             for lane in 0..Self::LANES {
                 // SAFETY: readable by contract.
-                lanes[b][lane] = unsafe { *src.add(lane / 4 * stride + lane % 4 * 4 + b) };
+                lanes[b][lane] = unsafe { *src.add(lane / 2 * stride + lane % 2 * 4 + b) };
             }
             // SAFETY: 16 lanes hold any vector of this crate.
             vectors[b] = unsafe { self.load(lanes[b].as_ptr()) };
@@ -120,19 +120,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
         vectors
     }
 
-    /// The inverse of `deinterleave`.
+    /// The inverse of `deinterleave` with a stride of 8.
     ///
     /// # Safety
-    /// Those elements are writable.
+    /// `4 · LANES` elements are writable.
     #[inline(always)]
-    unsafe fn interleave(self, vectors: [Self::Vector; 4], dst: *mut Self::Elem, stride: usize) {
+    unsafe fn interleave(self, vectors: [Self::Vector; 4], dst: *mut Self::Elem) {
         let mut lanes = [[Self::Elem::ZERO; 16]; 4];
         for b in 0..4 {
             // SAFETY: 16 lanes hold any vector of this crate; the elements are writable by contract.
             unsafe {
                 self.store(lanes[b].as_mut_ptr(), vectors[b]);
                 for lane in 0..Self::LANES {
-                    *dst.add(lane / 4 * stride + lane % 4 * 4 + b) = lanes[b][lane];
+                    *dst.add(4 * lane + b) = lanes[b][lane];
                 }
             }
         }

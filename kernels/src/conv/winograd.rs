@@ -7,8 +7,8 @@
 //!
 //! The gradient of the input is such a convolution itself, that of the weight the transpose of one: see `weight`.
 //!
-//! Four tiles next to each other, a quad, span 16 columns and lie in registers as four columns modulo 4; a vector holds
-//! one, two or four quads.
+//! Two tiles next to each other, a pair, span 8 columns and lie in registers as four columns modulo 4; a vector holds
+//! half as many pairs as lanes.
 
 pub(crate) mod transforms;
 pub(super) mod weight;
@@ -126,24 +126,24 @@ impl Problem {
         self.output[0].div_ceil(4)
     }
 
-    fn quads_per_row(&self) -> usize {
-        self.output[1].div_ceil(16)
+    fn pairs_per_row(&self) -> usize {
+        self.output[1].div_ceil(8)
     }
 
-    /// Image, row and column of the first output of a quad.
-    fn place(&self, quad: usize) -> (usize, usize, usize) {
-        let (row, column) = (quad / self.quads_per_row(), quad % self.quads_per_row());
-        (row / self.tile_rows(), 4 * (row % self.tile_rows()), 16 * column)
+    /// Image, row and column of the first output of a pair.
+    fn place(&self, pair: usize) -> (usize, usize, usize) {
+        let (row, column) = (pair / self.pairs_per_row(), pair % self.pairs_per_row());
+        (row / self.tile_rows(), 4 * (row % self.tile_rows()), 8 * column)
     }
 
-    /// Blocks of quads, each of which gives two vectors of tiles.
+    /// Blocks of pairs, each of which gives two vectors of tiles.
     fn blocks(&self, lanes: usize) -> usize {
-        (self.batch * self.tile_rows() * self.quads_per_row()).div_ceil(lanes / 2)
+        (self.batch * self.tile_rows() * self.pairs_per_row()).div_ceil(lanes)
     }
 
-    fn quads(&self, block: usize, lanes: usize) -> Range<usize> {
-        let quads = self.batch * self.tile_rows() * self.quads_per_row();
-        block * (lanes / 2)..((block + 1) * (lanes / 2)).min(quads)
+    fn pairs(&self, block: usize, lanes: usize) -> Range<usize> {
+        let pairs = self.batch * self.tile_rows() * self.pairs_per_row();
+        block * lanes..((block + 1) * lanes).min(pairs)
     }
 
     /// Both orders give the same bits: every product runs over the whole depth at once.
@@ -253,12 +253,12 @@ impl Problem {
         POINTS * (self.depth * 2 * lanes + GAP)
     }
 
-    /// Transforms the inputs of a block of quads.
+    /// Transforms the inputs of a block of pairs.
     fn inputs<T: Real>(&self, lanes: usize, x: &[T], block: usize, dst: &mut [T]) {
         T::dispatch(TransformInputs {
             problem: self,
             x,
-            quads: self.quads(block, lanes),
+            pairs: self.pairs(block, lanes),
             dst,
         });
     }
@@ -295,7 +295,7 @@ impl Problem {
             products: &products,
             rows,
             bias,
-            quads: self.quads(block, table.lanes),
+            pairs: self.pairs(block, table.lanes),
             out,
         });
     }

@@ -139,25 +139,26 @@ impl Simd for Avx512F32 {
 
     #[inline(always)]
     unsafe fn deinterleave(self, src: *const f32, stride: usize) -> [__m512; 4] {
-        // SAFETY: the caller vouches for 16 elements at each place, the token for the instruction set.
+        // SAFETY: the caller vouches for 8 elements at each place, the token for the instruction set.
         unsafe {
             let mut v = [_mm512_setzero_ps(); 4];
             for (q, v) in v.iter_mut().enumerate() {
-                *v = _mm512_permutexvar_ps(transpose_4x4_index(), _mm512_loadu_ps(src.add(q * stride)));
+                let place = src.add(2 * q * stride).cast::<f64>();
+                let first = _mm512_castpd256_pd512(_mm256_loadu_pd(place));
+                let both =
+                    _mm512_insertf64x4::<1>(first, _mm256_loadu_pd(src.add((2 * q + 1) * stride).cast()));
+                *v = _mm512_permutexvar_ps(transpose_4x4_index(), _mm512_castpd_ps(both));
             }
             transpose_quarters(v)
         }
     }
 
     #[inline(always)]
-    unsafe fn interleave(self, vectors: [__m512; 4], dst: *mut f32, stride: usize) {
-        // SAFETY: the caller vouches for 16 elements at each place, the token for the instruction set.
+    unsafe fn interleave(self, vectors: [__m512; 4], dst: *mut f32) {
+        // SAFETY: the caller vouches for 64 elements, the token for the instruction set.
         unsafe {
             for (q, v) in transpose_quarters(vectors).into_iter().enumerate() {
-                _mm512_storeu_ps(
-                    dst.add(q * stride),
-                    _mm512_permutexvar_ps(transpose_4x4_index(), v),
-                );
+                _mm512_storeu_ps(dst.add(16 * q), _mm512_permutexvar_ps(transpose_4x4_index(), v));
             }
         }
     }

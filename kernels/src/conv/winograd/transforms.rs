@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::{GAP, POINTS, Problem, Weights};
 use crate::pool::SendPtr;
 use crate::simd::{Real, Simd, WithSimd};
 
-/// Elements from one row of a quad's half-transformed inputs to the next, of which 20 are used.
-const ROW: usize = 32;
+/// Elements from one row of a pair's half-transformed inputs to the next, of which 10 are used.
+const ROW: usize = 16;
 
 /// G·g·Gᵀ of the kernels of a panel of rows, for one k: `dst[point · stride + i]`.
 pub(super) struct TransformWeights<'a, T> {
@@ -97,7 +99,7 @@ impl<T: Real> WithSimd<T> for TransformWeights<'_, T> {
 pub(super) struct TransformInputs<'a, T> {
     pub(super) problem: &'a Problem,
     pub(super) x: &'a [T],
-    pub(super) quads: Range<usize>,
+    pub(super) pairs: Range<usize>,
     pub(super) dst: &'a mut [T],
 }
 
@@ -120,27 +122,27 @@ pub(crate) fn input_points<S: Simd>(s: S, d: [S::Vector; 6]) -> [S::Vector; 6] {
     ]
 }
 
-/// Where a quad's inputs lie.
+/// Where a pair's inputs lie.
 #[derive(Clone, Copy, Default)]
 struct Patch {
     /// Of the first element, in channel 0; may lie outside.
     offset: isize,
     /// Rows of the six that lie inside the image.
     rows: [usize; 2],
-    /// Columns of the 20 that do.
+    /// Columns of the 10 that do.
     columns: u32,
 }
 
 impl Problem {
-    fn patch(&self, quad: usize) -> Patch {
-        let (image, row, column) = self.place(quad);
+    fn patch(&self, pair: usize) -> Patch {
+        let (image, row, column) = self.place(pair);
         let (y, x) = (row as isize - self.padding[0], column as isize - self.padding[1]);
         let [height, width] = self.input.map(|n| n as isize);
         let within = |start: isize, count: isize, size: isize| {
             let first = (-start).clamp(0, count);
             [first as usize, (size - start).clamp(first, count) as usize]
         };
-        let [first, end] = within(x, 20, width);
+        let [first, end] = within(x, 10, width);
         let plane = height * width;
         Patch {
             offset: (image * self.depth) as isize * plane + y * width + x,
@@ -158,25 +160,25 @@ impl<T: Real> WithSimd<T> for TransformInputs<'_, T> {
         let TransformInputs {
             problem,
             x,
-            quads,
+            pairs,
             dst,
         } = self;
-        let (depth, tiles, per_vector) = (problem.depth, 2 * S::LANES, S::LANES / 4);
+        let (depth, tiles, per_vector) = (problem.depth, 2 * S::LANES, S::LANES / 2);
         assert_eq!(dst.len(), POINTS * (depth * tiles + GAP));
         let [height, width] = problem.input;
         let zero = s.splat(T::ZERO);
-        let mut patches = [Patch::default(); 8];
-        for (patch, quad) in patches.iter_mut().zip(quads) {
-            *patch = problem.patch(quad);
+        let mut patches = [Patch::default(); 16];
+        for (patch, pair) in patches.iter_mut().zip(pairs) {
+            *patch = problem.patch(pair);
         }
-        // The six rows of each quad of a vector, transformed along columns of the image.
-        let mut half = [T::ZERO; 4 * 6 * ROW];
+        // The six rows of each pair of a vector, transformed along columns of the image.
+        let mut half = [T::ZERO; 8 * 6 * ROW];
         for k in 0..depth {
             let channel = x.as_ptr().wrapping_add(k * height * width);
             for group in 0..2 {
                 for q in 0..per_vector {
                     let patch = patches[group * per_vector + q];
-                    for column in (0..20).step_by(S::LANES) {
+                    for column in (0..10).step_by(S::LANES) {
                         let mask = (patch.columns >> column) & ((1u32 << S::LANES) - 1);
                         let mut d = [zero; 6];
                         for y in 0..6 {
@@ -188,13 +190,13 @@ impl<T: Real> WithSimd<T> for TransformInputs<'_, T> {
                         }
                         let points = input_points(s, d);
                         for y in 0..6 {
-                            // SAFETY: at most 32 columns of 6 rows of 4 quads.
+                            // SAFETY: at most 16 columns of 6 rows of 8 pairs.
                             unsafe { s.store(half.as_mut_ptr().add((q * 6 + y) * ROW + column), points[y]) };
                         }
                     }
                 }
                 for y in 0..6 {
-                    // SAFETY: 20 columns of row y of each quad; the vectors lie inside `dst`, as asserted.
+                    // SAFETY: 12 columns of row y of each pair; the vectors lie inside `dst`, as asserted.
                     unsafe {
                         let row = half.as_ptr().add(y * ROW);
                         let [d0, d1, d2, d3] = s.deinterleave(row, 6 * ROW);
@@ -217,8 +219,41 @@ pub(super) struct TransformOutputs<'a, T> {
     pub(super) products: &'a [T],
     pub(super) rows: Range<usize>,
     pub(super) bias: Option<&'a [T]>,
-    pub(super) quads: Range<usize>,
+    pub(super) pairs: Range<usize>,
     pub(super) out: SendPtr<T>,
+}
+
+/// Where the outputs of neighbouring pairs go.
+#[derive(Clone, Copy)]
+struct Span {
+    /// Of the first element, in a row of outputs of all pairs of a vector.
+    line: usize,
+    /// The same in channel 0 of the output.
+    offset: usize,
+    rows: usize,
+    columns: usize,
+}
+
+impl Problem {
+    /// The spans of the pairs of a vector.
+    fn spans(&self, pairs: Range<usize>) -> SmallVec<[Span; 8]> {
+        let [height, width] = self.output;
+        let mut spans = SmallVec::<[Span; 8]>::new();
+        for (q, pair) in pairs.enumerate() {
+            let (image, row, column) = self.place(pair);
+            let columns = (width - column).min(8);
+            match spans.last_mut() {
+                Some(left) if column > 0 => left.columns += columns,
+                _ => spans.push(Span {
+                    line: 8 * q,
+                    offset: (image * self.rows * height + row) * width + column,
+                    rows: (height - row).min(4),
+                    columns,
+                }),
+            }
+        }
+        spans
+    }
 }
 
 /// Aᵀ times six values.
@@ -245,18 +280,18 @@ impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
             products,
             rows,
             bias,
-            quads,
+            pairs,
             out,
         } = self;
-        let (tiles, per_vector) = (2 * S::LANES, S::LANES / 4);
+        let (tiles, per_vector) = (2 * S::LANES, S::LANES / 2);
         assert!(products.len() >= POINTS * (rows.len() * tiles + GAP));
         let [height, width] = problem.output;
-        let mut places = [(0, 0, 0); 8];
-        for (place, quad) in places.iter_mut().zip(quads.clone()) {
-            *place = problem.place(quad);
-        }
-        // 16 columns of one row of each quad of a vector.
-        let mut line = [T::ZERO; 4 * 16];
+        let spans = [0, 1].map(|group| {
+            let of_vector = |at: usize| (pairs.start + at * per_vector).min(pairs.end);
+            problem.spans(of_vector(group)..of_vector(group + 1))
+        });
+        // 8 columns of one row of each pair of a vector, and what a vector read from the last pair's place goes beyond.
+        let mut line = [T::ZERO; 8 * 8 + 8];
         for row in rows.clone() {
             let bias = s.splat(bias.map_or(T::ZERO, |b| b[row]));
             for group in 0..2 {
@@ -278,24 +313,16 @@ impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
                 for y in 0..4 {
                     let [a, b, c, d] = output_points(s, half[y]);
                     let values = [s.add(a, bias), s.add(b, bias), s.add(c, bias), s.add(d, bias)];
-                    // SAFETY: 16 columns of each quad.
-                    unsafe { s.interleave(values, line.as_mut_ptr(), 16) };
-                    for q in 0..per_vector {
-                        let i = group * per_vector + q;
-                        if i >= quads.len() {
-                            break;
-                        }
-                        let (image, first_row, column) = places[i];
-                        if first_row + y >= height {
-                            continue;
-                        }
-                        let offset = ((image * problem.rows + row) * height + first_row + y) * width + column;
-                        for start in (0..16).step_by(S::LANES) {
-                            let count = (width - column).saturating_sub(start).min(S::LANES);
+                    // SAFETY: 8 columns of each pair.
+                    unsafe { s.interleave(values, line.as_mut_ptr()) };
+                    for span in spans[group].iter().filter(|span| y < span.rows) {
+                        let at = span.offset + (row * height + y) * width;
+                        for start in (0..span.columns).step_by(S::LANES) {
+                            let count = (span.columns - start).min(S::LANES);
                             // SAFETY: columns of a row of the output which this task alone writes.
                             unsafe {
-                                let values = s.load(line.as_ptr().add(q * 16 + start));
-                                s.store_partial(out.ptr().wrapping_add(offset + start), values, count);
+                                let values = s.load(line.as_ptr().add(span.line + start));
+                                s.store_partial(out.ptr().wrapping_add(at + start), values, count);
                             }
                         }
                     }
