@@ -35,6 +35,9 @@ pub(crate) struct Plan<T: 'static> {
     table: &'static KernelTable<T>,
     pub(crate) width: usize,
     row_panels: usize,
+    /// Rows of a panel: so many at least, and one more for the first few.
+    height: usize,
+    taller: usize,
     column_panels: usize,
     depth_blocks: usize,
 }
@@ -69,13 +72,16 @@ impl<T: Real> Plan<T> {
         let table = T::kernel_table();
         let width = vectors * table.lanes;
         let depth_block = DEPTH_BLOCK * 4 / size_of::<T>();
+        let row_panels = m.div_ceil(table.packed[vectors - 1].len()).max(1);
         Plan {
             m,
             n,
             k,
             table,
             width,
-            row_panels: m.div_ceil(table.packed[vectors - 1].len()).max(1),
+            row_panels,
+            height: m / row_panels,
+            taller: m % row_panels,
             column_panels: n.div_ceil(width).max(1),
             depth_blocks: k.div_ceil(depth_block).max(1),
         }
@@ -83,7 +89,7 @@ impl<T: Real> Plan<T> {
 
     /// The first row of panel `p`; panels are of nearly equal height.
     fn row(&self, p: usize) -> usize {
-        p * self.m / self.row_panels
+        p * self.height + p.min(self.taller)
     }
 
     fn depth(&self, block: usize) -> Range<usize> {
@@ -302,6 +308,12 @@ impl<T: Real> Plan<T> {
             let tile = |p: usize, q: usize, a: *const T| {
                 // SAFETY: the panel lies inside the packed block.
                 let b = unsafe { b_panels.add((q - columns.start) * self.width * depth.len()) };
+                // The last panel of A asks for the next one of B, which takes the place of what was read.
+                let ahead = if p + 1 == rows.end {
+                    self.width * depth.len()
+                } else {
+                    0
+                };
                 self.tile(
                     block,
                     depth.len(),
@@ -309,6 +321,7 @@ impl<T: Real> Plan<T> {
                     q,
                     a,
                     b,
+                    ahead,
                     out,
                     epilogue,
                 );
@@ -360,6 +373,7 @@ impl<T: Real> Plan<T> {
         q: usize,
         a: *const T,
         b: *const T,
+        ahead: usize,
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
@@ -379,6 +393,7 @@ impl<T: Real> Plan<T> {
             row_bias: pointer(epilogue.row_bias, rows.start),
             column_bias: pointer(epilogue.column_bias, columns.start),
             relu: last && matches!(epilogue.activation, Activation::Relu),
+            ahead,
             ..Tile::plain(std::ptr::null_mut(), 0, 0)
         };
         if let Some(offset) = out.offset(rows.start, columns.clone()) {

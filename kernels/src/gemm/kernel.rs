@@ -22,6 +22,8 @@ pub(crate) struct Tile<T> {
     /// Laid out like C, or null.
     pub(crate) residual: *const T,
     pub(crate) relu: bool,
+    /// Elements by which a packed B is asked for ahead of its use.
+    pub(crate) ahead: usize,
 }
 
 impl<T: Real> Tile<T> {
@@ -37,6 +39,7 @@ impl<T: Real> Tile<T> {
             column_bias: std::ptr::null(),
             residual: std::ptr::null(),
             relu: false,
+            ahead: 0,
         }
     }
 }
@@ -92,6 +95,11 @@ pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, con
         let mut acc = [[s.splat(S::Elem::ZERO); VECTORS]; ROWS];
         for _ in 0..depth {
             let mut row = [s.splat(S::Elem::ZERO); VECTORS];
+            if !UNPACKED {
+                for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
+                    s.prefetch(b.wrapping_add(tile.ahead + line));
+                }
+            }
             for v in 0..VECTORS {
                 let p = b.add(v * S::LANES);
                 row[v] = if UNPACKED && v + 1 == VECTORS {
