@@ -305,32 +305,23 @@ impl<T: Real> Plan<T> {
                     b_block.as_ptr()
                 }
             };
-            let tile = |p: usize, q: usize, a: *const T| {
-                // SAFETY: the panel lies inside the packed block.
-                let b = unsafe { b_panels.add((q - columns.start) * self.width * depth.len()) };
+            let strips: SmallVec<[Strip<T>; 16]> = (columns.clone())
+                .map(|q| {
+                    // SAFETY: the panel lies inside the packed block.
+                    let b = unsafe { b_panels.add((q - columns.start) * self.width * depth.len()) };
+                    self.strip(block, q, b, epilogue)
+                })
+                .collect();
+            let tile = |p: usize, strip: &Strip<T>, a: *const T| {
                 // The last panel of A asks for the next one of B, which takes the place of what was read.
-                let ahead = if p + 1 == rows.end {
-                    self.width * depth.len()
-                } else {
-                    0
-                };
-                self.tile(
-                    block,
-                    depth.len(),
-                    self.row(p)..self.row(p + 1),
-                    q,
-                    a,
-                    b,
-                    ahead,
-                    out,
-                    epilogue,
-                );
+                let ahead = usize::from(p + 1 == rows.end) * self.width * depth.len();
+                self.tile(strip, p, a, ahead, out, epilogue);
             };
             if let (Operand::Source(source), true) = (a, one_by_one) {
                 for (i, p) in rows.clone().enumerate() {
                     // SAFETY: the panel lies inside A and fits in the buffer.
                     unsafe { source.pack(&cuts[i..i + 2], depth.clone(), a_block.as_mut_ptr()) };
-                    columns.clone().for_each(|q| tile(p, q, a_block.as_ptr()));
+                    strips.iter().for_each(|strip| tile(p, strip, a_block.as_ptr()));
                 }
                 continue;
             }
@@ -348,11 +339,11 @@ impl<T: Real> Plan<T> {
             let a_panel = |p: usize| unsafe { a_panels.add((self.row(p) - row_range.start) * depth.len()) };
             if let Operand::Source(_) = b {
                 rows.clone()
-                    .for_each(|p| columns.clone().for_each(|q| tile(p, q, a_panel(p))));
+                    .for_each(|p| strips.iter().for_each(|strip| tile(p, strip, a_panel(p))));
             } else {
-                columns
-                    .clone()
-                    .for_each(|q| rows.clone().for_each(|p| tile(p, q, a_panel(p))));
+                strips
+                    .iter()
+                    .for_each(|strip| rows.clone().for_each(|p| tile(p, strip, a_panel(p))));
             }
         }
         if let Activation::Function(function) = epilogue.activation {
@@ -364,47 +355,69 @@ impl<T: Real> Plan<T> {
         }
     }
 
+    /// What a whole row of tiles would otherwise look up one by one, past panels that fill the first-level cache.
+    fn strip(&self, block: usize, q: usize, b: *const T, epilogue: &Epilogue<'_, T>) -> Strip<T> {
+        let (first, last) = (block == 0, block + 1 == self.depth_blocks);
+        let columns = self.columns(q..q + 1);
+        let vectors = columns.len().div_ceil(self.table.lanes);
+        let kernels = self.table.packed[vectors - 1];
+        let taller = self.height + usize::from(self.taller > 0);
+        Strip {
+            b,
+            depth: self.depth(block).len(),
+            kernels: [kernels[self.height - 1], kernels[taller - 1]],
+            last,
+            tile: Tile {
+                last: columns.len() - (vectors - 1) * self.table.lanes,
+                alpha: epilogue.alpha,
+                beta: if first { epilogue.beta } else { T::ONE },
+                column_bias: pointer(epilogue.column_bias, last, columns.start),
+                relu: last && matches!(epilogue.activation, Activation::Relu),
+                ..Tile::plain(std::ptr::null_mut(), 0, 0)
+            },
+            columns,
+        }
+    }
+
+    /// The tile of panel `p` of A, which lies at `a`.
     #[inline]
     fn tile(
         &self,
-        block: usize,
-        depth: usize,
-        rows: Range<usize>,
-        q: usize,
+        strip: &Strip<T>,
+        p: usize,
         a: *const T,
-        b: *const T,
         ahead: usize,
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
-        let (first, last) = (block == 0, block + 1 == self.depth_blocks);
-        let columns = q * self.width..((q + 1) * self.width).min(self.n);
-        let vectors = columns.len().div_ceil(self.table.lanes);
-        let kernel: MicroKernel<T> = self.table.packed[vectors - 1][rows.len() - 1];
-        let null = std::ptr::null();
-        let pointer = |values: Option<&[T]>, offset: usize| match values {
-            Some(values) if last => values[offset..].as_ptr(),
-            _ => null,
-        };
+        let rows = self.row(p)..self.row(p + 1);
         let mut tile = Tile {
-            last: columns.len() - (vectors - 1) * self.table.lanes,
-            alpha: epilogue.alpha,
-            beta: if first { epilogue.beta } else { T::ONE },
-            row_bias: pointer(epilogue.row_bias, rows.start),
-            column_bias: pointer(epilogue.column_bias, columns.start),
-            relu: last && matches!(epilogue.activation, Activation::Relu),
+            row_bias: pointer(epilogue.row_bias, strip.last, rows.start),
             ahead,
-            ..Tile::plain(std::ptr::null_mut(), 0, 0)
+            ..strip.tile
         };
-        if let Some(offset) = out.offset(rows.start, columns.clone()) {
-            tile.c = out.c.ptr().wrapping_add(offset);
-            tile.ldc = out.ldc;
-            tile.residual = pointer(epilogue.residual, offset);
-            // SAFETY: the panels hold `depth` steps and the tile lies inside C, of which this task alone writes it.
-            unsafe { kernel(depth, a, b, self.width, &tile) };
-            return;
-        }
-        // The tile crosses from one segment to the next: it is made in a buffer and copied piece by piece.
+        let Some(offset) = out.offset(rows.start, strip.columns.clone()) else {
+            return self.tile_across(strip, rows, a, tile, out, epilogue);
+        };
+        tile.c = out.c.ptr().wrapping_add(offset);
+        tile.ldc = out.ldc;
+        tile.residual = pointer(epilogue.residual, strip.last, offset);
+        // SAFETY: the panels hold `depth` steps and the tile lies inside C, of which this task alone writes it.
+        unsafe { strip.kernels[usize::from(p < self.taller)](strip.depth, a, strip.b, self.width, &tile) };
+    }
+
+    /// A tile that crosses from one segment to the next: it is made in a buffer and copied piece by piece.
+    #[inline(never)]
+    fn tile_across(
+        &self,
+        strip: &Strip<T>,
+        rows: Range<usize>,
+        a: *const T,
+        mut tile: Tile<T>,
+        out: Output<T>,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let columns = strip.columns.clone();
         let (mut c, mut residual) = ([T::ZERO; MAX_TILE], [T::ZERO; MAX_TILE]);
         let at = |row: usize, column: usize| (row - rows.start) * self.width + column - columns.start;
         for row in rows.clone() {
@@ -416,7 +429,7 @@ impl<T: Real> Plan<T> {
                     })
                 };
             }
-            if let (Some(values), true) = (epilogue.residual, last) {
+            if let (Some(values), true) = (epilogue.residual, strip.last) {
                 out.segments(row, columns.clone(), |j, offset, len| {
                     residual[at(row, j)..][..len].copy_from_slice(&values[offset..][..len]);
                 });
@@ -426,7 +439,7 @@ impl<T: Real> Plan<T> {
         tile.c = c.as_mut_ptr();
         tile.ldc = self.width;
         // SAFETY: the panels hold `depth` steps; the buffers hold the tallest and widest tile.
-        unsafe { kernel(depth, a, b, self.width, &tile) };
+        unsafe { strip.kernels[rows.len() - self.height](strip.depth, a, strip.b, self.width, &tile) };
         for row in rows.clone() {
             // SAFETY: this task alone writes these elements of C.
             unsafe {
@@ -435,6 +448,27 @@ impl<T: Real> Plan<T> {
                 })
             };
         }
+    }
+}
+
+/// What the tiles of one panel of B have in common, in one block of the inner dimension.
+struct Strip<T> {
+    columns: Range<usize>,
+    b: *const T,
+    depth: usize,
+    /// For panels of A of the lesser height and of the greater.
+    kernels: [MicroKernel<T>; 2],
+    /// Whether this is the last block.
+    last: bool,
+    /// All but what depends on the panel of A.
+    tile: Tile<T>,
+}
+
+/// The values from `offset` on, if there are any and the block is the last one.
+fn pointer<T>(values: Option<&[T]>, last: bool, offset: usize) -> *const T {
+    match values {
+        Some(values) if last => values[offset..].as_ptr(),
+        _ => std::ptr::null(),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::blocked::kernel::Panel;
 use crate::simd::{Real, Simd};
 
 /// Where a tile goes and what happens to it on the way: `C = act(alpha · acc + beta · C + biases + residual)`.
+#[derive(Clone, Copy)]
 pub(crate) struct Tile<T> {
     pub(crate) c: *mut T,
     pub(crate) ldc: usize,
