@@ -5,12 +5,13 @@
 //! (torch: `conv1d`, `conv2d`, `conv3d`). [`conv_backward_input`] is `conv_transpose1d`, `2d` and `3d` as well.
 //!
 //! The general way is a matrix product whose right operand, the unfolded image, is made panel by panel and never exists
-//! as a whole. Convolutions with one channel per group run directly, and large 3 × 3 convolutions of f32 with stride 1
-//! by Winograd's algorithm, which rounds more coarsely and can be switched off: see [`winograd`].
+//! as a whole. Convolutions with one channel per group or few input channels run directly, and large 3 × 3 convolutions of
+//! f32 with stride 1 by Winograd's algorithm, which rounds more coarsely and can be switched off: see [`winograd`].
 
 mod backward;
 mod depthwise;
 mod direct;
+mod few;
 mod fold;
 mod integer;
 mod padded;
@@ -156,6 +157,9 @@ instantiate! {
         }
         if winograd::pays::<T>(shape) {
             return winograd::forward(shape, x, w, bias, out);
+        }
+        if few::pays::<T>(shape) {
+            return few::forward(shape, &window, x, w, bias, out);
         }
         let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
         let (depth, base) = (inputs * shape.taps(), SendPtr(out.as_mut_ptr()));

@@ -15,7 +15,7 @@ mod small;
 pub use integer::{Integer, gemm_integer};
 pub use kernel::KernelTable;
 
-pub(crate) use driver::{Operand, Output, Plan};
+pub(crate) use driver::{DEPTH_BLOCK, Operand, Output, Plan};
 pub(crate) use kernel::{Tile, tables};
 pub(crate) use pack::{PackA, PackB};
 

@@ -51,6 +51,11 @@ impl<T: Real> Padded<T> {
         })
     }
 
+    /// Elements of the padded plane.
+    pub(super) fn len(&self) -> usize {
+        self.data.len()
+    }
+
     /// Where a tap reads for the first output, relative to [`Padded::row`].
     pub(super) fn tap(&self, tap: &[isize; 3]) -> usize {
         let [z, y, x] = std::array::from_fn(|d| (tap[d] - self.low[d]) as usize);

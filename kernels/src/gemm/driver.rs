@@ -15,7 +15,7 @@ use crate::pool::{SendPtr, num_threads, parallel_for};
 use crate::simd::Real;
 
 /// The longest block of the inner dimension, in elements of 4 bytes: part of what defines a result's bits.
-const DEPTH_BLOCK: usize = 384;
+pub(crate) const DEPTH_BLOCK: usize = 384;
 /// Bytes of a private block of A or B, which must share the second-level cache with what streams past it.
 const PRIVATE_BYTES: usize = 640 << 10;
 /// Multiplications below which a product is one task: some microseconds.
