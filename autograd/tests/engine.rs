@@ -82,6 +82,26 @@ fn control_flow_may_depend_on_the_data() -> Result<()> {
 }
 
 #[test]
+fn retained_gradients_add_up() -> Result<()> {
+    let x = Tensor::new([1.0f32, 2.0])?.requires_grad(true)?;
+    let y = x.mul(2.0)?;
+    y.retain_grad()?;
+    y.retain_grad()?;
+    let z = y.mul(3.0)?.sum()?;
+    let options = GradOptions {
+        retain_graph: true,
+        ..Default::default()
+    };
+    z.backward_with(None, options)?;
+    assert_eq!(y.grad().expect("a gradient").to_vec::<f32>()?, [3.0, 3.0]);
+    z.backward()?;
+    assert_eq!(y.grad().expect("a gradient").to_vec::<f32>()?, [6.0, 6.0]);
+    y.zero_grad();
+    assert!(y.grad().is_none());
+    Ok(())
+}
+
+#[test]
 fn hooks_see_and_replace_gradients() -> Result<()> {
     let x = Tensor::new([1.0f32, 2.0])?.requires_grad(true)?;
     let y = x.mul(3.0)?;

@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) value: Value,
     edge: Option<Edge>,
     grad: Option<Tensor>,
+    /// The node whose gradient is kept, of a tensor that is no leaf.
+    retained: Option<u64>,
 }
 
 /// A weak reference to a leaf, as its graph node keeps it to accumulate gradients.
@@ -75,6 +77,7 @@ impl Tensor {
                 value,
                 edge,
                 grad: None,
+                retained: None,
             }),
         }))
     }
@@ -297,7 +300,7 @@ impl Tensor {
         drop(self.take_grad());
     }
 
-    /// Keeps the gradient of this tensor in [`Tensor::grad`] although it is not a leaf.
+    /// Accumulates the gradient of this tensor in [`Tensor::grad`] although it is not a leaf.
     ///
     /// # Errors
     /// `Autograd` if the tensor is not tracked.
@@ -305,11 +308,16 @@ impl Tensor {
         let Some(edge) = self.edge() else {
             bail!(Autograd, "retain_grad: the tensor is not tracked")
         };
-        if !edge.node.is_leaf() {
+        let before = self.state().retained.replace(edge.node.id());
+        if !edge.node.is_leaf() && before != Some(edge.node.id()) {
             let weak = Arc::downgrade(&self.0);
             let hook: Hook = Arc::new(move |grad| {
                 if let Some(tensor) = weak.upgrade().map(Tensor) {
-                    tensor.set_grad(Some(grad.clone()))?;
+                    let sum = match tensor.grad() {
+                        Some(sum) => sum.add(grad)?,
+                        None => grad.clone(),
+                    };
+                    tensor.set_grad(Some(sum))?;
                 }
                 Ok(None)
             });
