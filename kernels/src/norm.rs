@@ -8,12 +8,16 @@ mod batch;
 mod group;
 mod layer;
 
-pub use batch::{batch_norm_backward, batch_norm_inference, batch_norm_inference_backward, batch_norm_train};
+pub use batch::{
+    batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference, batch_norm_inference_backward,
+    batch_norm_train,
+};
 pub use group::{group_norm, group_norm_backward};
 pub use layer::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 
 use crate::element::Float;
 use crate::lanes::block_sum;
+use crate::pool::SendPtr;
 use crate::simd;
 
 /// The instantiations that [`Float`] promises.
@@ -37,6 +41,15 @@ fn row_statistics<T: Float>(x: &[T], eps: f64) -> (T, T) {
     (mean, T::from_f64(1.0 / (squares / count + eps).sqrt()))
 }
 
+/// The part of an output that one task owns.
+///
+/// # Safety
+/// The range lies inside the allocation and belongs to the caller alone.
+unsafe fn part<'a, T>(base: SendPtr<T>, start: usize, len: usize) -> &'a mut [T] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(base.ptr().add(start), len) }
+}
+
 simd! {
     /// `out = x·scale + shift`.
     fn scale_shift[T: Float](x: &[T], scale: T, shift: T, out: &mut [T]) {
@@ -47,14 +60,28 @@ simd! {
 
     /// `Σgrad` and `Σgrad·(x - mean)`.
     fn grad_sums[T: Float](grad: &[T], x: &[T], mean: T) -> (f64, f64) {
-        let x = &x[..grad.len()];
-        (block_sum!(g in grad => g), block_sum!(g in grad, x in x => g * (x - mean)))
+        const BLOCK: usize = 4096; // that of `block_sum`, so that a block is read from memory once
+        let (mut sum, mut dot) = (0.0, 0.0);
+        for (grad, x) in grad.chunks(BLOCK).zip(x[..grad.len()].chunks(BLOCK)) {
+            sum += block_sum!(g in grad => g);
+            dot += block_sum!(g in grad, x in x => g * (x - mean));
+        }
+        (sum, dot)
     }
 
-    /// `out = grad·a - (x - mean)·b - c`.
-    fn grad_row[T: Float](grad: &[T], x: &[T], mean: T, a: T, b: T, c: T, out: &mut [T]) {
-        for ((o, &g), &x) in out.iter_mut().zip(grad).zip(x) {
-            *o = g * a - (x - mean) * b - c;
+    /// `out = grad·a - (x - mean)·b - c`; the gradient lies in `out` unless given.
+    fn grad_row[T: Float](grad: Option<&[T]>, x: &[T], mean: T, a: T, b: T, c: T, out: &mut [T]) {
+        match grad {
+            Some(grad) => {
+                for ((o, &g), &x) in out.iter_mut().zip(grad).zip(x) {
+                    *o = g * a - (x - mean) * b - c;
+                }
+            }
+            None => {
+                for (o, &x) in out.iter_mut().zip(x) {
+                    *o = *o * a - (x - mean) * b - c;
+                }
+            }
         }
     }
 }

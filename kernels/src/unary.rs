@@ -5,7 +5,7 @@
 
 use crate::cast::cast;
 use crate::element::{Float, Int, instantiate};
-use crate::elementwise::{map_in_place, split};
+use crate::elementwise::{BLOCK, map_in_place, split};
 use crate::simd;
 
 /// Declares [`Unary`] and the dispatch to one vectorised loop per variant.
@@ -458,6 +458,19 @@ instantiate! {
         split(out, |at, out| {
             let range = at..at + out.len();
             apply_backward(op, &value[range.clone()], &grad[range], out)
+        })
+    }
+
+    /// [`unary_backward`] in the gradient's place; `value` is what [`Unary::backward_needs`] names.
+    pub fn unary_backward_in_place(op: Unary, value: &[T], grad: &mut [T]) {
+        assert_eq!(value.len(), grad.len(), "unary_backward_in_place: the saved value's length differs");
+        split(grad, |at, out| {
+            let mut scratch = [T::default(); BLOCK];
+            for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+                let grad = &mut scratch[..out.len()];
+                grad.copy_from_slice(out);
+                apply_backward(op, &value[at + i * BLOCK..][..out.len()], grad, out);
+            }
         })
     }
 

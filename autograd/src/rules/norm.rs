@@ -18,6 +18,9 @@ pub(super) fn backward(op: &NormOp, cx: &Context<'_>) -> Result<Grads> {
     ];
     let [dx, dw, db] = if is_grad_enabled() {
         recorded(op, cx, wanted)?
+    } else if cx.grad()?.is_unique() {
+        // Nobody else sees a gradient with a single handle.
+        cx.grad()?.norm_backward_(op, wanted)?
     } else {
         cx.grad()?.norm_backward(op, wanted)?
     };

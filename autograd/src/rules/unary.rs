@@ -12,7 +12,13 @@ use super::{Context, Grads, one, zero_where};
 pub(super) fn backward(op: &UnaryOp, cx: &Context<'_>) -> Result<Grads> {
     let grad = cx.grad()?;
     if !is_grad_enabled() {
-        return one(grad.unary_backward(op)?);
+        // Nobody else sees a gradient with a single handle: the next one takes its place.
+        let in_place = grad.is_unique() && (op.input.is_some() || op.output.is_some());
+        return one(if in_place {
+            grad.unary_backward_(op)?.clone()
+        } else {
+            grad.unary_backward(op)?
+        });
     }
     one(derivative(op, grad, cx)?)
 }
@@ -81,8 +87,8 @@ fn derivative(op: &UnaryOp, grad: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
                 .where_cond(grad, &grad.mul(&scaled.sigmoid()?)?)
         }
         Unary::Hardtanh(min, max) => {
-            let x = x()?;
-            zero_where(&x.le(min)?.logical_or(&x.ge(max)?)?, grad)
+            let clamped = if op.output.is_some() { y()? } else { x()? };
+            zero_where(&clamped.le(min)?.logical_or(&clamped.ge(max)?)?, grad)
         }
         Unary::Clamp(min, max) => {
             let x = x()?;

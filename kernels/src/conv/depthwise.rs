@@ -33,6 +33,7 @@ pub(super) fn forward<T: Real>(
         let Some(mut padded) = Padded::new([window].into_iter()) else {
             return;
         };
+        let offsets = offsets(window, &padded);
         for i in planes.clone() {
             let (image, channel) = (i / shape.out_channels, i % shape.out_channels);
             let input = image * shape.in_channels + channel / multiplier;
@@ -42,6 +43,7 @@ pub(super) fn forward<T: Real>(
             T::dispatch(Plane {
                 window,
                 padded: &padded,
+                offsets: &offsets,
                 w: &w[channel * taps..][..taps],
                 bias: bias.map_or(T::ZERO, |b| b[channel]),
                 // SAFETY: this task alone writes plane i.
@@ -76,6 +78,7 @@ pub(super) fn backward_input<T: Real>(
                 .map(|p| Buf::<T>::take(if whole { 0 } else { p.window.out_plane() }))
                 .collect();
             let mut kernel = vec![T::ZERO; taps];
+            let offsets: Vec<_> = phases.iter().map(|p| offsets(&p.window, &padded)).collect();
             for i in planes {
                 let (image, channel) = (i / shape.in_channels, i % shape.in_channels);
                 // SAFETY: this task alone writes plane i.
@@ -84,13 +87,14 @@ pub(super) fn backward_input<T: Real>(
                 for m in 0..multiplier {
                     let output = channel * multiplier + m;
                     padded.fill(&grad_out[(image * shape.out_channels + output) * out_plane..][..out_plane]);
-                    for (phase, sum) in phases.iter().zip(&mut sums) {
+                    for ((phase, offsets), sum) in phases.iter().zip(&offsets).zip(&mut sums) {
                         let kernel = &mut kernel[..phase.taps.len()];
                         let weights = phase.taps.iter().map(|&t| w[output * taps + t]);
                         kernel.iter_mut().zip(weights).for_each(|(to, w)| *to = w);
                         T::dispatch(Plane {
                             window: &phase.window,
                             padded: &padded,
+                            offsets,
                             w: kernel,
                             bias: T::ZERO,
                             out: if whole { &mut *target } else { sum },
@@ -113,10 +117,16 @@ pub(super) fn backward_input<T: Real>(
     );
 }
 
+/// Where the taps of a window read for the first output.
+fn offsets<T: Real>(window: &Window, padded: &Padded<T>) -> Vec<usize> {
+    window.taps.iter().map(|t| padded.tap(t)).collect()
+}
+
 /// One plane of the output from one padded plane of the input.
 struct Plane<'a, T: Real> {
     window: &'a Window,
     padded: &'a Padded<T>,
+    offsets: &'a [usize],
     w: &'a [T],
     bias: T,
     out: &'a mut [T],
@@ -132,18 +142,14 @@ impl<T: Real> WithSimd<T> for Plane<'_, T> {
         let Plane {
             window,
             padded,
+            offsets,
             w,
             bias,
             out,
             add,
         } = self;
         let [_, height, width] = window.output;
-        let taps: Vec<(usize, T)> = window
-            .taps
-            .iter()
-            .map(|t| padded.tap(t))
-            .zip(w.iter().copied())
-            .collect();
+        let taps = (offsets, w);
         for (row, out) in out.chunks_exact_mut(width).enumerate() {
             let x = padded.row(row / height, row % height);
             let mut start = 0;
@@ -151,10 +157,10 @@ impl<T: Real> WithSimd<T> for Plane<'_, T> {
                 let out = &mut out[start..];
                 let x = &x[start..];
                 start += match out.len().div_ceil(S::LANES) {
-                    1 => outputs::<S, 1>(s, x, &taps, bias, out, add),
-                    2 => outputs::<S, 2>(s, x, &taps, bias, out, add),
-                    3 => outputs::<S, 3>(s, x, &taps, bias, out, add),
-                    _ => outputs::<S, 4>(s, x, &taps, bias, out, add),
+                    1 => outputs::<S, 1>(s, x, taps, bias, out, add),
+                    2 => outputs::<S, 2>(s, x, taps, bias, out, add),
+                    3 => outputs::<S, 3>(s, x, taps, bias, out, add),
+                    _ => outputs::<S, 4>(s, x, taps, bias, out, add),
                 };
             }
         }
@@ -166,13 +172,13 @@ impl<T: Real> WithSimd<T> for Plane<'_, T> {
 fn outputs<S: Simd, const N: usize>(
     s: S,
     x: &[S::Elem],
-    taps: &[(usize, S::Elem)],
+    (offsets, w): (&[usize], &[S::Elem]),
     bias: S::Elem,
     out: &mut [S::Elem],
     add: bool,
 ) -> usize {
     let mut acc = [s.splat(bias); N];
-    for &(offset, w) in taps {
+    for (&offset, &w) in offsets.iter().zip(w) {
         let x = &x[offset..offset + N * S::LANES];
         for v in 0..N {
             // SAFETY: the slice holds N vectors.

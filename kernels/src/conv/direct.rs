@@ -16,6 +16,8 @@ const MAX_OUTPUTS: usize = 16;
 const MIN_VECTORS: usize = 40;
 /// Blocks of images at most.
 const MAX_BLOCKS: usize = 16;
+/// Multiplications that make a task.
+const TASK_WORK: usize = 1 << 18;
 /// Share of a row's last vector that may be idle: one in so many.
 const IDLE: usize = 6;
 
@@ -45,33 +47,39 @@ pub(super) fn backward_weight<T: Real>(
     let len = shape.weight_len();
     let mut partial = Buf::<T>::zeroed(blocks * len);
     let base = SendPtr(partial.as_mut_ptr());
-    parallel_for(blocks * shape.groups * parts, |task| {
-        let (block, group, part) = (
-            task / parts / shape.groups,
-            task / parts % shape.groups,
-            task % parts,
-        );
-        let channels = part * inputs / parts..(part + 1) * inputs / parts;
+    let pieces = blocks * shape.groups * parts;
+    // The padding of small planes takes longer to clear than the sums: so a task takes many.
+    let work = shape.batch.div_ceil(blocks) * inputs.div_ceil(parts) * outputs * out_plane * taps;
+    let tasks = pieces.div_ceil(TASK_WORK.div_ceil(work.max(1)));
+    parallel_for(tasks, |task| {
         let Some(mut padded) = Padded::new([window].into_iter()) else {
             return;
         };
         let offsets: Vec<usize> = window.taps.iter().map(|t| padded.tap(t)).collect();
-        for image in block * shape.batch / blocks..(block + 1) * shape.batch / blocks {
-            let grad_out = &grad_out[(image * shape.out_channels + group * outputs) * out_plane..];
-            for channel in channels.clone() {
-                let plane = image * shape.in_channels + group * inputs + channel;
-                padded.fill(&x[plane * in_plane..][..in_plane]);
-                let start = block * len + (group * outputs * inputs + channel) * taps;
-                T::dispatch(Sums {
-                    window,
-                    padded: &padded,
-                    offsets: &offsets,
-                    grad_out: &grad_out[..outputs * out_plane],
-                    outputs,
-                    // This task alone writes the weights of these channels in this block.
-                    sums: SendPtr(base.ptr().wrapping_add(start)),
-                    stride: inputs * taps,
-                });
+        for piece in task * pieces / tasks..(task + 1) * pieces / tasks {
+            let (block, group, part) = (
+                piece / parts / shape.groups,
+                piece / parts % shape.groups,
+                piece % parts,
+            );
+            let channels = part * inputs / parts..(part + 1) * inputs / parts;
+            for image in block * shape.batch / blocks..(block + 1) * shape.batch / blocks {
+                let grad_out = &grad_out[(image * shape.out_channels + group * outputs) * out_plane..];
+                for channel in channels.clone() {
+                    let plane = image * shape.in_channels + group * inputs + channel;
+                    padded.fill(&x[plane * in_plane..][..in_plane]);
+                    let start = block * len + (group * outputs * inputs + channel) * taps;
+                    T::dispatch(Sums {
+                        window,
+                        padded: &padded,
+                        offsets: &offsets,
+                        grad_out: &grad_out[..outputs * out_plane],
+                        outputs,
+                        // This task alone writes the weights of these channels in this block.
+                        sums: SendPtr(base.ptr().wrapping_add(start)),
+                        stride: inputs * taps,
+                    });
+                }
             }
         }
     });

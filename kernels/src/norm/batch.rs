@@ -1,18 +1,24 @@
 //! Batch norm over `[batch, channels, inner]`: each channel has a mean, a variance and weights.
 //!
-//! Work is cut by planes of `inner` elements of one channel of one sample; where `inner` is 1 (fully connected layers)
-//! whole rows of channels are treated at once.
+//! Work is cut by channels where there are enough of them, so that what statistics were taken of is still in a cache when it is
+//! normalised; else by planes of `inner` elements of one channel of one sample. Where `inner` is 1 (fully connected layers)
+//! whole rows of channels are treated at once. Sums run over planes, or pieces of a channel, however the work is cut.
 
-use super::{grad_row, grad_sums, scale_shift};
+use super::{grad_row, grad_sums, part, scale_shift};
 use crate::element::{Float, instantiate};
 use crate::elementwise::GRAIN;
 use crate::pool::{self, SendPtr};
 use crate::reduce;
 use crate::simd;
 use crate::view::View;
+use std::ops::Range;
 
 /// Rows of channels whose sums are added up by one task when `inner` is 1.
 const ROWS: usize = 64;
+/// Bytes that a task takes if channels are small: neighbouring channels are read without a gap.
+const TASK_BYTES: usize = 512 << 10;
+/// Bytes of one channel that are found in a cache again.
+const CACHED: usize = 2 << 20;
 
 simd! {
     /// `out = x·scale + shift` along a row of channels.
@@ -30,18 +36,41 @@ simd! {
         }
     }
 
-    /// `out = grad·a - (x - mean)·b - c` along a row of channels.
-    fn grad_channels_row[T: Float](grad: &[T], x: &[T], mean: &[T], a: &[T], b: &[T], c: &[T], out: &mut [T]) {
+    /// `out = grad·a - (x - mean)·b - c` along a row of channels; the gradient lies in `out` unless given.
+    fn grad_channels_row[T: Float](
+        grad: Option<&[T]>, x: &[T], mean: &[T], a: &[T], b: &[T], c: &[T], out: &mut [T],
+    ) {
+        if let Some(grad) = grad {
+            out.copy_from_slice(grad);
+        }
         let n = out.len();
-        let (grad, x, mean, a, b, c) = (&grad[..n], &x[..n], &mean[..n], &a[..n], &b[..n], &c[..n]);
+        let (x, mean, a, b, c) = (&x[..n], &mean[..n], &a[..n], &b[..n], &c[..n]);
         for i in 0..n {
-            out[i] = grad[i] * a[i] - (x[i] - mean[i]) * b[i] - c[i];
+            out[i] = out[i] * a[i] - (x[i] - mean[i]) * b[i] - c[i];
         }
     }
 }
 
+/// Calls `f` for ranges of channels and returns true, if those that a task takes stay in the caches from its first pass over
+/// `tensors` tensors to its second, and there are enough for all threads.
+fn for_channels<T>(
+    [batch, channels, inner]: [usize; 3],
+    tensors: usize,
+    f: impl Fn(Range<usize>) + Sync,
+) -> bool {
+    let bytes = batch * inner * tensors * size_of::<T>();
+    let together = (TASK_BYTES / bytes.max(1)).max(1);
+    let large = batch * channels * inner >= 2 * GRAIN;
+    let enough = channels.div_ceil(together) >= 2 * pool::num_threads();
+    if inner > 1 && large && enough && bytes <= CACHED {
+        pool::parallel_ranges(channels, together, f);
+        return true;
+    }
+    false
+}
+
 /// Calls `f(channel, range)` for each plane, or `f(0, range)` for each row of channels if `inner` is 1.
-fn for_planes([batch, channels, inner]: [usize; 3], f: impl Fn(usize, std::ops::Range<usize>) + Sync) {
+fn for_planes([batch, channels, inner]: [usize; 3], f: impl Fn(usize, Range<usize>) + Sync) {
     let (count, len) = if inner == 1 {
         (batch, channels)
     } else {
@@ -67,6 +96,42 @@ fn apply<T: Float>(x: &[T], shape: [usize; 3], scale: &[T], shift: &[T], out: &m
             scale_shift(&x[range], scale[channel], shift[channel], out)
         }
     })
+}
+
+/// Calls `f(i, range)` for the planes of the i-th of some channels, the last image first: what has been read last is in the nearest
+/// cache.
+fn planes_backwards(
+    [batch, channels, inner]: [usize; 3],
+    range: Range<usize>,
+    mut f: impl FnMut(usize, Range<usize>),
+) {
+    for image in (0..batch).rev() {
+        for (i, channel) in range.clone().enumerate() {
+            let start = (image * channels + channel) * inner;
+            f(i, start..start + inner);
+        }
+    }
+}
+
+/// Means, biased variances and `1/√(var + eps)` of some channels.
+fn statistics<T: Float>(
+    x: &[T],
+    [batch, channels, inner]: [usize; 3],
+    range: Range<usize>,
+    eps: f64,
+    mean: &mut [T],
+    var: &mut [T],
+    rstd: &mut [T],
+) {
+    let view = View {
+        data: &x[range.start * inner..],
+        shape: &[batch, range.len(), inner],
+        strides: &[channels * inner, inner, 1],
+    };
+    reduce::var_mean(view, &[true, false, true], 0.0, var, mean);
+    for (r, v) in rstd.iter_mut().zip(var.iter()) {
+        *r = T::from_f64(1.0 / (v.to_f64() + eps).sqrt());
+    }
 }
 
 /// Per channel: `Σgrad` and `Σgrad·(x - mean)`.
@@ -110,19 +175,104 @@ fn channel_sums<T: Float>(
     sums
 }
 
-/// `out = grad·a - (x - mean)·b - c` with one `mean`, `a`, `b`, `c` per channel.
-fn grad_planes<T: Float>(grad: &[T], x: &[T], shape: [usize; 3], [mean, a, b, c]: [&[T]; 4], out: &mut [T]) {
-    let base = SendPtr(out.as_mut_ptr());
+/// `out = grad·a - (x - mean)·b - c` with one `mean`, `a`, `b`, `c` per channel; the gradient lies in `out` unless given.
+fn grad_planes<T: Float>(
+    grad: Option<&[T]>,
+    x: &[T],
+    shape: [usize; 3],
+    [mean, a, b, c]: [&[T]; 4],
+    out: SendPtr<T>,
+) {
     for_planes(shape, |k, range| {
         // SAFETY: the ranges are disjoint and inside `out`.
-        let out = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(range.start), range.len()) };
-        let (grad, x) = (&grad[range.clone()], &x[range]);
+        let out = unsafe { part(out, range.start, range.len()) };
+        let (grad, x) = (grad.map(|grad| &grad[range.clone()]), &x[range]);
         if shape[2] == 1 {
             grad_channels_row(grad, x, mean, a, b, c, out)
         } else {
             grad_row(grad, x, mean[k], a[k], b[k], c[k], out)
         }
     })
+}
+
+/// Where a gradient is, and where that of the input goes.
+enum Gradient<'a, T> {
+    Beside(&'a [T], &'a mut [T]),
+    InPlace(&'a mut [T]),
+}
+
+impl<T> Gradient<'_, T> {
+    fn len(&self) -> usize {
+        match self {
+            Gradient::Beside(from, to) => {
+                assert_eq!(
+                    from.len(),
+                    to.len(),
+                    "batch_norm_backward: the gradient's length differs"
+                );
+                from.len()
+            }
+            Gradient::InPlace(both) => both.len(),
+        }
+    }
+}
+
+/// The gradient of the input of a batch norm that took its own statistics. Returns `Σgrad` and `Σgrad·(x - mean)` of each
+/// channel.
+fn backward<T: Float>(
+    gradient: Gradient<'_, T>,
+    x: &[T],
+    shape: [usize; 3],
+    mean: &[T],
+    rstd: &[T],
+    weight: Option<&[T]>,
+) -> Vec<(f64, f64)> {
+    let [batch, channels, inner] = shape;
+    let n = (batch * inner) as f64;
+    let len = gradient.len();
+    let (beside, to) = match gradient {
+        Gradient::Beside(from, to) => (Some(from), SendPtr(to.as_mut_ptr())),
+        Gradient::InPlace(both) => (None, SendPtr(both.as_mut_ptr())),
+    };
+    // SAFETY: nobody writes to the range as long as the result lives: the sums of a plane come before the plane is written.
+    let grad = |at: Range<usize>| match beside {
+        Some(from) => &from[at],
+        None => unsafe { &*part(to, at.start, at.len()) },
+    };
+    // The factors of `dx = grad·a - (x - mean)·b - c`.
+    let factors = |k: usize, sums: (f64, f64)| {
+        let (r, w) = (rstd[k].to_f64(), weight.map_or(1.0, |w| w[k].to_f64()));
+        [r * w, sums.1 * r * r * r * w / n, sums.0 * r * w / n].map(T::from_f64)
+    };
+    let mut sums = vec![(0.0, 0.0); channels];
+    let to_sums = SendPtr(sums.as_mut_ptr());
+    let done = for_channels::<T>(shape, 2, |range| {
+        // SAFETY: each channel has one owner.
+        let sums = unsafe { part(to_sums, range.start, range.len()) };
+        for image in 0..batch {
+            for (k, s) in range.clone().zip(&mut *sums) {
+                let start = (image * channels + k) * inner;
+                let plane = grad_sums(grad(start..start + inner), &x[start..start + inner], mean[k]);
+                *s = (s.0 + plane.0, s.1 + plane.1);
+            }
+        }
+        let factors: Vec<_> = range.clone().zip(sums).map(|(k, s)| factors(k, *s)).collect();
+        let first = range.start;
+        planes_backwards(shape, range, |k, at| {
+            let [a, b, c] = factors[k];
+            // SAFETY: each plane has one owner, too.
+            let out = unsafe { part(to, at.start, at.len()) };
+            let grad = beside.map(|grad| &grad[at.clone()]);
+            grad_row(grad, &x[at], mean[first + k], a, b, c, out)
+        });
+    });
+    if !done {
+        sums = channel_sums(grad(0..len), x, mean, shape);
+        let factors: Vec<_> = sums.iter().enumerate().map(|(k, &s)| factors(k, s)).collect();
+        let [a, b, c] = [0, 1, 2].map(|i| factors.iter().map(|f| f[i]).collect::<Vec<T>>());
+        grad_planes(beside, x, shape, [mean, &a, &b, &c], to);
+    }
+    sums
 }
 
 /// Writes the weights' gradients where they are wanted.
@@ -175,15 +325,26 @@ instantiate! {
         x: &[T], shape: [usize; 3], weight: Option<&[T]>, bias: Option<&[T]>, eps: f64,
         out: &mut [T], mean: &mut [T], var: &mut [T], rstd: &mut [T],
     ) {
-        let [_, channels, inner] = shape;
         check("batch_norm_train", &[x.len(), out.len()], shape, &[mean.len(), var.len(), rstd.len()], [weight, bias]);
-        let view = View { data: x, shape: &shape, strides: &[channels * inner, inner, 1] };
-        reduce::var_mean(view, &[true, false, true], 0.0, var, mean);
-        for (r, v) in rstd.iter_mut().zip(var.iter()) {
-            *r = T::from_f64(1.0 / (v.to_f64() + eps).sqrt());
+        let to_out = SendPtr(out.as_mut_ptr());
+        let to_statistics = [&mut *mean, &mut *var, &mut *rstd].map(|s| SendPtr(s.as_mut_ptr()));
+        let done = for_channels::<T>(shape, 1, |range| {
+            // SAFETY: each channel, and each of its planes, has one owner.
+            let [mean, var, rstd] = to_statistics.map(|s| unsafe { part(s, range.start, range.len()) });
+            statistics(x, shape, range.clone(), eps, mean, var, rstd);
+            let [weight, bias] = [weight, bias].map(|s| s.map(|s| &s[range.clone()]));
+            let (scale, shift) = scale_and_shift(mean, rstd, weight, bias);
+            planes_backwards(shape, range, |k, at| {
+                // SAFETY: as above.
+                let out = unsafe { part(to_out, at.start, at.len()) };
+                scale_shift(&x[at], scale[k], shift[k], out)
+            });
+        });
+        if !done {
+            statistics(x, shape, 0..shape[1], eps, mean, var, rstd);
+            let (scale, shift) = scale_and_shift(mean, rstd, weight, bias);
+            apply(x, shape, &scale, &shift, out)
         }
-        let (scale, shift) = scale_and_shift(mean, rstd, weight, bias);
-        apply(x, shape, &scale, &shift, out)
     }
 
     /// Batch norm by given statistics.
@@ -202,21 +363,21 @@ instantiate! {
         grad: &[T], x: &[T], shape: [usize; 3], mean: &[T], rstd: &[T], weight: Option<&[T]>,
         dx: Option<&mut [T]>, dweight: Option<&mut [T]>, dbias: Option<&mut [T]>,
     ) {
-        let [batch, channels, inner] = shape;
         check("batch_norm_backward", &[x.len(), grad.len()], shape, &[mean.len(), rstd.len()], [weight, None]);
-        let sums = channel_sums(grad, x, mean, shape);
-        if let Some(dx) = dx {
-            assert_eq!(dx.len(), x.len(), "batch_norm_backward: the gradient's length differs");
-            let n = (batch * inner) as f64;
-            let mut factors = [0, 1, 2].map(|_| vec![T::ZERO; channels]);
-            for k in 0..channels {
-                let (r, w) = (rstd[k].to_f64(), weight.map_or(1.0, |w| w[k].to_f64()));
-                factors[0][k] = T::from_f64(r * w);
-                factors[1][k] = T::from_f64(sums[k].1 * r * r * r * w / n);
-                factors[2][k] = T::from_f64(sums[k].0 * r * w / n);
-            }
-            grad_planes(grad, x, shape, [mean, &factors[0], &factors[1], &factors[2]], dx);
-        }
+        let sums = match dx {
+            Some(dx) => backward(Gradient::Beside(grad, dx), x, shape, mean, rstd, weight),
+            None => channel_sums(grad, x, mean, shape),
+        };
+        affine_grads(&sums, rstd, dweight, dbias);
+    }
+
+    /// [`batch_norm_backward`] with the gradient of the input in place of that of the output.
+    pub fn batch_norm_backward_in_place(
+        grad: &mut [T], x: &[T], shape: [usize; 3], mean: &[T], rstd: &[T], weight: Option<&[T]>,
+        dweight: Option<&mut [T]>, dbias: Option<&mut [T]>,
+    ) {
+        check("batch_norm_backward", &[x.len(), grad.len()], shape, &[mean.len(), rstd.len()], [weight, None]);
+        let sums = backward(Gradient::InPlace(grad), x, shape, mean, rstd, weight);
         affine_grads(&sums, rstd, dweight, dbias);
     }
 

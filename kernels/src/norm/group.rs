@@ -91,7 +91,7 @@ instantiate! {
                 // SAFETY: each row has one owner.
                 let out = unsafe { std::slice::from_raw_parts_mut(to_x.ptr().add(at), inner) };
                 let (slope, shift) = (T::from_f64(slope), T::from_f64(shift));
-                grad_row(&grad[at..at + inner], &x[at..at + inner], m, r * scale(channel), slope, shift, out);
+                grad_row(Some(&grad[at..at + inner]), &x[at..at + inner], m, r * scale(channel), slope, shift, out);
             }
         });
         let channel_sum = |channel: usize, f: &dyn Fn(usize) -> f64| {

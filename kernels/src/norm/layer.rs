@@ -1,6 +1,6 @@
 //! Layer norm and RMS norm: every row of `n` elements on its own, weights along the row.
 
-use super::row_statistics;
+use super::{part, row_statistics};
 use crate::element::{Float, instantiate};
 use crate::elementwise::GRAIN;
 use crate::lanes::block_sum;
@@ -19,15 +19,6 @@ fn for_rows(rows: usize, n: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
         return f(0..rows);
     }
     pool::parallel_ranges(rows, (GRAIN / n).max(rows.div_ceil(128)).max(1), f)
-}
-
-/// The rows of an output that one task owns.
-///
-/// # Safety
-/// The range lies inside the allocation and belongs to the caller alone.
-unsafe fn part<'a, T>(base: SendPtr<T>, start: usize, len: usize) -> &'a mut [T] {
-    // SAFETY: the caller's promise.
-    unsafe { std::slice::from_raw_parts_mut(base.ptr().add(start), len) }
 }
 
 simd! {

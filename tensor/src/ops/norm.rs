@@ -7,8 +7,8 @@
 use flambeau_kernels::mem::Buf;
 use flambeau_kernels::norm;
 use flambeau_kernels::norm::{
-    batch_norm_backward, batch_norm_inference_backward, group_norm_backward, layer_norm_backward,
-    rms_norm_backward,
+    batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference_backward, group_norm_backward,
+    layer_norm_backward, rms_norm_backward,
 };
 use flambeau_kernels::reduce::var_mean;
 use flambeau_kernels::view::View;
@@ -252,8 +252,10 @@ impl Tensor {
             let (g, x_data) = (grad.data::<T>()?, x.data::<T>()?);
             let (m, r) = (op.mean.data::<T>()?, op.rstd.data::<T>()?);
             let w = weight.as_ref().map(|w| w.data::<T>()).transpose()?;
+            // The kernels write every element; without rows there is nothing to add up, and the sums are 0.
             let sizes = [x.numel(), affine, affine];
-            let mut buffers = [0, 1, 2].map(|i| wanted[i].then(|| Buf::<T>::zeroed(sizes[i])));
+            let buffer = if x_data.is_empty() { Buf::<T>::zeroed } else { Buf::<T>::take };
+            let mut buffers = [0, 1, 2].map(|i| wanted[i].then(|| buffer(sizes[i])));
             let [dx, dw, db] = &mut buffers;
             let [dx, dw, db] = [dx, dw, db].map(|buffer| buffer.as_deref_mut());
             if !x_data.is_empty() {
@@ -273,6 +275,34 @@ impl Tensor {
             }
         });
         Ok(results.map(|value| value.map(Tensor::from_value)))
+    }
+
+    /// [`Tensor::norm_backward`] with the gradient of the input in this tensor's place, if the norm has such a kernel: batch norm
+    /// in training.
+    ///
+    /// # Errors
+    /// As [`Tensor::norm_backward`].
+    pub fn norm_backward_(&self, op: &NormOp, wanted: [bool; 3]) -> Result<NormGrads> {
+        let (full, x) = (op.mean.dtype, &op.input.value);
+        let fits = wanted[0] && self.dtype() == full && *self.shape() == *x.shape && x.numel() > 0;
+        let (NormKind::Batch(shape), true) = (op.kind, fits) else {
+            return self.norm_backward(op, wanted);
+        };
+        let x = x.cast(full)?;
+        let weight = op.weight.as_ref().map(|w| w.value.cast(full)).transpose()?;
+        with_float!(name(op), full, T => {
+            let (x, m, r) = (x.data::<T>()?, op.mean.data::<T>()?, op.rstd.data::<T>()?);
+            let w = weight.as_ref().map(|w| w.data::<T>()).transpose()?;
+            let mut buffers = [wanted[1], wanted[2]].map(|wanted| wanted.then(|| Buf::<T>::take(shape[1])));
+            let [dw, db] = buffers.each_mut().map(|buffer| buffer.as_deref_mut());
+            self.write::<T, _>("norm_backward_", |grad| {
+                batch_norm_backward_in_place(grad, x, shape, m, r, w, dw, db)
+            })?;
+            let [dw, db] = buffers.map(|buffer| {
+                buffer.map(|buffer| Tensor::from_value(Value::new(buffer, full, Shape::new(&[shape[1]]))))
+            });
+            Ok([Some(self.clone()), dw, db])
+        })
     }
 }
 

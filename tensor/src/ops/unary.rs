@@ -3,7 +3,9 @@
 //! Transcendental functions of integers are computed in the default floating point type; `float16` and `bfloat16` are
 //! computed in `float32` and rounded once.
 
-use flambeau_kernels::unary::{Needs, unary, unary_backward, unary_in_place, unary_int};
+use flambeau_kernels::unary::{
+    Needs, unary, unary_backward, unary_backward_in_place, unary_in_place, unary_int,
+};
 pub use flambeau_kernels::unary::{Unary, UnaryInt};
 
 use crate::graph::{History, Op, Saved, record};
@@ -19,6 +21,13 @@ pub struct UnaryOp {
     pub input: Option<Saved>,
     /// The output, if the rule reads it.
     pub output: Option<Saved>,
+}
+
+impl UnaryOp {
+    /// What the rule reads.
+    fn saved(&self) -> Option<&Value> {
+        self.input.as_ref().or(self.output.as_ref()).map(Saved::value)
+    }
 }
 
 /// The function's name, as PyTorch has it.
@@ -118,7 +127,14 @@ impl Tensor {
         }
         let value = x.value.map(op, function)?;
         Ok(record(value, &[&x], |output| {
-            let needs = function.backward_needs();
+            // Where numbers were clamped the output shows as well, and whatever comes next keeps that anyway. (Half-width floats
+            // round the bounds.)
+            let clamps = matches!(function, Unary::Hardtanh(..)) && !x.value.dtype.is_half();
+            let needs = if clamps {
+                Needs::Output
+            } else {
+                function.backward_needs()
+            };
             Op::Unary(UnaryOp {
                 function,
                 input: (needs == Needs::Input).then(|| x.clone()),
@@ -135,8 +151,25 @@ impl Tensor {
     /// `Shape` if this tensor has not the shape of what `op` saved.
     pub fn unary_backward(&self, op: &UnaryOp) -> Result<Tensor> {
         let grad = self.value();
-        let saved = op.input.as_ref().or(op.output.as_ref()).map(Saved::value);
-        Ok(Tensor::from_value(grad.map_backward(op.function, saved)?))
+        Ok(Tensor::from_value(grad.map_backward(op.function, op.saved())?))
+    }
+
+    /// [`Tensor::unary_backward`] in place, where the elements lie if no other tensor shares them.
+    ///
+    /// # Errors
+    /// As [`Tensor::unary_backward`].
+    pub fn unary_backward_(&self, op: &UnaryOp) -> Result<&Tensor> {
+        let dtype = self.dtype();
+        let fits = |saved: &&Value| saved.dtype == dtype && !dtype.is_half() && *saved.shape == *self.shape();
+        let Some(saved) = op.saved().filter(fits) else {
+            return self.replace("unary_backward_", self.unary_backward(op)?);
+        };
+        let saved = saved.contiguous()?;
+        with_float!("backward", dtype, T => {
+            let value = saved.data::<T>()?;
+            self.write::<T, _>("unary_backward_", |grad| unary_backward_in_place(op.function, value, grad))?
+        });
+        Ok(self)
     }
 }
 
