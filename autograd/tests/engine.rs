@@ -1,6 +1,7 @@
 //! The engine on small programs with known gradients.
 
 use flambeau_autograd::{Backward, GradOptions, grad};
+use flambeau_tensor::ops::norm::{BatchNormOptions, batch_norm};
 use flambeau_tensor::{Result, Tensor};
 
 #[test]
@@ -132,6 +133,57 @@ fn an_in_place_change_never_corrupts_what_was_saved() -> Result<()> {
     y.sum()?.backward()?;
     assert_eq!(x.grad().expect("a gradient").to_vec::<f64>()?, [4.0, 6.0]);
     assert_eq!(a.to_vec::<f64>()?, [102.0, 103.0]);
+    Ok(())
+}
+
+/// Rules write a gradient in the place of the one before, but not where somebody else sees it.
+#[test]
+fn gradients_that_somebody_keeps_are_not_overwritten() -> Result<()> {
+    let x = Tensor::new([-1.0f32, 0.5, 0.5, 2.0])?.requires_grad(true)?;
+    let images = x.reshape([2, 1, 2])?;
+    let normal = batch_norm(&images, true, &BatchNormOptions::default())?;
+    let squashed = normal.sigmoid()?;
+    let y = squashed.hardtanh(0.0, 0.6)?;
+    squashed.retain_grad()?;
+    normal.retain_grad()?;
+    let given = Tensor::new([1.0f32, 2.0, 3.0, 4.0])?.reshape([2, 1, 2])?;
+    let options = GradOptions {
+        retain_graph: true,
+        ..Default::default()
+    };
+    y.backward_with(Some(&given), options)?;
+    assert_eq!(given.reshape(-1)?.to_vec::<f32>()?, [1.0, 2.0, 3.0, 4.0]);
+    let kept = |tensor: &Tensor| tensor.grad().expect("a gradient").reshape(-1)?.to_vec::<f32>();
+    assert_eq!(kept(&squashed)?, [1.0, 2.0, 3.0, 0.0]);
+    let once = [kept(&squashed)?, kept(&normal)?, kept(&x)?];
+    assert!(once[1] != once[0] && once[2] != once[1]);
+    // The graph still holds what it saved.
+    y.backward_with(Some(&given), GradOptions::default())?;
+    for (tensor, once) in [&squashed, &normal, &x].into_iter().zip(once) {
+        let twice: Vec<f32> = once.iter().map(|x| x + x).collect();
+        assert_eq!(kept(tensor)?, twice);
+    }
+    Ok(())
+}
+
+/// What the fused rule reads of the output says the same as what the recorded one reads, bounds that are no float included.
+#[test]
+fn clamped_numbers_have_no_gradient_first_or_second() -> Result<()> {
+    let bound = 0.1f32;
+    let x = Tensor::new([-2.0, -bound, -0.05, 0.05, bound, 2.0])?.requires_grad(true)?;
+    let want = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+    x.hardtanh(-0.1, 0.1)?.sum()?.backward()?;
+    assert_eq!(x.take_grad().expect("a gradient").to_vec::<f32>()?, want);
+    let options = GradOptions {
+        create_graph: true,
+        ..Default::default()
+    };
+    let sum = x.hardtanh(-0.1, 0.1)?.sum()?;
+    let recorded = grad(&[&sum], &[&x], &[], options)?
+        .pop()
+        .flatten()
+        .expect("a gradient");
+    assert_eq!(recorded.to_vec::<f32>()?, want);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Every norm against its definition, and every backward against central differences.
 
 use super::*;
+use crate::testing::same_bits_for_any_threads;
 
 fn noise(n: usize, seed: usize) -> Vec<f64> {
     (0..n)
@@ -236,4 +237,82 @@ fn batch_norm() {
         check_slopes("inference weight", &w, &grad, |w| inference(&x, w, &b), &dw);
         check_slopes("inference bias", &b, &grad, |b| inference(&x, &w, b), &db);
     }
+}
+
+/// With few threads each takes whole channels, with many they share them.
+#[test]
+fn batch_norm_has_the_same_bits_by_channels_and_by_planes_beside_and_in_place() {
+    let shape = [4, 6, 9000];
+    let [batch, channels, inner] = shape;
+    let len = batch * channels * inner;
+    let [x, grad] = [1, 4].map(|seed| noise(len, seed).iter().map(|&x| x as f32).collect::<Vec<_>>());
+    let [w, b] = [2, 3].map(|seed| {
+        noise(channels, seed)
+            .iter()
+            .map(|&x| x as f32)
+            .collect::<Vec<_>>()
+    });
+    same_bits_for_any_threads(|| {
+        let mut out = vec![0.0; len];
+        let [mut mean, mut var, mut rstd] = [0; 3].map(|_| vec![0.0; channels]);
+        batch_norm_train(
+            &x,
+            shape,
+            Some(&w),
+            Some(&b),
+            1e-5,
+            &mut out,
+            &mut mean,
+            &mut var,
+            &mut rstd,
+        );
+        let (mut dx, [mut dw, mut db]) = (vec![0.0; len], [0; 2].map(|_| vec![0.0; channels]));
+        batch_norm_backward(
+            &grad,
+            &x,
+            shape,
+            &mean,
+            &rstd,
+            Some(&w),
+            Some(&mut dx),
+            Some(&mut dw),
+            Some(&mut db),
+        );
+        let mut in_place = grad.clone();
+        let [mut dw_again, mut db_again] = [0; 2].map(|_| vec![0.0; channels]);
+        batch_norm_backward_in_place(
+            &mut in_place,
+            &x,
+            shape,
+            &mean,
+            &rstd,
+            Some(&w),
+            Some(&mut dw_again),
+            Some(&mut db_again),
+        );
+        assert!(in_place == dx && dw_again == dw && db_again == db);
+        [out, mean, var, rstd, dx, dw, db].concat()
+    });
+}
+
+#[test]
+fn batch_norm_of_rows_of_channels_has_the_same_bits_beside_and_in_place() {
+    let shape = [300, 40, 1];
+    let (x, grad, w) = (noise(12_000, 1), noise(12_000, 4), noise(40, 2));
+    let [mean, rstd] = [5, 6].map(|seed| noise(40, seed));
+    let mut dx = vec![0.0; 12_000];
+    batch_norm_backward(
+        &grad,
+        &x,
+        shape,
+        &mean,
+        &rstd,
+        Some(&w),
+        Some(&mut dx),
+        None,
+        None,
+    );
+    let mut in_place = grad.clone();
+    batch_norm_backward_in_place(&mut in_place, &x, shape, &mean, &rstd, Some(&w), None, None);
+    assert_eq!(in_place, dx);
 }

@@ -140,6 +140,22 @@ fn single_precision_and_in_place_agree() {
 }
 
 #[test]
+fn gradients_in_place_have_the_bits_of_those_beside() {
+    for (op, points) in smooth() {
+        let values: Vec<f32> = points.iter().cycle().take(5000).map(|&x| x as f32).collect();
+        let mut saved = values.clone();
+        if op.backward_needs() == Needs::Output {
+            unary(op, &values, &mut saved);
+        }
+        let grad: Vec<f32> = (0..5000).map(|i| i as f32 * 0.01 - 20.0).collect();
+        let (mut out, mut in_place) = (vec![0.0; 5000], grad.clone());
+        unary_backward(op, &saved, &saved, &grad, &mut out);
+        unary_backward_in_place(op, &saved, &mut in_place);
+        assert_eq!(in_place, out, "{op:?}");
+    }
+}
+
+#[test]
 fn nan_stays_nan() {
     for (op, _) in smooth() {
         if matches!(op, Unary::Sign | Unary::PowScalar(0.0)) {
