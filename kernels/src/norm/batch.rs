@@ -234,9 +234,9 @@ fn backward<T: Float>(
         Gradient::Beside(from, to) => (Some(from), SendPtr(to.as_mut_ptr())),
         Gradient::InPlace(both) => (None, SendPtr(both.as_mut_ptr())),
     };
-    // SAFETY: nobody writes to the range as long as the result lives: the sums of a plane come before the plane is written.
     let grad = |at: Range<usize>| match beside {
         Some(from) => &from[at],
+        // SAFETY: nobody writes there as long as the result lives: the sums of a plane come before the plane is written.
         None => unsafe { &*part(to, at.start, at.len()) },
     };
     // The factors of `dx = grad·a - (x - mean)·b - c`.
