@@ -42,7 +42,12 @@ fn init() -> Isa {
         Ok("avx2") => Isa::Avx2,
         _ => best,
     };
-    set_current(wanted)
+    let chosen = at_most(wanted, best);
+    // Another thread may have set it meanwhile.
+    match CURRENT.compare_exchange(0, chosen as u8, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => chosen,
+        Err(_) => current(),
+    }
 }
 
 /// The widest instruction set of this machine that kernels are compiled for.
@@ -73,13 +78,18 @@ pub fn detect() -> Isa {
 
 /// Sets the instruction set for the whole process, capped at what the machine has; returns the one now in force.
 pub fn set_current(wanted: Isa) -> Isa {
-    let chosen = if wanted == Isa::Scalar {
-        wanted
-    } else {
-        wanted.min(detect())
-    };
+    let chosen = at_most(wanted, detect());
     CURRENT.store(chosen as u8, Ordering::Relaxed);
     chosen
+}
+
+/// The baseline is there on every machine.
+fn at_most(wanted: Isa, best: Isa) -> Isa {
+    if wanted == Isa::Scalar {
+        wanted
+    } else {
+        wanted.min(best)
+    }
 }
 
 /// Compiles function bodies once per instruction set and dispatches at run time.

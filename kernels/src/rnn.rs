@@ -8,8 +8,8 @@
 //! - RNN: `h' = tanh(…)` or `h' = relu(…)`
 //!
 //! Rows are packed as in torch's `PackedSequence`: step t holds the first `steps[t]` sequences, longest first, so that
-//! a padded batch is `steps = [batch; time]`. The input's part of the gates is one product for many steps, and the
-//! gradients of the weights are one product after the last. Directions of a bidirectional layer are independent calls,
+//! a padded batch is `steps = [batch; time]`. The input's part of the gates is one product for many steps, and so are
+//! the gradients of the input and of the weights. Directions of a bidirectional layer are independent calls,
 //! which may run side by side.
 
 mod backward;
@@ -26,7 +26,6 @@ impl RealKernels<f64> for f64 {}
 use crate::element::instantiate;
 use crate::gemm::{Epilogue, MatRef, PackedB, gemm_packed};
 use crate::mem::Buf;
-use crate::pool::parallel_chunks_mut;
 use crate::simd::Real;
 use cell::Step;
 
@@ -255,17 +254,6 @@ instantiate! {
             }
         }
     }
-}
-
-/// Sums the columns of a row-major matrix, in the order of its rows.
-fn sum_rows<T: Real>(matrix: &[T], columns: usize, sums: &mut [T]) {
-    let width = sums.len().div_ceil(8).max(64);
-    parallel_chunks_mut(sums, width, |start, sums| {
-        sums.fill(T::ZERO);
-        for row in matrix.chunks_exact(columns) {
-            sums.iter_mut().zip(&row[start..]).for_each(|(s, &x)| *s += x);
-        }
-    });
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
-//! The gradients of a recurrent sequence: back through the steps, then one product for each weight.
+//! The gradients of a recurrent sequence: back through the steps, and after every few hundred rows the products for the
+//! input and the weights, while the gradients of the gates are in the cache.
 
 use super::cell::StepBackward;
-use super::{RnnKind, RnnShape, RnnWeights, sum_rows};
+use super::{RnnKind, RnnShape, RnnWeights};
 use crate::element::instantiate;
 use crate::gemm::{Epilogue, MatRef, PackedB, gemm, gemm_packed};
 use crate::mem::Buf;
+use crate::pool::parallel_chunks_mut;
+use crate::simd;
 use crate::simd::Real;
 
 /// Where the gradients go; each has the size of what it is the gradient of.
@@ -25,6 +28,10 @@ pub struct RnnGradients<'a, T> {
     /// Of the recurrent bias, if wanted.
     pub b_hh: Option<&'a mut [T]>,
 }
+
+/// Rows of which the gradients of the input and of the weights are made at a time: a block of a product's inner
+/// dimension. Part of what defines the bits of the weights' gradients.
+const ROWS_TOGETHER: usize = 384;
 
 instantiate! {
     trait Kernels for f32, f64 where Real;
@@ -69,138 +76,119 @@ instantiate! {
             c0: grad_c,
             w_ih: grad_w_ih,
             w_hh: grad_w_hh,
-            b_ih,
-            b_hh,
+            mut b_ih,
+            mut b_hh,
         } = gradients;
-        for bias in [&b_ih, &b_hh].into_iter().flatten() {
+        for bias in [&mut b_ih, &mut b_hh].into_iter().flatten() {
             assert_eq!(bias.len(), width, "rnn: the size of a bias's gradient");
+            bias.fill(T::ZERO);
         }
         grad_h.copy_from_slice(grad_h_n);
         grad_c.copy_from_slice(grad_c_n);
+        if rows == 0 || hidden == 0 {
+            return [grad_x, grad_w_ih, grad_w_hh]
+                .into_iter()
+                .for_each(|grad| grad.fill(T::ZERO));
+        }
 
-        let before = States::new(shape, out, h0, c0, reserve);
-        let mut grad_gates = Buf::<T>::take(rows * width);
-        let mut grad_recurrent = Buf::<T>::take(if shape.kind == RnnKind::Gru {
-            rows * width
-        } else {
-            0
-        });
-        if rows > 0 && hidden > 0 {
-            let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden));
-            let add = Epilogue {
-                beta: T::ONE,
-                ..Epilogue::default()
+        let order = shape.order();
+        let together = (ROWS_TOGETHER / shape.batch()).max(1);
+        let most = together.min(order.len()) * shape.batch();
+        let is_gru = shape.kind == RnnKind::Gru;
+        let mut grad_gates = Buf::<T>::take(most * width);
+        let mut grad_recurrent = Buf::<T>::take(if is_gru { most * width } else { 0 });
+        let (mut h_before, mut c_before) = (Buf::<T>::take(most * hidden), Buf::<T>::take(c0.len()));
+        let w_ih = PackedB::new(MatRef::row_major(weights.w_ih, width, shape.input));
+        let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden));
+        let plain = Epilogue::default();
+        let add = Epilogue {
+            beta: T::ONE,
+            ..plain
+        };
+        let kept = shape.kind.kept() * hidden;
+        for end in (1..=order.len()).rev().step_by(together) {
+            let steps = end.saturating_sub(together)..end;
+            let rows: usize = order[steps.clone()].iter().map(|step| step.1).sum();
+            let Some(first) = order[steps.clone()].iter().map(|step| step.0).min() else {
+                continue;
             };
-            let kept = shape.kind.kept() * hidden;
-            for (start, count) in shape.order().into_iter().rev() {
+            for i in steps.rev() {
+                let (start, count) = order[i];
                 let states = start * hidden..(start + count) * hidden;
-                let gates = start * width..(start + count) * width;
+                let here = (start - first) * hidden..(start - first + count) * hidden;
+                let gates = (start - first) * width..(start - first + count) * width;
+                // A sequence that was not there at the previous step of this direction begins here.
+                let (from, there) = i.checked_sub(1).map_or((0, 0), |i| order[i]);
+                let there = there.min(count);
+                let (continued, begun) = h_before[here.clone()].split_at_mut(there * hidden);
+                continued.copy_from_slice(&out[from * hidden..][..there * hidden]);
+                begun.copy_from_slice(&h0[there * hidden..count * hidden]);
+                if !c0.is_empty() {
+                    let (continued, begun) = c_before[..count * hidden].split_at_mut(there * hidden);
+                    for (row, to) in continued.chunks_exact_mut(hidden).enumerate() {
+                        to.copy_from_slice(&reserve[(from + row) * kept + 4 * hidden..][..hidden]);
+                    }
+                    begun.copy_from_slice(&c0[there * hidden..count * hidden]);
+                }
                 T::dispatch(StepBackward {
                     kind: shape.kind,
                     hidden,
                     out: &out[states.clone()],
-                    h: &before.h[states.clone()],
-                    c: if before.c.is_empty() {
-                        &[]
-                    } else {
-                        &before.c[states.clone()]
-                    },
+                    h: &h_before[here],
+                    c: &c_before,
                     kept: &reserve[start * kept..][..count * kept],
                     grad_out: &grad_out[states],
                     grad_h: &mut grad_h[..count * hidden],
                     grad_c,
                     grad_gates: &mut grad_gates[gates.clone()],
-                    grad_recurrent: if grad_recurrent.is_empty() {
-                        &mut []
-                    } else {
+                    grad_recurrent: if is_gru {
                         &mut grad_recurrent[gates.clone()]
+                    } else {
+                        &mut []
                     },
                 });
-                let through = if grad_recurrent.is_empty() {
-                    &grad_gates[gates]
-                } else {
-                    &grad_recurrent[gates]
-                };
-                let through = MatRef::row_major(through, count, width);
+                let through = if is_gru { &grad_recurrent } else { &grad_gates };
+                let through = MatRef::row_major(&through[gates], count, width);
                 gemm_packed(through, &w_hh, &mut grad_h[..count * hidden], hidden, &add);
             }
+
+            let grad_recurrent = if is_gru { &grad_recurrent } else { &grad_gates };
+            let [input, recurrent] =
+                [&grad_gates, grad_recurrent].map(|grad| MatRef::row_major(&grad[..rows * width], rows, width));
+            let x_rows = first * shape.input..(first + rows) * shape.input;
+            gemm_packed(input, &w_ih, &mut grad_x[x_rows.clone()], shape.input, &plain);
+            let sum = if end == order.len() { &plain } else { &add };
+            let x = MatRef::row_major(&x[x_rows], rows, shape.input);
+            gemm(input.transposed(), x, grad_w_ih, shape.input, sum);
+            let h = MatRef::row_major(&h_before, rows, hidden);
+            gemm(recurrent.transposed(), h, grad_w_hh, hidden, sum);
+            if let Some(grad) = &mut b_ih {
+                add_rows(input.data, grad);
+            }
+            if let (Some(grad), true) = (&mut b_hh, is_gru || b_ih.is_none()) {
+                add_rows(recurrent.data, grad);
+            }
         }
-        let input = MatRef::row_major(&grad_gates, rows, width);
-        let recurrent = if grad_recurrent.is_empty() {
-            input
-        } else {
-            MatRef::row_major(&grad_recurrent, rows, width)
-        };
-        let plain = Epilogue::default();
-        gemm(
-            input,
-            MatRef::row_major(weights.w_ih, width, shape.input),
-            grad_x,
-            shape.input,
-            &plain,
-        );
-        gemm(
-            input.transposed(),
-            MatRef::row_major(x, rows, shape.input),
-            grad_w_ih,
-            shape.input,
-            &plain,
-        );
-        gemm(
-            recurrent.transposed(),
-            MatRef::row_major(&before.h, rows, hidden),
-            grad_w_hh,
-            hidden,
-            &plain,
-        );
-        if let Some(grad) = b_ih {
-            sum_rows(input.data, width, grad);
-        }
-        if let Some(grad) = b_hh {
-            sum_rows(recurrent.data, width, grad);
+        // Both biases are added to the same gates, but for n of a GRU.
+        if let (Some(from), Some(to), false) = (b_ih, b_hh, is_gru) {
+            to.copy_from_slice(from);
         }
     }
 }
 
-/// The states before each step, row by row.
-struct States<T: Real> {
-    /// `[rows, hidden]`.
-    h: Buf<T>,
-    /// The same for an LSTM, else empty.
-    c: Buf<T>,
+/// Adds the rows of a matrix to `sums`, in their order.
+fn add_rows<T: Real>(matrix: &[T], sums: &mut [T]) {
+    let columns = sums.len();
+    let width = columns.div_ceil(8).max(64);
+    parallel_chunks_mut(sums, width, |start, sums| {
+        add_columns(matrix, columns, start, sums)
+    });
 }
 
-impl<T: Real> States<T> {
-    fn new(shape: &RnnShape<'_>, out: &[T], h0: &[T], c0: &[T], reserve: &[T]) -> Self {
-        let (rows, hidden) = (shape.rows(), shape.hidden);
-        let lstm = shape.kind == RnnKind::Lstm;
-        let (mut h, mut c) = (
-            Buf::take(rows * hidden),
-            Buf::take(if lstm { rows * hidden } else { 0 }),
-        );
-        let mut previous: Option<(usize, usize)> = None;
-        for (start, count) in shape.order() {
-            for row in 0..count {
-                let to = (start + row) * hidden..(start + row + 1) * hidden;
-                // A sequence that was not there at the previous step of this direction begins here.
-                match previous.filter(|&(_, there)| row < there) {
-                    Some((first, _)) => {
-                        let from = first + row;
-                        h[to.clone()].copy_from_slice(&out[from * hidden..][..hidden]);
-                        if lstm {
-                            c[to].copy_from_slice(&reserve[(from * 5 + 4) * hidden..][..hidden]);
-                        }
-                    }
-                    None => {
-                        h[to.clone()].copy_from_slice(&h0[row * hidden..][..hidden]);
-                        if lstm {
-                            c[to].copy_from_slice(&c0[row * hidden..][..hidden]);
-                        }
-                    }
-                }
-            }
-            previous = Some((start, count));
+simd! {
+    fn add_columns[T: Real](matrix: &[T], columns: usize, start: usize, sums: &mut [T]) {
+        for row in matrix.chunks_exact(columns) {
+            sums.iter_mut().zip(&row[start..]).for_each(|(s, &x)| *s += x);
         }
-        States { h, c }
     }
 }

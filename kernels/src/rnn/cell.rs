@@ -1,7 +1,5 @@
 //! One step of a recurrent layer, element-wise: from gates to states, and the way back.
 
-use std::ops::Range;
-
 use super::RnnKind;
 use crate::simd::{Real, Simd, WithSimd, sigmoid, tanh};
 
@@ -21,65 +19,98 @@ pub(super) struct Step<'a, T> {
     pub(super) kept: &'a mut [T],
 }
 
-/// A vector of a row: its elements are cut into vectors, the last of which may be partial.
+/// A vector of a row: its elements are cut into vectors, of which the last may not be `WHOLE`.
 #[derive(Clone, Copy)]
-struct At {
+struct At<S, const WHOLE: bool> {
+    simd: S,
     row: usize,
     hidden: usize,
     start: usize,
     count: usize,
 }
 
-impl At {
-    /// All vectors of `rows` rows. (Kernels loop over them: a closure would be compiled without the instruction set.)
+impl<S: Simd, const WHOLE: bool> At<S, WHOLE> {
+    /// Where its elements of block `block` begin, in rows of `blocks` blocks.
     #[inline(always)]
-    fn all(rows: usize, hidden: usize, lanes: usize) -> impl Iterator<Item = At> {
-        let vectors = hidden.div_ceil(lanes);
-        (0..rows * vectors).map(move |i| {
-            let (row, start) = (i / vectors, i % vectors * lanes);
-            At {
-                row,
-                hidden,
-                start,
-                count: (hidden - start).min(lanes),
+    fn start(self, blocks: usize, block: usize) -> usize {
+        (self.row * blocks + block) * self.hidden + self.start
+    }
+
+    #[inline(always)]
+    fn get(self, data: &[S::Elem], blocks: usize, block: usize) -> S::Vector {
+        let part = &data[self.start(blocks, block)..][..self.count];
+        // SAFETY: the slice's own length, which is that of a vector if it is whole and less otherwise.
+        unsafe {
+            if WHOLE {
+                self.simd.load(part.as_ptr())
+            } else {
+                self.simd.load_partial(part.as_ptr(), part.len())
             }
-        })
+        }
     }
 
-    /// Its elements in block `block` of a row of `blocks` blocks.
     #[inline(always)]
-    fn range(self, blocks: usize, block: usize) -> Range<usize> {
-        let start = (self.row * blocks + block) * self.hidden + self.start;
-        start..start + self.count
+    fn put(self, data: &mut [S::Elem], blocks: usize, block: usize, v: S::Vector) {
+        let part = &mut data[self.start(blocks, block)..][..self.count];
+        // SAFETY: as in `get`.
+        unsafe {
+            if WHOLE {
+                self.simd.store(part.as_mut_ptr(), v)
+            } else {
+                self.simd.store_partial(part.as_mut_ptr(), v, part.len())
+            }
+        }
     }
 }
 
-#[inline(always)]
-fn get<S: Simd>(s: S, data: &[S::Elem], range: Range<usize>) -> S::Vector {
-    let part = &data[range];
-    // SAFETY: the slice's own length, which is at most LANES.
-    unsafe { s.load_partial(part.as_ptr(), part.len()) }
-}
+/// What is to be done with every vector of some rows. (A trait, because a closure would be compiled without the
+/// instruction set.)
+trait ForEachVector<T: Real> {
+    fn vector<S: Simd<Elem = T>, const WHOLE: bool>(&mut self, at: At<S, WHOLE>);
 
-#[inline(always)]
-fn put<S: Simd>(s: S, data: &mut [S::Elem], range: Range<usize>, v: S::Vector) {
-    let part = &mut data[range];
-    // SAFETY: the slice's own length, which is at most LANES.
-    unsafe { s.store_partial(part.as_mut_ptr(), v, part.len()) }
+    #[inline(always)]
+    fn all<S: Simd<Elem = T>>(&mut self, simd: S, rows: usize, hidden: usize) {
+        let whole = hidden - hidden % S::LANES;
+        for row in 0..rows {
+            for start in (0..whole).step_by(S::LANES) {
+                self.vector(At::<S, true> {
+                    simd,
+                    row,
+                    hidden,
+                    start,
+                    count: S::LANES,
+                });
+            }
+            if whole < hidden {
+                self.vector(At::<S, false> {
+                    simd,
+                    row,
+                    hidden,
+                    start: whole,
+                    count: hidden - whole,
+                });
+            }
+        }
+    }
 }
 
 impl<T: Real> Step<'_, T> {
     /// The input's and the hidden state's part of a gate, added.
     #[inline(always)]
-    fn gate<S: Simd<Elem = T>>(&self, s: S, at: At, gate: usize) -> S::Vector {
-        let range = at.range(self.kind.gates(), gate);
-        s.add(get(s, self.gates, range.clone()), get(s, self.recurrent, range))
+    fn gate<S: Simd<Elem = T>, const WHOLE: bool>(&self, at: At<S, WHOLE>, gate: usize) -> S::Vector {
+        let gates = self.kind.gates();
+        at.simd.add(
+            at.get(self.gates, gates, gate),
+            at.get(self.recurrent, gates, gate),
+        )
     }
 
     #[inline(always)]
-    fn keep<S: Simd<Elem = T>>(&mut self, s: S, at: At, block: usize, v: S::Vector) {
+    fn keep<S: Simd<Elem = T>, const WHOLE: bool>(&mut self, at: At<S, WHOLE>, values: &[S::Vector]) {
         if !self.kept.is_empty() {
-            put(s, self.kept, at.range(self.kind.kept(), block), v);
+            for (block, &v) in values.iter().enumerate() {
+                at.put(self.kept, self.kind.kept(), block, v);
+            }
         }
     }
 }
@@ -89,39 +120,37 @@ impl<T: Real> WithSimd<T> for Step<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(mut self, s: S) {
-        for at in At::all(self.h.len() / self.hidden, self.hidden, S::LANES) {
-            let state = at.range(1, 0);
-            let new = match self.kind {
-                RnnKind::Lstm => {
-                    let i = sigmoid(s, self.gate(s, at, 0));
-                    let f = sigmoid(s, self.gate(s, at, 1));
-                    let g = tanh(s, self.gate(s, at, 2));
-                    let o = sigmoid(s, self.gate(s, at, 3));
-                    let cell = s.mul_add(f, get(s, self.c, state.clone()), s.mul(i, g));
-                    put(s, self.c, state.clone(), cell);
-                    self.keep(s, at, 0, i);
-                    self.keep(s, at, 1, f);
-                    self.keep(s, at, 2, g);
-                    self.keep(s, at, 3, o);
-                    self.keep(s, at, 4, cell);
-                    s.mul(o, tanh(s, cell))
-                }
-                RnnKind::Gru => {
-                    let r = sigmoid(s, self.gate(s, at, 0));
-                    let z = sigmoid(s, self.gate(s, at, 1));
-                    let inner = get(s, self.recurrent, at.range(3, 2));
-                    let n = tanh(s, s.mul_add(r, inner, get(s, self.gates, at.range(3, 2))));
-                    self.keep(s, at, 0, r);
-                    self.keep(s, at, 1, z);
-                    self.keep(s, at, 2, n);
-                    self.keep(s, at, 3, inner);
-                    s.mul_add(z, s.sub(get(s, self.h, state.clone()), n), n)
-                }
-                RnnKind::Tanh => tanh(s, self.gate(s, at, 0)),
-                RnnKind::Relu => s.max(s.splat(T::ZERO), self.gate(s, at, 0)),
-            };
-            put(s, self.h, state, new);
-        }
+        self.all(s, self.h.len() / self.hidden, self.hidden);
+    }
+}
+
+impl<T: Real> ForEachVector<T> for Step<'_, T> {
+    #[inline(always)]
+    fn vector<S: Simd<Elem = T>, const WHOLE: bool>(&mut self, at: At<S, WHOLE>) {
+        let s = at.simd;
+        let new = match self.kind {
+            RnnKind::Lstm => {
+                let i = sigmoid(s, self.gate(at, 0));
+                let f = sigmoid(s, self.gate(at, 1));
+                let g = tanh(s, self.gate(at, 2));
+                let o = sigmoid(s, self.gate(at, 3));
+                let cell = s.mul_add(f, at.get(self.c, 1, 0), s.mul(i, g));
+                at.put(self.c, 1, 0, cell);
+                self.keep(at, &[i, f, g, o, cell]);
+                s.mul(o, tanh(s, cell))
+            }
+            RnnKind::Gru => {
+                let r = sigmoid(s, self.gate(at, 0));
+                let z = sigmoid(s, self.gate(at, 1));
+                let inner = at.get(self.recurrent, 3, 2);
+                let n = tanh(s, s.mul_add(r, inner, at.get(self.gates, 3, 2)));
+                self.keep(at, &[r, z, n, inner]);
+                s.mul_add(z, s.sub(at.get(self.h, 1, 0), n), n)
+            }
+            RnnKind::Tanh => tanh(s, self.gate(at, 0)),
+            RnnKind::Relu => s.max(s.splat(T::ZERO), self.gate(at, 0)),
+        };
+        at.put(self.h, 1, 0, new);
     }
 }
 
@@ -164,75 +193,65 @@ impl<T: Real> WithSimd<T> for StepBackward<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
-        let StepBackward {
-            kind,
-            hidden,
-            out,
-            h,
-            c,
-            kept,
-            grad_out,
-            grad_h,
-            grad_c,
-            grad_gates,
-            grad_recurrent,
-        } = self;
-        let zero = s.splat(T::ZERO);
-        if kind == RnnKind::Relu {
-            for (i, gate) in grad_gates.iter_mut().enumerate() {
-                *gate = if out[i] > T::ZERO {
-                    grad_out[i] + grad_h[i]
-                } else {
-                    T::ZERO
-                };
-                grad_h[i] = T::ZERO;
-            }
-            return;
+    fn run<S: Simd<Elem = T>>(mut self, s: S) {
+        if self.kind != RnnKind::Relu {
+            return self.all(s, self.grad_h.len() / self.hidden, self.hidden);
         }
-        for at in At::all(grad_h.len() / hidden, hidden, S::LANES) {
-            let state = at.range(1, 0);
-            let grad = s.add(get(s, grad_out, state.clone()), get(s, grad_h, state.clone()));
-            match kind {
-                RnnKind::Lstm => {
-                    let (i, f) = (get(s, kept, at.range(5, 0)), get(s, kept, at.range(5, 1)));
-                    let (g, o) = (get(s, kept, at.range(5, 2)), get(s, kept, at.range(5, 3)));
-                    let cell = tanh(s, get(s, kept, at.range(5, 4)));
-                    let later = get(s, grad_c, state.clone());
-                    let grad_cell = s.mul_add(s.mul(grad, o), tanh_slope(s, cell), later);
-                    let before = get(s, c, state.clone());
-                    let grad_i = s.mul(s.mul(grad_cell, g), sigmoid_slope(s, i));
-                    let grad_f = s.mul(s.mul(grad_cell, before), sigmoid_slope(s, f));
-                    let grad_g = s.mul(s.mul(grad_cell, i), tanh_slope(s, g));
-                    let grad_o = s.mul(s.mul(grad, cell), sigmoid_slope(s, o));
-                    put(s, grad_gates, at.range(4, 0), grad_i);
-                    put(s, grad_gates, at.range(4, 1), grad_f);
-                    put(s, grad_gates, at.range(4, 2), grad_g);
-                    put(s, grad_gates, at.range(4, 3), grad_o);
-                    put(s, grad_c, state.clone(), s.mul(grad_cell, f));
-                    put(s, grad_h, state, zero);
-                }
-                RnnKind::Gru => {
-                    let (r, z) = (get(s, kept, at.range(4, 0)), get(s, kept, at.range(4, 1)));
-                    let (n, inner) = (get(s, kept, at.range(4, 2)), get(s, kept, at.range(4, 3)));
-                    let one = s.splat(T::ONE);
-                    let grad_n = s.mul(s.mul(grad, s.sub(one, z)), tanh_slope(s, n));
-                    let change = s.sub(get(s, h, state.clone()), n);
-                    let grad_z = s.mul(s.mul(grad, change), sigmoid_slope(s, z));
-                    let grad_r = s.mul(s.mul(grad_n, inner), sigmoid_slope(s, r));
-                    put(s, grad_gates, at.range(3, 0), grad_r);
-                    put(s, grad_gates, at.range(3, 1), grad_z);
-                    put(s, grad_gates, at.range(3, 2), grad_n);
-                    put(s, grad_recurrent, at.range(3, 0), grad_r);
-                    put(s, grad_recurrent, at.range(3, 1), grad_z);
-                    put(s, grad_recurrent, at.range(3, 2), s.mul(grad_n, r));
-                    put(s, grad_h, state, s.mul(grad, z));
-                }
-                RnnKind::Tanh | RnnKind::Relu => {
-                    let slope = tanh_slope(s, get(s, out, state.clone()));
-                    put(s, grad_gates, state.clone(), s.mul(grad, slope));
-                    put(s, grad_h, state, zero);
-                }
+        for (i, gate) in self.grad_gates.iter_mut().enumerate() {
+            *gate = if self.out[i] > T::ZERO {
+                self.grad_out[i] + self.grad_h[i]
+            } else {
+                T::ZERO
+            };
+            self.grad_h[i] = T::ZERO;
+        }
+    }
+}
+
+impl<T: Real> ForEachVector<T> for StepBackward<'_, T> {
+    #[inline(always)]
+    fn vector<S: Simd<Elem = T>, const WHOLE: bool>(&mut self, at: At<S, WHOLE>) {
+        let s = at.simd;
+        let grad = s.add(at.get(self.grad_out, 1, 0), at.get(self.grad_h, 1, 0));
+        match self.kind {
+            RnnKind::Lstm => {
+                let (i, f) = (at.get(self.kept, 5, 0), at.get(self.kept, 5, 1));
+                let (g, o) = (at.get(self.kept, 5, 2), at.get(self.kept, 5, 3));
+                let cell = tanh(s, at.get(self.kept, 5, 4));
+                let later = at.get(self.grad_c, 1, 0);
+                let grad_cell = s.mul_add(s.mul(grad, o), tanh_slope(s, cell), later);
+                let before = at.get(self.c, 1, 0);
+                let grad_i = s.mul(s.mul(grad_cell, g), sigmoid_slope(s, i));
+                let grad_f = s.mul(s.mul(grad_cell, before), sigmoid_slope(s, f));
+                let grad_g = s.mul(s.mul(grad_cell, i), tanh_slope(s, g));
+                let grad_o = s.mul(s.mul(grad, cell), sigmoid_slope(s, o));
+                at.put(self.grad_gates, 4, 0, grad_i);
+                at.put(self.grad_gates, 4, 1, grad_f);
+                at.put(self.grad_gates, 4, 2, grad_g);
+                at.put(self.grad_gates, 4, 3, grad_o);
+                at.put(self.grad_c, 1, 0, s.mul(grad_cell, f));
+                at.put(self.grad_h, 1, 0, s.splat(T::ZERO));
+            }
+            RnnKind::Gru => {
+                let (r, z) = (at.get(self.kept, 4, 0), at.get(self.kept, 4, 1));
+                let (n, inner) = (at.get(self.kept, 4, 2), at.get(self.kept, 4, 3));
+                let one = s.splat(T::ONE);
+                let grad_n = s.mul(s.mul(grad, s.sub(one, z)), tanh_slope(s, n));
+                let change = s.sub(at.get(self.h, 1, 0), n);
+                let grad_z = s.mul(s.mul(grad, change), sigmoid_slope(s, z));
+                let grad_r = s.mul(s.mul(grad_n, inner), sigmoid_slope(s, r));
+                at.put(self.grad_gates, 3, 0, grad_r);
+                at.put(self.grad_gates, 3, 1, grad_z);
+                at.put(self.grad_gates, 3, 2, grad_n);
+                at.put(self.grad_recurrent, 3, 0, grad_r);
+                at.put(self.grad_recurrent, 3, 1, grad_z);
+                at.put(self.grad_recurrent, 3, 2, s.mul(grad_n, r));
+                at.put(self.grad_h, 1, 0, s.mul(grad, z));
+            }
+            RnnKind::Tanh | RnnKind::Relu => {
+                let slope = tanh_slope(s, at.get(self.out, 1, 0));
+                at.put(self.grad_gates, 1, 0, s.mul(grad, slope));
+                at.put(self.grad_h, 1, 0, s.splat(T::ZERO));
             }
         }
     }

@@ -429,10 +429,10 @@ impl RnnOp {
             let roles = Roles::of_each(self.forms(), &data[1..]);
             let kept = self.directions.iter().map(|direction| Ok([&direction.out, &direction.reserve].map(Value::data::<T>)));
             let kept: Vec<[Result<&[T]>; 2]> = kept.collect::<Result<_>>()?;
-            let zeros = |like: Option<&&[T]>| Buf::<T>::zeroed(like.map_or(0, |like| like.len()));
-            // In the order of the inputs; of what a direction has not, nothing.
+            let room = |like: Option<&&[T]>| Buf::<T>::take(like.map_or(0, |like| like.len()));
+            // In the order of the inputs; of what a direction has not, nothing. The kernel writes all of it.
             let found = roles.iter().map(|r| {
-                Mutex::new([Some(&data[0]), Some(r.h0), r.c0, Some(r.w_ih), Some(r.w_hh), r.b_ih, r.b_hh].map(zeros))
+                Mutex::new([Some(&data[0]), Some(r.h0), r.c0, Some(r.w_ih), Some(r.w_hh), r.b_ih, r.b_hh].map(room))
             });
             let found: Vec<Mutex<[Buf<T>; 7]>> = found.collect();
             let incoming: Vec<[&[T]; 3]> = incoming
