@@ -14,6 +14,7 @@
 
 mod backward;
 mod cell;
+mod product;
 
 pub use backward::{RnnGradients, rnn_backward};
 

@@ -2,9 +2,10 @@
 //! input and the weights, while the gradients of the gates are in the cache.
 
 use super::cell::StepBackward;
+use super::product::{Packed, product};
 use super::{RnnKind, RnnShape, RnnWeights};
 use crate::element::instantiate;
-use crate::gemm::{Epilogue, MatRef, PackedB, gemm, gemm_packed};
+use crate::gemm::{Epilogue, MatRef, gemm};
 use crate::mem::Buf;
 use crate::pool::parallel_chunks_mut;
 use crate::simd;
@@ -32,6 +33,9 @@ pub struct RnnGradients<'a, T> {
 /// Rows of which the gradients of the input and of the weights are made at a time: a block of a product's inner
 /// dimension. Part of what defines the bits of the weights' gradients.
 const ROWS_TOGETHER: usize = 384;
+/// Elements between the rows of the gates' gradients, a cache line or two: without them rows would often lie a multiple
+/// of 4 KiB apart, so that few of the same column share the cache.
+const GAP: usize = 16;
 
 instantiate! {
     trait Kernels for f32, f64 where Real;
@@ -95,11 +99,12 @@ instantiate! {
         let together = (ROWS_TOGETHER / shape.batch()).max(1);
         let most = together.min(order.len()) * shape.batch();
         let is_gru = shape.kind == RnnKind::Gru;
-        let mut grad_gates = Buf::<T>::take(most * width);
-        let mut grad_recurrent = Buf::<T>::take(if is_gru { most * width } else { 0 });
+        let stride = width + GAP;
+        let mut grad_gates = Buf::<T>::take(most * stride);
+        let mut grad_recurrent = Buf::<T>::take(if is_gru { most * stride } else { 0 });
         let (mut h_before, mut c_before) = (Buf::<T>::take(most * hidden), Buf::<T>::take(c0.len()));
-        let w_ih = PackedB::new(MatRef::row_major(weights.w_ih, width, shape.input));
-        let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden));
+        let w_ih = Packed::new(MatRef::row_major(weights.w_ih, width, shape.input));
+        let w_hh = Packed::new(MatRef::row_major(weights.w_hh, width, hidden));
         let plain = Epilogue::default();
         let add = Epilogue {
             beta: T::ONE,
@@ -116,7 +121,7 @@ instantiate! {
                 let (start, count) = order[i];
                 let states = start * hidden..(start + count) * hidden;
                 let here = (start - first) * hidden..(start - first + count) * hidden;
-                let gates = (start - first) * width..(start - first + count) * width;
+                let gates = (start - first) * stride..(start - first + count) * stride;
                 // A sequence that was not there at the previous step of this direction begins here.
                 let (from, there) = i.checked_sub(1).map_or((0, 0), |i| order[i]);
                 let there = there.min(count);
@@ -140,6 +145,7 @@ instantiate! {
                     grad_out: &grad_out[states],
                     grad_h: &mut grad_h[..count * hidden],
                     grad_c,
+                    stride,
                     grad_gates: &mut grad_gates[gates.clone()],
                     grad_recurrent: if is_gru {
                         &mut grad_recurrent[gates.clone()]
@@ -148,25 +154,24 @@ instantiate! {
                     },
                 });
                 let through = if is_gru { &grad_recurrent } else { &grad_gates };
-                let through = MatRef::row_major(&through[gates], count, width);
-                gemm_packed(through, &w_hh, &mut grad_h[..count * hidden], hidden, &add);
+                product(&through[gates], stride, &w_hh, &mut grad_h[..count * hidden], true);
             }
 
             let grad_recurrent = if is_gru { &grad_recurrent } else { &grad_gates };
             let [input, recurrent] =
-                [&grad_gates, grad_recurrent].map(|grad| MatRef::row_major(&grad[..rows * width], rows, width));
+                [&grad_gates, grad_recurrent].map(|grad| MatRef::new(grad, rows, width, stride, 1));
             let x_rows = first * shape.input..(first + rows) * shape.input;
-            gemm_packed(input, &w_ih, &mut grad_x[x_rows.clone()], shape.input, &plain);
+            product(&grad_gates, stride, &w_ih, &mut grad_x[x_rows.clone()], false);
             let sum = if end == order.len() { &plain } else { &add };
             let x = MatRef::row_major(&x[x_rows], rows, shape.input);
             gemm(input.transposed(), x, grad_w_ih, shape.input, sum);
             let h = MatRef::row_major(&h_before, rows, hidden);
             gemm(recurrent.transposed(), h, grad_w_hh, hidden, sum);
             if let Some(grad) = &mut b_ih {
-                add_rows(input.data, grad);
+                add_rows(&grad_gates[..rows * stride], stride, grad);
             }
             if let (Some(grad), true) = (&mut b_hh, is_gru || b_ih.is_none()) {
-                add_rows(recurrent.data, grad);
+                add_rows(&grad_recurrent[..rows * stride], stride, grad);
             }
         }
         // Both biases are added to the same gates, but for n of a GRU.
@@ -176,18 +181,17 @@ instantiate! {
     }
 }
 
-/// Adds the rows of a matrix to `sums`, in their order.
-fn add_rows<T: Real>(matrix: &[T], sums: &mut [T]) {
-    let columns = sums.len();
-    let width = columns.div_ceil(8).max(64);
+/// Adds the rows of a matrix, `stride` elements apart, to `sums`, in their order.
+fn add_rows<T: Real>(matrix: &[T], stride: usize, sums: &mut [T]) {
+    let width = sums.len().div_ceil(8).max(64);
     parallel_chunks_mut(sums, width, |start, sums| {
-        add_columns(matrix, columns, start, sums)
+        add_columns(matrix, stride, start, sums)
     });
 }
 
 simd! {
-    fn add_columns[T: Real](matrix: &[T], columns: usize, start: usize, sums: &mut [T]) {
-        for row in matrix.chunks_exact(columns) {
+    fn add_columns[T: Real](matrix: &[T], stride: usize, start: usize, sums: &mut [T]) {
+        for row in matrix.chunks_exact(stride) {
             sums.iter_mut().zip(&row[start..]).for_each(|(s, &x)| *s += x);
         }
     }

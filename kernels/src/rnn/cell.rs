@@ -30,15 +30,10 @@ struct At<S, const WHOLE: bool> {
 }
 
 impl<S: Simd, const WHOLE: bool> At<S, WHOLE> {
-    /// Where its elements of block `block` begin, in rows of `blocks` blocks.
-    #[inline(always)]
-    fn start(self, blocks: usize, block: usize) -> usize {
-        (self.row * blocks + block) * self.hidden + self.start
-    }
-
+    /// Its elements of block `block`, in rows of `blocks` blocks.
     #[inline(always)]
     fn get(self, data: &[S::Elem], blocks: usize, block: usize) -> S::Vector {
-        let part = &data[self.start(blocks, block)..][..self.count];
+        let part = &data[(self.row * blocks + block) * self.hidden + self.start..][..self.count];
         // SAFETY: the slice's own length, which is that of a vector if it is whole and less otherwise.
         unsafe {
             if WHOLE {
@@ -51,7 +46,13 @@ impl<S: Simd, const WHOLE: bool> At<S, WHOLE> {
 
     #[inline(always)]
     fn put(self, data: &mut [S::Elem], blocks: usize, block: usize, v: S::Vector) {
-        let part = &mut data[self.start(blocks, block)..][..self.count];
+        self.put_apart(data, blocks * self.hidden, block, v)
+    }
+
+    /// The same, with rows `stride` elements apart.
+    #[inline(always)]
+    fn put_apart(self, data: &mut [S::Elem], stride: usize, block: usize, v: S::Vector) {
+        let part = &mut data[self.row * stride + block * self.hidden + self.start..][..self.count];
         // SAFETY: as in `get`.
         unsafe {
             if WHOLE {
@@ -171,6 +172,8 @@ pub(super) struct StepBackward<'a, T> {
     pub(super) grad_h: &'a mut [T],
     /// The gradient of the new cell; becomes that of the old one.
     pub(super) grad_c: &'a mut [T],
+    /// From one row of the gates' gradients to the next.
+    pub(super) stride: usize,
     /// `[rows, gates · hidden]`: the gradients of the input's parts.
     pub(super) grad_gates: &'a mut [T],
     /// Those of the recurrent parts where they differ, which is for a GRU; empty otherwise.
@@ -197,13 +200,16 @@ impl<T: Real> WithSimd<T> for StepBackward<'_, T> {
         if self.kind != RnnKind::Relu {
             return self.all(s, self.grad_h.len() / self.hidden, self.hidden);
         }
-        for (i, gate) in self.grad_gates.iter_mut().enumerate() {
-            *gate = if self.out[i] > T::ZERO {
-                self.grad_out[i] + self.grad_h[i]
-            } else {
-                T::ZERO
-            };
-            self.grad_h[i] = T::ZERO;
+        for row in 0..self.grad_h.len() / self.hidden {
+            for j in 0..self.hidden {
+                let i = row * self.hidden + j;
+                self.grad_gates[row * self.stride + j] = if self.out[i] > T::ZERO {
+                    self.grad_out[i] + self.grad_h[i]
+                } else {
+                    T::ZERO
+                };
+                self.grad_h[i] = T::ZERO;
+            }
         }
     }
 }
@@ -225,10 +231,10 @@ impl<T: Real> ForEachVector<T> for StepBackward<'_, T> {
                 let grad_f = s.mul(s.mul(grad_cell, before), sigmoid_slope(s, f));
                 let grad_g = s.mul(s.mul(grad_cell, i), tanh_slope(s, g));
                 let grad_o = s.mul(s.mul(grad, cell), sigmoid_slope(s, o));
-                at.put(self.grad_gates, 4, 0, grad_i);
-                at.put(self.grad_gates, 4, 1, grad_f);
-                at.put(self.grad_gates, 4, 2, grad_g);
-                at.put(self.grad_gates, 4, 3, grad_o);
+                at.put_apart(self.grad_gates, self.stride, 0, grad_i);
+                at.put_apart(self.grad_gates, self.stride, 1, grad_f);
+                at.put_apart(self.grad_gates, self.stride, 2, grad_g);
+                at.put_apart(self.grad_gates, self.stride, 3, grad_o);
                 at.put(self.grad_c, 1, 0, s.mul(grad_cell, f));
                 at.put(self.grad_h, 1, 0, s.splat(T::ZERO));
             }
@@ -240,17 +246,17 @@ impl<T: Real> ForEachVector<T> for StepBackward<'_, T> {
                 let change = s.sub(at.get(self.h, 1, 0), n);
                 let grad_z = s.mul(s.mul(grad, change), sigmoid_slope(s, z));
                 let grad_r = s.mul(s.mul(grad_n, inner), sigmoid_slope(s, r));
-                at.put(self.grad_gates, 3, 0, grad_r);
-                at.put(self.grad_gates, 3, 1, grad_z);
-                at.put(self.grad_gates, 3, 2, grad_n);
-                at.put(self.grad_recurrent, 3, 0, grad_r);
-                at.put(self.grad_recurrent, 3, 1, grad_z);
-                at.put(self.grad_recurrent, 3, 2, s.mul(grad_n, r));
+                at.put_apart(self.grad_gates, self.stride, 0, grad_r);
+                at.put_apart(self.grad_gates, self.stride, 1, grad_z);
+                at.put_apart(self.grad_gates, self.stride, 2, grad_n);
+                at.put_apart(self.grad_recurrent, self.stride, 0, grad_r);
+                at.put_apart(self.grad_recurrent, self.stride, 1, grad_z);
+                at.put_apart(self.grad_recurrent, self.stride, 2, s.mul(grad_n, r));
                 at.put(self.grad_h, 1, 0, s.mul(grad, z));
             }
             RnnKind::Tanh | RnnKind::Relu => {
                 let slope = tanh_slope(s, at.get(self.out, 1, 0));
-                at.put(self.grad_gates, 1, 0, s.mul(grad, slope));
+                at.put_apart(self.grad_gates, self.stride, 0, s.mul(grad, slope));
                 at.put(self.grad_h, 1, 0, s.splat(T::ZERO));
             }
         }

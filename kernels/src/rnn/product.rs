@@ -1,0 +1,227 @@
+//! Products of rows that have just been written with a matrix that is packed once: the rows are read where they lie.
+//!
+//! The gradients of the gates of a step are many elements of few rows. To pack them, as a product of the general kind
+//! does, takes as long as a fifth of the product itself. Sums run over the same blocks of the inner dimension and in
+//! the same order as in [`gemm`](crate::gemm), so the bits are the same.
+
+use std::ops::Range;
+
+use crate::gemm::{MatRef, PackB};
+use crate::mem::Buf;
+use crate::pool::{SendPtr, num_threads, parallel_for};
+use crate::simd::{Real, Simd, WithSimd};
+
+/// The longest block of the inner dimension, in elements of 4 bytes.
+const DEPTH_BLOCK: usize = 384;
+/// Vectors in a row of a panel.
+const VECTORS: usize = 2;
+/// Multiplications below which a product is one task.
+const SERIAL_WORK: usize = 1 << 18;
+
+/// A right operand, in panels of `VECTORS` vectors: block by block of the inner dimension, panel by panel.
+pub(super) struct Packed<T: Real> {
+    panels: Buf<T>,
+    rows: usize,
+    columns: usize,
+    /// Columns of a panel.
+    width: usize,
+}
+
+impl<T: Real> Packed<T> {
+    pub(super) fn new(matrix: MatRef<'_, T>) -> Self {
+        let (rows, columns) = (matrix.rows, matrix.columns);
+        let width = VECTORS * T::kernel_table().lanes;
+        let count = columns.div_ceil(width);
+        let mut panels = Buf::<T>::take(count * width * rows);
+        let base = SendPtr(panels.as_mut_ptr());
+        parallel_for(count, |panel| {
+            for depth in blocks::<T>(rows) {
+                let at = width * (count * depth.start + panel * depth.len());
+                let columns = panel * width..((panel + 1) * width).min(columns);
+                // SAFETY: the ranges lie inside the matrix; this task alone writes this panel, which lies inside the buffer.
+                unsafe { matrix.pack(depth, columns, width, base.ptr().add(at)) };
+            }
+        });
+        Packed {
+            panels,
+            rows,
+            columns,
+            width,
+        }
+    }
+}
+
+/// The blocks of an inner dimension.
+fn blocks<T>(depth: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = depth.div_ceil(DEPTH_BLOCK * 4 / size_of::<T>()).max(1);
+    (0..count).map(move |i| i * depth / count..(i + 1) * depth / count)
+}
+
+/// `C = A·B`, or `C += A·B`. Rows of A are `a_stride` elements apart, those of C lie close together.
+///
+/// # Panics
+/// If A or C is too short.
+pub(super) fn product<T: Real>(a: &[T], a_stride: usize, b: &Packed<T>, c: &mut [T], add: bool) {
+    if c.is_empty() {
+        return;
+    }
+    let rows = c.len() / b.columns;
+    assert!(
+        a_stride >= b.rows && a.len() >= (rows - 1) * a_stride + b.rows,
+        "rnn: a product of {rows} rows of {} elements, {a_stride} apart, in {}",
+        b.rows,
+        a.len()
+    );
+    let height = T::kernel_table().packed[VECTORS - 1].len();
+    let (groups, panels) = (rows.div_ceil(height), b.columns.div_ceil(b.width));
+    // Rows are only split where there are too few panels for the threads.
+    let is_serial = rows * b.rows * b.columns < SERIAL_WORK;
+    let parts = if is_serial {
+        1
+    } else {
+        (2 * num_threads()).div_ceil(panels).min(groups)
+    };
+    let c = SendPtr(c.as_mut_ptr());
+    let run = |task: usize| {
+        let (panel, part) = (task / parts, task % parts);
+        T::dispatch(Task {
+            a,
+            a_stride,
+            b,
+            c,
+            add,
+            panel,
+            groups: (part * groups / parts..(part + 1) * groups / parts, groups),
+            rows,
+        })
+    };
+    if is_serial {
+        (0..panels).for_each(run)
+    } else {
+        parallel_for(panels * parts, run)
+    }
+}
+
+/// Some groups of rows times a panel.
+struct Task<'a, T: Real> {
+    a: &'a [T],
+    a_stride: usize,
+    b: &'a Packed<T>,
+    c: SendPtr<T>,
+    add: bool,
+    panel: usize,
+    /// Which groups, and of how many.
+    groups: (Range<usize>, usize),
+    rows: usize,
+}
+
+impl<T: Real> WithSimd<T> for Task<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Packed {
+            panels,
+            rows: depth,
+            columns,
+            width,
+        } = self.b;
+        assert_eq!(
+            *width,
+            VECTORS * S::LANES,
+            "rnn: packed for another instruction set"
+        );
+        let first = self.panel * width;
+        let count = (columns - first).min(*width);
+        for block in blocks::<T>(*depth) {
+            let at = width * (columns.div_ceil(*width) * block.start + self.panel * block.len());
+            let panel = &panels[at..][..width * block.len()];
+            for group in self.groups.0.clone() {
+                let row = group * self.rows / self.groups.1;
+                let height = (group + 1) * self.rows / self.groups.1 - row;
+                let tile = Tile {
+                    depth: block.len(),
+                    a: self.a[row * self.a_stride + block.start..].as_ptr(),
+                    a_stride: self.a_stride,
+                    b: panel.as_ptr(),
+                    c: self.c.ptr().wrapping_add(row * columns + first),
+                    c_stride: *columns,
+                    count,
+                    add: self.add || block.start > 0,
+                };
+                macro_rules! run {
+                    ($($height:literal)*) => {
+                        match height {
+                            // SAFETY: `product` has checked that the rows lie in A; the panel has the block's depth; this task
+                            // alone writes this tile, which lies inside C.
+                            $($height => unsafe { tile.run::<S, $height>(s) },)*
+                            _ => unreachable!("no micro-kernel is {height} rows tall"),
+                        }
+                    };
+                }
+                run!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+            }
+        }
+    }
+}
+
+/// A tile of C, which stays in registers, and where its operands lie.
+struct Tile<T> {
+    depth: usize,
+    a: *const T,
+    a_stride: usize,
+    b: *const T,
+    c: *mut T,
+    c_stride: usize,
+    /// Columns.
+    count: usize,
+    add: bool,
+}
+
+impl<T: Real> Tile<T> {
+    /// # Safety
+    /// A has ROWS rows of `depth` elements, B `depth` rows of VECTORS vectors, C ROWS rows of `count` elements.
+    #[inline(always)]
+    unsafe fn run<S: Simd<Elem = T>, const ROWS: usize>(&self, s: S) {
+        // SAFETY: all addresses lie in the operands, which the caller vouches for.
+        unsafe {
+            let mut sums = [[s.splat(T::ZERO); VECTORS]; ROWS];
+            let mut b = self.b;
+            for k in 0..self.depth {
+                let mut row = [s.splat(T::ZERO); VECTORS];
+                for v in 0..VECTORS {
+                    row[v] = s.load(b.add(v * S::LANES));
+                }
+                for i in 0..ROWS {
+                    let x = s.splat(*self.a.add(i * self.a_stride + k));
+                    for v in 0..VECTORS {
+                        sums[i][v] = s.mul_add(x, row[v], sums[i][v]);
+                    }
+                }
+                b = b.add(VECTORS * S::LANES);
+            }
+            let whole = self.count == VECTORS * S::LANES;
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    let c = self.c.wrapping_add(i * self.c_stride + v * S::LANES);
+                    if whole {
+                        let sum = if self.add {
+                            s.add(s.load(c), sums[i][v])
+                        } else {
+                            sums[i][v]
+                        };
+                        s.store(c, sum);
+                    } else {
+                        let count = self.count.saturating_sub(v * S::LANES).min(S::LANES);
+                        let sum = if self.add {
+                            s.add(s.load_partial(c, count), sums[i][v])
+                        } else {
+                            sums[i][v]
+                        };
+                        s.store_partial(c, sum, count);
+                    }
+                }
+            }
+        }
+    }
+}
