@@ -25,10 +25,11 @@ impl RealKernels<f32> for f32 {}
 impl RealKernels<f64> for f64 {}
 
 use crate::element::instantiate;
-use crate::gemm::{Epilogue, MatRef, PackedB, gemm_packed};
+use crate::gemm::MatRef;
 use crate::mem::Buf;
 use crate::simd::Real;
 use cell::Step;
+use product::{Packed, product};
 
 /// The kind of a recurrent layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,16 +204,8 @@ instantiate! {
             return;
         }
         let width = shape.kind.gates() * hidden;
-        let w_ih = PackedB::new(MatRef::row_major(weights.w_ih, width, shape.input).transposed());
-        let w_hh = PackedB::new(MatRef::row_major(weights.w_hh, width, hidden).transposed());
-        let input_bias = Epilogue {
-            column_bias: weights.b_ih,
-            ..Epilogue::default()
-        };
-        let hidden_bias = Epilogue {
-            column_bias: weights.b_hh,
-            ..Epilogue::default()
-        };
+        let w_ih = Packed::new(MatRef::row_major(weights.w_ih, width, shape.input).transposed());
+        let w_hh = Packed::new(MatRef::row_major(weights.w_hh, width, hidden).transposed());
         let kept = if reserve.is_empty() {
             0
         } else {
@@ -231,17 +224,11 @@ instantiate! {
             if gates.len() < rows * width {
                 gates = Buf::take(rows * width);
             }
-            let input = MatRef::row_major(&x[first * shape.input..], rows, shape.input);
-            gemm_packed(input, &w_ih, &mut gates, width, &input_bias);
+            let input = &x[first * shape.input..];
+            product(input, shape.input, &w_ih, &mut gates[..rows * width], weights.b_ih.into());
             for &(start, count) in steps {
                 let recurrent = &mut recurrent[..count * width];
-                gemm_packed(
-                    MatRef::row_major(h_n, count, hidden),
-                    &w_hh,
-                    recurrent,
-                    width,
-                    &hidden_bias,
-                );
+                product(h_n, hidden, &w_hh, recurrent, weights.b_hh.into());
                 T::dispatch(Step {
                     kind: shape.kind,
                     hidden,

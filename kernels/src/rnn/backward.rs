@@ -2,7 +2,7 @@
 //! input and the weights, while the gradients of the gates are in the cache.
 
 use super::cell::StepBackward;
-use super::product::{Packed, product};
+use super::product::{GAP, Packed, Plus, product};
 use super::{RnnKind, RnnShape, RnnWeights};
 use crate::element::instantiate;
 use crate::gemm::{Epilogue, MatRef, gemm};
@@ -33,9 +33,6 @@ pub struct RnnGradients<'a, T> {
 /// Rows of which the gradients of the input and of the weights are made at a time: a block of a product's inner
 /// dimension. Part of what defines the bits of the weights' gradients.
 const ROWS_TOGETHER: usize = 384;
-/// Elements between the rows of the gates' gradients, a cache line or two: without them rows would often lie a multiple
-/// of 4 KiB apart, so that few of the same column share the cache.
-const GAP: usize = 16;
 
 instantiate! {
     trait Kernels for f32, f64 where Real;
@@ -154,14 +151,14 @@ instantiate! {
                     },
                 });
                 let through = if is_gru { &grad_recurrent } else { &grad_gates };
-                product(&through[gates], stride, &w_hh, &mut grad_h[..count * hidden], true);
+                product(&through[gates], stride, &w_hh, &mut grad_h[..count * hidden], Plus::Itself);
             }
 
             let grad_recurrent = if is_gru { &grad_recurrent } else { &grad_gates };
             let [input, recurrent] =
                 [&grad_gates, grad_recurrent].map(|grad| MatRef::new(grad, rows, width, stride, 1));
             let x_rows = first * shape.input..(first + rows) * shape.input;
-            product(&grad_gates, stride, &w_ih, &mut grad_x[x_rows.clone()], false);
+            product(&grad_gates, stride, &w_ih, &mut grad_x[x_rows.clone()], Plus::Nothing);
             let sum = if end == order.len() { &plain } else { &add };
             let x = MatRef::row_major(&x[x_rows], rows, shape.input);
             gemm(input.transposed(), x, grad_w_ih, shape.input, sum);

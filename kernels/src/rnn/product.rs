@@ -1,8 +1,8 @@
-//! Products of rows that have just been written with a matrix that is packed once: the rows are read where they lie.
+//! Products of a recurrent layer: many, of few rows each, with a matrix that is packed once. The rows, which have often just
+//! been written, are read where they lie: to pack them, as a product of the general kind does, takes up to a tenth of its time.
 //!
-//! The gradients of the gates of a step are many elements of few rows. To pack them, as a product of the general kind
-//! does, takes as long as a fifth of the product itself. Sums run over the same blocks of the inner dimension and in
-//! the same order as in [`gemm`](crate::gemm), so the bits are the same.
+//! Sums run over the same blocks of the inner dimension and in the same order as in [`gemm`](crate::gemm), so the bits
+//! are the same.
 
 use std::ops::Range;
 
@@ -13,8 +13,14 @@ use crate::simd::{Real, Simd, WithSimd};
 
 /// The longest block of the inner dimension, in elements of 4 bytes.
 const DEPTH_BLOCK: usize = 384;
+/// Elements to leave between rows that would otherwise be a multiple of [`PAGE`] apart: a cache line or two.
+pub(super) const GAP: usize = 16;
 /// Vectors in a row of a panel.
 const VECTORS: usize = 2;
+/// Rows so many bytes apart share one set of the first-level cache, which doesn't hold all of a tile's.
+const PAGE: usize = 4096;
+/// Rows of the highest tile of any instruction set.
+const HIGHEST: usize = 14;
 /// Multiplications below which a product is one task.
 const SERIAL_WORK: usize = 1 << 18;
 
@@ -57,21 +63,51 @@ fn blocks<T>(depth: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).map(move |i| i * depth / count..(i + 1) * depth / count)
 }
 
-/// `C = A·B`, or `C += A·B`. Rows of A are `a_stride` elements apart, those of C lie close together.
+/// What is added to a product.
+#[derive(Clone, Copy)]
+pub(super) enum Plus<'a, T> {
+    Nothing,
+    /// What C holds.
+    Itself,
+    /// A value for each column.
+    Bias(&'a [T]),
+}
+
+impl<'a, T> From<Option<&'a [T]>> for Plus<'a, T> {
+    fn from(bias: Option<&'a [T]>) -> Self {
+        bias.map_or(Plus::Nothing, Plus::Bias)
+    }
+}
+
+/// `C = A·B + plus`. Rows of A are `a_stride` elements apart, those of C lie close together.
 ///
 /// # Panics
-/// If A or C is too short.
-pub(super) fn product<T: Real>(a: &[T], a_stride: usize, b: &Packed<T>, c: &mut [T], add: bool) {
+/// If A, C or the bias is too short.
+pub(super) fn product<T: Real>(a: &[T], a_stride: usize, b: &Packed<T>, c: &mut [T], plus: Plus<'_, T>) {
     if c.is_empty() {
         return;
     }
     let rows = c.len() / b.columns;
     assert!(
         a_stride >= b.rows && a.len() >= (rows - 1) * a_stride + b.rows,
-        "rnn: a product of {rows} rows of {} elements, {a_stride} apart, in {}",
+        "rnn: {rows} rows of {} elements, {a_stride} apart, are not in {}",
         b.rows,
         a.len()
     );
+    if let Plus::Bias(bias) = plus {
+        assert!(bias.len() >= b.columns, "rnn: the size of a bias");
+    }
+    let mut apart;
+    let (a, a_stride) = if rows > 1 && b.rows > 0 && (a_stride * size_of::<T>()).is_multiple_of(PAGE) {
+        let stride = b.rows + GAP;
+        apart = Buf::<T>::take(rows * stride);
+        for (to, from) in apart.chunks_exact_mut(stride).zip(a.chunks(a_stride)) {
+            to[..b.rows].copy_from_slice(&from[..b.rows]);
+        }
+        (&apart[..], stride)
+    } else {
+        (a, a_stride)
+    };
     let height = T::kernel_table().packed[VECTORS - 1].len();
     let (groups, panels) = (rows.div_ceil(height), b.columns.div_ceil(b.width));
     // Rows are only split where there are too few panels for the threads.
@@ -89,7 +125,7 @@ pub(super) fn product<T: Real>(a: &[T], a_stride: usize, b: &Packed<T>, c: &mut 
             a_stride,
             b,
             c,
-            add,
+            plus,
             panel,
             groups: (part * groups / parts..(part + 1) * groups / parts, groups),
             rows,
@@ -108,7 +144,7 @@ struct Task<'a, T: Real> {
     a_stride: usize,
     b: &'a Packed<T>,
     c: SendPtr<T>,
-    add: bool,
+    plus: Plus<'a, T>,
     panel: usize,
     /// Which groups, and of how many.
     groups: (Range<usize>, usize),
@@ -147,7 +183,11 @@ impl<T: Real> WithSimd<T> for Task<'_, T> {
                     c: self.c.ptr().wrapping_add(row * columns + first),
                     c_stride: *columns,
                     count,
-                    add: self.add || block.start > 0,
+                    add: block.start > 0 || matches!(self.plus, Plus::Itself),
+                    bias: match self.plus {
+                        Plus::Bias(bias) if block.end == *depth => bias[first..][..count].as_ptr(),
+                        _ => std::ptr::null(),
+                    },
                 };
                 macro_rules! run {
                     ($($height:literal)*) => {
@@ -176,6 +216,8 @@ struct Tile<T> {
     /// Columns.
     count: usize,
     add: bool,
+    /// A value for each column, or null.
+    bias: *const T,
 }
 
 impl<T: Real> Tile<T> {
@@ -200,26 +242,58 @@ impl<T: Real> Tile<T> {
                 }
                 b = b.add(VECTORS * S::LANES);
             }
-            let whole = self.count == VECTORS * S::LANES;
+            if self.count < VECTORS * S::LANES {
+                let mut spilled = [[s.splat(T::ZERO); VECTORS]; HIGHEST];
+                for i in 0..ROWS {
+                    spilled[i] = sums[i];
+                }
+                return self.store_part(s, &spilled[..ROWS]);
+            }
+            // These loops address registers by constants only, so that they stay registers.
+            if self.add {
+                for i in 0..ROWS {
+                    for v in 0..VECTORS {
+                        let c = self.c.add(i * self.c_stride + v * S::LANES);
+                        sums[i][v] = s.add(s.load(c), sums[i][v]);
+                    }
+                }
+            }
+            if !self.bias.is_null() {
+                for v in 0..VECTORS {
+                    let bias = s.load(self.bias.add(v * S::LANES));
+                    for i in 0..ROWS {
+                        sums[i][v] = s.add(sums[i][v], bias);
+                    }
+                }
+            }
             for i in 0..ROWS {
                 for v in 0..VECTORS {
-                    let c = self.c.wrapping_add(i * self.c_stride + v * S::LANES);
-                    if whole {
-                        let sum = if self.add {
-                            s.add(s.load(c), sums[i][v])
-                        } else {
-                            sums[i][v]
-                        };
-                        s.store(c, sum);
-                    } else {
-                        let count = self.count.saturating_sub(v * S::LANES).min(S::LANES);
-                        let sum = if self.add {
-                            s.add(s.load_partial(c, count), sums[i][v])
-                        } else {
-                            sums[i][v]
-                        };
-                        s.store_partial(c, sum, count);
+                    s.store(self.c.add(i * self.c_stride + v * S::LANES), sums[i][v]);
+                }
+            }
+        }
+    }
+
+    /// Stores a tile that is less than whole vectors wide.
+    ///
+    /// # Safety
+    /// C has as many rows as there are sums, of `count` elements, and the bias has as many.
+    #[inline(always)]
+    unsafe fn store_part<S: Simd<Elem = T>>(&self, s: S, sums: &[[S::Vector; VECTORS]]) {
+        for (i, sums) in sums.iter().enumerate() {
+            for (v, &sum) in sums.iter().enumerate() {
+                let (first, mut sum) = (v * S::LANES, sum);
+                let count = self.count.saturating_sub(first).min(S::LANES);
+                let c = self.c.wrapping_add(i * self.c_stride + first);
+                // SAFETY: the first `count` lanes, which lie in C and in the bias.
+                unsafe {
+                    if self.add {
+                        sum = s.add(s.load_partial(c, count), sum);
                     }
+                    if !self.bias.is_null() {
+                        sum = s.add(sum, s.load_partial(self.bias.wrapping_add(first), count));
+                    }
+                    s.store_partial(c, sum, count);
                 }
             }
         }
