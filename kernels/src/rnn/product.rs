@@ -243,11 +243,13 @@ impl<T: Real> Tile<T> {
                 b = b.add(VECTORS * S::LANES);
             }
             if self.count < VECTORS * S::LANES {
-                let mut spilled = [[s.splat(T::ZERO); VECTORS]; HIGHEST];
+                let mut spilled = [s.splat(T::ZERO); HIGHEST * VECTORS];
                 for i in 0..ROWS {
-                    spilled[i] = sums[i];
+                    for v in 0..VECTORS {
+                        spilled[i * VECTORS + v] = sums[i][v];
+                    }
                 }
-                return self.store_part(s, &spilled[..ROWS]);
+                return self.store_part(s, &spilled[..ROWS * VECTORS]);
             }
             // These loops address registers by constants only, so that they stay registers.
             if self.add {
@@ -277,10 +279,10 @@ impl<T: Real> Tile<T> {
     /// Stores a tile that is less than whole vectors wide.
     ///
     /// # Safety
-    /// C has as many rows as there are sums, of `count` elements, and the bias has as many.
+    /// C has as many rows as there are sums for, of `count` elements, and the bias has as many.
     #[inline(always)]
-    unsafe fn store_part<S: Simd<Elem = T>>(&self, s: S, sums: &[[S::Vector; VECTORS]]) {
-        for (i, sums) in sums.iter().enumerate() {
+    unsafe fn store_part<S: Simd<Elem = T>>(&self, s: S, sums: &[S::Vector]) {
+        for (i, sums) in sums.chunks_exact(VECTORS).enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
                 let (first, mut sum) = (v * S::LANES, sum);
                 let count = self.count.saturating_sub(first).min(S::LANES);
@@ -297,5 +299,57 @@ impl<T: Real> Tile<T> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::{Epilogue, PackedB, gemm_packed};
+    use crate::testing::{Lcg, for_every_isa};
+
+    fn compare<T: Real>(random: &mut Lcg, rows: usize, depth: usize, columns: usize, stride: usize) {
+        let (a, b) = (random.vec::<T>(rows * stride), random.vec::<T>(depth * columns));
+        let (c, bias) = (random.vec::<T>(rows * columns), random.vec::<T>(columns));
+        let matrix = MatRef::row_major(&b, depth, columns);
+        let (packed, general) = (Packed::new(matrix), PackedB::new(matrix));
+        let plain = Epilogue::default();
+        let add = Epilogue {
+            beta: T::ONE,
+            ..plain
+        };
+        let biased = Epilogue {
+            column_bias: Some(&bias),
+            ..plain
+        };
+        for (plus, epilogue) in [
+            (Plus::Nothing, plain),
+            (Plus::Itself, add),
+            (Plus::Bias(&bias), biased),
+        ] {
+            let (mut got, mut want) = (c.clone(), c.clone());
+            product(&a, stride, &packed, &mut got, plus);
+            let a = MatRef::new(&a, rows, depth, stride, 1);
+            gemm_packed(a, &general, &mut want, columns, &epilogue);
+            for (got, want) in got.iter().zip(&want) {
+                assert_eq!(got.to_f64().to_bits(), want.to_f64().to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_has_the_bits_of_gemm() {
+        for_every_isa(|| {
+            let mut random = Lcg::new(24);
+            // One block of the inner dimension and several; whole panels and parts; rows a page apart.
+            for (depth, stride) in [(1, 1), (40, 57), (500, 516), (1000, 1024)] {
+                for columns in [1, 32, 75] {
+                    for rows in [1, 9, 37] {
+                        compare::<f32>(&mut random, rows, depth, columns, stride);
+                        compare::<f64>(&mut random, rows, depth, columns, stride);
+                    }
+                }
+            }
+        });
     }
 }
