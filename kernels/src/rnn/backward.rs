@@ -30,9 +30,9 @@ pub struct RnnGradients<'a, T> {
     pub b_hh: Option<&'a mut [T]>,
 }
 
-/// Rows of which the gradients of the input and of the weights are made at a time: a block of a product's inner
-/// dimension. Part of what defines the bits of the weights' gradients.
-const ROWS_TOGETHER: usize = 384;
+/// Rows of which the gradients of the input and of the weights are made at a time: they stay in the caches, and fewer rows are
+/// one product each. Part of what defines the bits of the weights' gradients.
+const ROWS_TOGETHER: usize = 1024;
 
 instantiate! {
     trait Kernels for f32, f64 where Real;
