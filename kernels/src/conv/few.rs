@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn it_is_taken_for_first_layers() {
         let shape = |width: usize, outputs: usize| ConvShape {
-            batch: 1,
+            // Rows enough for any number of threads.
+            batch: 64,
             in_channels: 3,
             out_channels: outputs,
             groups: 1,

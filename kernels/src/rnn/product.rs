@@ -6,13 +6,11 @@
 
 use std::ops::Range;
 
-use crate::gemm::{MatRef, PackB};
+use crate::gemm::{DEPTH_BLOCK, MatRef, PackB};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, num_threads, parallel_for};
 use crate::simd::{Real, Simd, WithSimd};
 
-/// The longest block of the inner dimension, in elements of 4 bytes.
-const DEPTH_BLOCK: usize = 384;
 /// Elements to leave between rows that would otherwise be a multiple of [`PAGE`] apart: a cache line or two.
 pub(super) const GAP: usize = 16;
 /// Vectors in a row of a panel.
