@@ -94,31 +94,64 @@ pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, con
             s.prefetch(tile.c.wrapping_add(i * tile.ldc + (VECTORS - 1) * S::LANES));
         }
         let mut acc = [[s.splat(S::Elem::ZERO); VECTORS]; ROWS];
-        for _ in 0..depth {
-            let mut row = [s.splat(S::Elem::ZERO); VECTORS];
-            if !UNPACKED {
-                for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
-                    s.prefetch(b.wrapping_add(tile.ahead + line));
+        // Two steps at a time, and requests ahead only where there are some: the core issues few instructions beside
+        // the multiplications, and fewer when it is shared.
+        if UNPACKED || tile.ahead == 0 {
+            for _ in 0..depth / 2 {
+                for _ in 0..2 {
+                    step::<S, ROWS, VECTORS, UNPACKED, false>(s, a, b, tile, &mut acc);
+                    a = a.add(ROWS);
+                    b = b.wrapping_add(b_stride);
                 }
             }
-            for v in 0..VECTORS {
-                let p = b.add(v * S::LANES);
-                row[v] = if UNPACKED && v + 1 == VECTORS {
-                    s.load_partial(p, tile.last)
-                } else {
-                    s.load(p)
-                };
+            if depth % 2 == 1 {
+                step::<S, ROWS, VECTORS, UNPACKED, false>(s, a, b, tile, &mut acc);
             }
-            for i in 0..ROWS {
-                let x = s.splat(*a.add(i));
-                for v in 0..VECTORS {
-                    acc[i][v] = s.mul_add(x, row[v], acc[i][v]);
-                }
+        } else {
+            for _ in 0..depth {
+                step::<S, ROWS, VECTORS, UNPACKED, true>(s, a, b, tile, &mut acc);
+                a = a.add(ROWS);
+                b = b.wrapping_add(b_stride);
             }
-            a = a.add(ROWS);
-            b = b.wrapping_add(b_stride);
         }
         finish::<S, ROWS, VECTORS>(s, &acc, tile);
+    }
+}
+
+/// One step of the inner dimension of a tile. `AHEAD` asks for the B of a later one.
+///
+/// # Safety
+/// As for [`micro`]; `a` and `b` are where the step's elements lie.
+#[inline(always)]
+unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool, const AHEAD: bool>(
+    s: S,
+    a: *const S::Elem,
+    b: *const S::Elem,
+    tile: &Tile<S::Elem>,
+    acc: &mut [[S::Vector; VECTORS]; ROWS],
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if AHEAD {
+            for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
+                s.prefetch(b.wrapping_add(tile.ahead + line));
+            }
+        }
+        let mut row = [s.splat(S::Elem::ZERO); VECTORS];
+        for v in 0..VECTORS {
+            let p = b.add(v * S::LANES);
+            row[v] = if UNPACKED && v + 1 == VECTORS {
+                s.load_partial(p, tile.last)
+            } else {
+                s.load(p)
+            };
+        }
+        for i in 0..ROWS {
+            let x = s.splat(*a.add(i));
+            for v in 0..VECTORS {
+                acc[i][v] = s.mul_add(x, row[v], acc[i][v]);
+            }
+        }
     }
 }
 
