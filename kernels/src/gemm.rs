@@ -16,7 +16,7 @@ pub use integer::{Integer, gemm_integer};
 pub use kernel::KernelTable;
 
 pub(crate) use driver::{DEPTH_BLOCK, Operand, Output, Plan};
-pub(crate) use kernel::{Tile, tables};
+pub(crate) use kernel::{Tile, add_outer, tables};
 pub(crate) use pack::{PackA, PackB};
 
 use crate::element::{Pod, instantiate};
@@ -324,8 +324,9 @@ fn check<T: Real>(
     (m, n)
 }
 
-/// Multiplications up to which a product that is one task packs its operands block by block.
-const SMALL_WORK: usize = 1 << 24;
+/// Multiplications up to which each task packs what it reads of both operands itself: one fork in place of two, and no panel
+/// that another core has just written.
+const SMALL_WORK: usize = 1 << 25;
 /// Elements of an operand up to which it is packed as a whole for all tasks.
 const SHARED_ELEMENTS: usize = 1 << 27;
 
@@ -346,7 +347,7 @@ fn product<T: Real>(
         ldc,
         segment: None,
     };
-    if plan.is_one_task() && plan.work() <= SMALL_WORK {
+    if plan.work() <= SMALL_WORK {
         return plan.run(Operand::Source(&a), Operand::Source(&b), out, epilogue);
     }
     if a.rows >= b.columns && b.columns * a.columns <= SHARED_ELEMENTS {

@@ -22,6 +22,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type Vector: Copy;
     /// Elements per register.
     const LANES: usize;
+    /// Whether arithmetic can take one element of memory for all lanes.
+    const SPREADS: bool = false;
 
     /// The token.
     ///
@@ -206,6 +208,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
         #[cfg(not(target_arch = "x86_64"))]
         let _ = p;
     }
+}
+
+/// The same pointer, which the compiler does not know to be the same: what is read through both is read twice.
+#[inline(always)]
+pub(crate) fn twin<T>(p: *const T) -> *const T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut p = p;
+        // SAFETY: no instruction at all.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags));
+        }
+        p
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    p
 }
 
 /// A kernel over vectors of `T`, generic in the instruction set. `run` must be `#[inline(always)]`.

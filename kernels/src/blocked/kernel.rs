@@ -4,7 +4,8 @@
 //! are: the inner dimension comes in segments, one for each block of input channels and tap.
 
 use super::BLOCK;
-use crate::simd::{Real, Simd};
+use crate::gemm::add_outer;
+use crate::simd::{Real, Simd, twin};
 
 /// A part of the inner dimension: `depth` neighbouring channels, at `offset` from the tile's first position.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,7 @@ pub(crate) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
         }
         for segment in segments {
             let mut x = x.add(segment.offset);
+            let mut x_twin = twin(x);
             for _ in 0..segment.depth {
                 let mut row = [s.splat(S::Elem::ZERO); VECTORS];
                 for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
@@ -86,13 +88,9 @@ pub(crate) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 for v in 0..VECTORS {
                     row[v] = s.load(w.add(v * S::LANES));
                 }
-                for i in 0..ROWS {
-                    let a = s.splat(*x.add(i * BLOCK));
-                    for v in 0..VECTORS {
-                        acc[i][v] = s.mul_add(a, row[v], acc[i][v]);
-                    }
-                }
+                add_outer::<S, ROWS, VECTORS, BLOCK>(s, x, x_twin, &row, &mut acc);
                 x = x.add(1);
+                x_twin = x_twin.add(1);
                 w = w.add(VECTORS * S::LANES);
             }
         }

@@ -156,13 +156,10 @@ impl<T: Real> Plan<T> {
 
     fn pack_all(&self, panels: usize, pack: &(dyn Fn(usize, Range<usize>) + Sync)) {
         const TOGETHER: usize = 16;
-        let groups = panels.div_ceil(TOGETHER);
+        let enough = self.tasks().div_ceil(self.depth_blocks).min(panels);
+        let groups = panels.div_ceil(TOGETHER).max(enough);
         let total = groups * self.depth_blocks;
-        let tasks = if self.work() < SERIAL_WORK {
-            1
-        } else {
-            total.min(num_threads() * TASKS_PER_THREAD)
-        };
+        let tasks = self.tasks().min(total);
         parallel_for(tasks, |t| {
             for i in t * total / tasks..(t + 1) * total / tasks {
                 let (block, group) = (i / groups, i % groups);
@@ -246,7 +243,11 @@ impl<T: Real> Plan<T> {
             let height = self.m.div_ceil(self.row_panels);
             least_rows = self.row_panels.div_ceil(fitting(PRIVATE_BYTES / 2, height));
         }
-        let tasks = self.tasks();
+        let mut tasks = self.tasks();
+        if pack_a && pack_b {
+            // Every task packs: no more of them than threads.
+            tasks = tasks.min(num_threads());
+        }
         let traffic = |rows: usize, columns: usize| {
             ((columns * self.m) << usize::from(pack_a)) + ((rows * self.n) << usize::from(pack_b))
         };

@@ -4,7 +4,7 @@
 //! keeps the whole tile of C in registers: 14 × 2 or 8 × 3 vectors of AVX-512, 6 × 2 or 4 × 3 of AVX2.
 
 use crate::blocked::kernel::Panel;
-use crate::simd::{Real, Simd};
+use crate::simd::{Real, Simd, twin};
 
 /// Where a tile goes and what happens to it on the way: `C = act(alpha · acc + beta · C + biases + residual)`.
 #[derive(Clone, Copy)]
@@ -81,8 +81,8 @@ pub struct KernelTable<T: 'static> {
 #[inline(always)]
 pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
     depth: usize,
-    mut a: *const S::Elem,
-    mut b: *const S::Elem,
+    a: *const S::Elem,
+    b: *const S::Elem,
     b_stride: usize,
     tile: &Tile<S::Elem>,
 ) {
@@ -94,39 +94,42 @@ pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, con
             s.prefetch(tile.c.wrapping_add(i * tile.ldc + (VECTORS - 1) * S::LANES));
         }
         let mut acc = [[s.splat(S::Elem::ZERO); VECTORS]; ROWS];
+        let mut at = At { a, twin: twin(a), b };
         // Two steps at a time, and requests ahead only where there are some: the core issues few instructions beside
         // the multiplications, and fewer when it is shared.
         if UNPACKED || tile.ahead == 0 {
             for _ in 0..depth / 2 {
-                for _ in 0..2 {
-                    step::<S, ROWS, VECTORS, UNPACKED, false>(s, a, b, tile, &mut acc);
-                    a = a.add(ROWS);
-                    b = b.wrapping_add(b_stride);
-                }
+                step::<S, ROWS, VECTORS, UNPACKED, false>(s, &mut at, b_stride, tile, &mut acc);
+                step::<S, ROWS, VECTORS, UNPACKED, false>(s, &mut at, b_stride, tile, &mut acc);
             }
             if depth % 2 == 1 {
-                step::<S, ROWS, VECTORS, UNPACKED, false>(s, a, b, tile, &mut acc);
+                step::<S, ROWS, VECTORS, UNPACKED, false>(s, &mut at, b_stride, tile, &mut acc);
             }
         } else {
             for _ in 0..depth {
-                step::<S, ROWS, VECTORS, UNPACKED, true>(s, a, b, tile, &mut acc);
-                a = a.add(ROWS);
-                b = b.wrapping_add(b_stride);
+                step::<S, ROWS, VECTORS, UNPACKED, true>(s, &mut at, b_stride, tile, &mut acc);
             }
         }
         finish::<S, ROWS, VECTORS>(s, &acc, tile);
     }
 }
 
+/// Where the operands of a step lie.
+struct At<T> {
+    a: *const T,
+    twin: *const T,
+    b: *const T,
+}
+
 /// One step of the inner dimension of a tile. `AHEAD` asks for the B of a later one.
 ///
 /// # Safety
-/// As for [`micro`]; `a` and `b` are where the step's elements lie.
+/// As for [`micro`].
 #[inline(always)]
 unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool, const AHEAD: bool>(
     s: S,
-    a: *const S::Elem,
-    b: *const S::Elem,
+    at: &mut At<S::Elem>,
+    b_stride: usize,
     tile: &Tile<S::Elem>,
     acc: &mut [[S::Vector; VECTORS]; ROWS],
 ) {
@@ -134,20 +137,51 @@ unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED:
     unsafe {
         if AHEAD {
             for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
-                s.prefetch(b.wrapping_add(tile.ahead + line));
+                s.prefetch(at.b.wrapping_add(tile.ahead + line));
             }
         }
         let mut row = [s.splat(S::Elem::ZERO); VECTORS];
         for v in 0..VECTORS {
-            let p = b.add(v * S::LANES);
+            let p = at.b.add(v * S::LANES);
             row[v] = if UNPACKED && v + 1 == VECTORS {
                 s.load_partial(p, tile.last)
             } else {
                 s.load(p)
             };
         }
+        add_outer::<S, ROWS, VECTORS, 1>(s, at.a, at.twin, &row, acc);
+        at.a = at.a.add(ROWS);
+        at.twin = at.twin.add(ROWS);
+        at.b = at.b.wrapping_add(b_stride);
+    }
+}
+
+/// Adds the product of a column of `ROWS` elements, `STRIDE` apart, and a row of `VECTORS` vectors to a tile. `twin` is
+/// the [`twin`] of `column`.
+///
+/// Where an instruction takes one element of memory for all lanes, half the rows of two vectors read theirs twice in place of
+/// spreading it in a register first: fewer instructions for as many multiplications, and no more than the two loads beside
+/// two of them that a core manages.
+///
+/// # Safety
+/// The column's elements are readable.
+#[inline(always)]
+pub(crate) unsafe fn add_outer<S: Simd, const ROWS: usize, const VECTORS: usize, const STRIDE: usize>(
+    s: S,
+    column: *const S::Elem,
+    twin: *const S::Elem,
+    row: &[S::Vector; VECTORS],
+    acc: &mut [[S::Vector; VECTORS]; ROWS],
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
         for i in 0..ROWS {
-            let x = s.splat(*a.add(i));
+            if S::SPREADS && VECTORS == 2 && i < ROWS / 2 {
+                acc[i][0] = s.mul_add(s.splat(*column.add(i * STRIDE)), row[0], acc[i][0]);
+                acc[i][1] = s.mul_add(s.splat(*twin.add(i * STRIDE)), row[1], acc[i][1]);
+                continue;
+            }
+            let x = s.splat(*column.add(i * STRIDE));
             for v in 0..VECTORS {
                 acc[i][v] = s.mul_add(x, row[v], acc[i][v]);
             }
