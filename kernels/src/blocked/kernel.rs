@@ -4,8 +4,7 @@
 //! are: the inner dimension comes in segments, one for each block of input channels and tap.
 
 use super::BLOCK;
-use crate::gemm::add_outer;
-use crate::simd::{Real, Simd, twin};
+use crate::simd::{Real, Simd};
 
 /// A part of the inner dimension: `depth` neighbouring channels, at `offset` from the tile's first position.
 #[derive(Clone, Copy, Debug)]
@@ -79,18 +78,16 @@ pub(crate) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
         }
         for segment in segments {
             let mut x = x.add(segment.offset);
-            let mut x_twin = twin(x);
-            for _ in 0..segment.depth {
-                let mut row = [s.splat(S::Elem::ZERO); VECTORS];
-                for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
-                    s.prefetch(w.wrapping_add(AHEAD + line));
+            // Two steps at a time: the core issues few instructions beside the multiplications.
+            for _ in 0..segment.depth / 2 {
+                for step in 0..2 {
+                    add_step::<S, ROWS, VECTORS>(s, x.add(step), w.add(step * VECTORS * S::LANES), &mut acc);
                 }
-                for v in 0..VECTORS {
-                    row[v] = s.load(w.add(v * S::LANES));
-                }
-                add_outer::<S, ROWS, VECTORS, BLOCK>(s, x, x_twin, &row, &mut acc);
-                x = x.add(1);
-                x_twin = x_twin.add(1);
+                x = x.add(2);
+                w = w.add(2 * VECTORS * S::LANES);
+            }
+            if segment.depth % 2 == 1 {
+                add_step::<S, ROWS, VECTORS>(s, x, w, &mut acc);
                 w = w.add(VECTORS * S::LANES);
             }
         }
@@ -106,6 +103,35 @@ pub(crate) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 // In this order a NaN stays one.
                 value = s.min(high, s.max(low, value));
                 s.store(tile.out.add(offset + i * BLOCK), value);
+            }
+        }
+    }
+}
+
+/// One step of the inner dimension: a channel of all positions times its row of weights.
+///
+/// # Safety
+/// As for [`segments`]; `x` is the channel at the first position.
+#[inline(always)]
+unsafe fn add_step<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    x: *const S::Elem,
+    w: *const S::Elem,
+    acc: &mut [[S::Vector; VECTORS]; ROWS],
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
+            s.prefetch(w.wrapping_add(AHEAD + line));
+        }
+        let mut row = [s.splat(S::Elem::ZERO); VECTORS];
+        for v in 0..VECTORS {
+            row[v] = s.load(w.add(v * S::LANES));
+        }
+        for i in 0..ROWS {
+            let a = s.splat(*x.add(i * BLOCK));
+            for v in 0..VECTORS {
+                acc[i][v] = s.mul_add(a, row[v], acc[i][v]);
             }
         }
     }
