@@ -19,6 +19,8 @@ pub(crate) struct Measurement {
     pub(crate) calls: usize,
     /// Processors that other processes kept busy meanwhile, on average; unknown on systems that don't tell.
     pub(crate) others: Option<f64>,
+    /// 10⁹ multiplications and additions per second that the machine did right before and after.
+    pub(crate) speeds: Option<[f64; 2]>,
 }
 
 /// Times `call`.
@@ -40,6 +42,7 @@ pub(crate) fn measure(call: &mut Call) -> Result<Measurement> {
         median_ms: ms(times[times.len() / 2]),
         calls: times.len(),
         others: None,
+        speeds: None,
     })
 }
 

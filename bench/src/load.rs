@@ -1,4 +1,5 @@
-//! What other processes did to the machine during a measurement, from `/proc` (Linux; elsewhere nothing is known).
+//! Whether a measurement was disturbed: by other processes, of which `/proc` tells (Linux; elsewhere nothing is known), or by
+//! neighbours outside this system, which show only in how slowly the machine multiplies right before and after it.
 
 use std::fs;
 use std::time::Instant;
@@ -6,47 +7,95 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::clock::Measurement;
+use crate::peak;
 
 /// A measurement is disturbed when other processes kept more than this many processors busy.
 pub(crate) const QUIET: f64 = 0.1;
+/// And when the machine did less than this part of the multiply-adds that it can do.
+pub(crate) const STEADY: f64 = 0.85;
 
 /// The unit of the times in `/proc`, in seconds: Linux shows hundredths on every machine.
 const TICK: f64 = 0.01;
 
-/// Measures until nobody disturbs, at most `1 + retries` times, and returns the least disturbed measurement; nothing
-/// if `measure` finds nothing to measure.
-pub(crate) fn undisturbed(
+/// Repeats measurements that are disturbed.
+pub(crate) struct Guard {
+    threads: usize,
     retries: u32,
-    mut measure: impl FnMut() -> Result<Option<Measurement>>,
-) -> Result<Option<Measurement>> {
-    least_disturbed(retries, || {
-        let (before, begin) = (Times::now(), Instant::now());
-        let measured = measure()?;
-        let seconds = before
-            .zip(Times::now())
-            .map(|(before, after)| after.others_since(before));
-        let others = seconds.map(|seconds| seconds / begin.elapsed().as_secs_f64());
-        Ok(measured.map(|measured| Measurement { others, ..measured }))
-    })
+    /// 10⁹ multiplications and additions per second at most, as far as is known.
+    gflops: f64,
 }
 
-fn least_disturbed(
-    retries: u32,
-    mut measure: impl FnMut() -> Result<Option<Measurement>>,
-) -> Result<Option<Measurement>> {
-    let mut best: Option<Measurement> = None;
-    for _ in 0..=retries {
-        let Some(measured) = measure()? else {
-            return Ok(None);
-        };
-        if best.is_none_or(|best| measured.others < best.others) {
-            best = Some(measured);
-        }
-        if measured.others.is_none_or(|others| others <= QUIET) {
-            break;
+impl Guard {
+    /// A guard that repeats up to `retries` times, on a machine that does `gflops` as far as is known.
+    pub(crate) fn new(threads: usize, retries: u32, gflops: f64) -> Self {
+        Guard {
+            threads,
+            retries,
+            gflops,
         }
     }
-    Ok(best)
+
+    /// The most that the machine did so far.
+    pub(crate) fn gflops(&self) -> f64 {
+        self.gflops
+    }
+
+    /// Measures until nobody disturbs, at most `1 + retries` times, and returns the least disturbed measurement; nothing
+    /// if `measure` finds nothing to measure.
+    pub(crate) fn undisturbed(
+        &mut self,
+        mut measure: impl FnMut() -> Result<Option<Measurement>>,
+    ) -> Result<Option<Measurement>> {
+        let threads = self.threads;
+        self.least_disturbed(|| {
+            let speed = peak::gflops_now(threads);
+            let (before, begin) = (Times::now(), Instant::now());
+            let measured = measure()?;
+            let seconds = before
+                .zip(Times::now())
+                .map(|(before, after)| after.others_since(before));
+            let others = seconds.map(|seconds| seconds / begin.elapsed().as_secs_f64());
+            let speeds = Some([speed, peak::gflops_now(threads)]);
+            Ok(measured.map(|measured| Measurement {
+                others,
+                speeds,
+                ..measured
+            }))
+        })
+    }
+
+    fn least_disturbed(
+        &mut self,
+        mut measure: impl FnMut() -> Result<Option<Measurement>>,
+    ) -> Result<Option<Measurement>> {
+        let mut all: Vec<Measurement> = Vec::new();
+        for _ in 0..=self.retries {
+            let Some(measured) = measure()? else {
+                return Ok(None);
+            };
+            for speed in measured.speeds.into_iter().flatten() {
+                self.gflops = self.gflops.max(speed);
+            }
+            all.push(measured);
+            if disturbance(&measured, self.gflops) <= 1.0 {
+                break;
+            }
+        }
+        let least = |a: &Measurement, b: &Measurement| {
+            disturbance(a, self.gflops).total_cmp(&disturbance(b, self.gflops))
+        };
+        Ok(all.into_iter().min_by(least))
+    }
+}
+
+/// How much a measurement was disturbed on a machine that does `gflops` at most: up to 1, it was not.
+pub(crate) fn disturbance(measured: &Measurement, gflops: f64) -> f64 {
+    let slowest = measured
+        .speeds
+        .map_or(gflops, |[before, after]| before.min(after));
+    let missing = (1.0 - slowest / gflops) / (1.0 - STEADY);
+    let others = measured.others.unwrap_or(0.0) / QUIET;
+    missing.max(others)
 }
 
 /// Processor time since the machine started, in ticks.
@@ -129,25 +178,58 @@ mod tests {
         assert_eq!(before.others_since(before), 0.0);
     }
 
-    fn replay(retries: u32, loads: &[Option<f64>]) -> (usize, Option<f64>) {
+    /// Measurements of which other processes' load and the speeds around them are given: which one is kept, of how many?
+    fn replay(retries: u32, gflops: f64, given: &[(f64, [f64; 2])]) -> (usize, usize, f64) {
+        let mut guard = Guard::new(1, retries, gflops);
         let mut calls = 0;
-        let best = least_disturbed(retries, || {
+        let best = guard.least_disturbed(|| {
+            let (others, speeds) = given[calls];
             calls += 1;
             Ok(Some(Measurement {
                 min_ms: 1.0,
                 median_ms: 1.0,
-                calls: 5,
-                others: loads[calls - 1],
+                calls,
+                others: Some(others),
+                speeds: Some(speeds),
             }))
         });
-        (calls, best.unwrap().unwrap().others)
+        (best.unwrap().unwrap().calls, calls, guard.gflops())
     }
 
     #[test]
     fn a_disturbed_measurement_is_repeated_and_the_quietest_kept() {
-        assert_eq!(replay(3, &[Some(0.0)]), (1, Some(0.0)));
-        assert_eq!(replay(3, &[Some(0.9), Some(0.05)]), (2, Some(0.05)));
-        assert_eq!(replay(2, &[Some(0.9), Some(0.3), Some(0.5)]), (3, Some(0.3)));
-        assert_eq!(replay(3, &[None]), (1, None));
+        let full = [100.0, 100.0];
+        assert_eq!(replay(3, 100.0, &[(0.0, full)]), (1, 1, 100.0));
+        assert_eq!(replay(3, 100.0, &[(0.9, full), (0.05, full)]), (2, 2, 100.0));
+        assert_eq!(
+            replay(2, 100.0, &[(0.9, full), (0.3, full), (0.5, full)]),
+            (2, 3, 100.0)
+        );
+    }
+
+    #[test]
+    fn a_measurement_on_a_slower_machine_is_repeated() {
+        let given = [
+            (0.0, [60.0, 100.0]),
+            (0.0, [100.0, 70.0]),
+            (0.0, [90.0, 86.0]),
+            (0.0, [100.0, 100.0]),
+        ];
+        assert_eq!(replay(3, 100.0, &given), (3, 3, 100.0));
+        assert_eq!(replay(1, 100.0, &given), (2, 2, 100.0));
+        // What was the limit at the start was too low.
+        assert_eq!(replay(3, 50.0, &given), (3, 3, 100.0));
+    }
+
+    #[test]
+    fn what_is_not_known_does_not_disturb() {
+        let measured = Measurement {
+            min_ms: 1.0,
+            median_ms: 1.0,
+            calls: 5,
+            others: None,
+            speeds: None,
+        };
+        assert_eq!(disturbance(&measured, 100.0), 0.0);
     }
 }

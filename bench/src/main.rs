@@ -3,7 +3,8 @@
 //! A workload is timed the same way on both sides: inputs made once from a normal distribution, two warm-up calls,
 //! then at least 5 calls and at least 0.7 s of them ([`clock`]). With `--against`, another program measures the
 //! workload of the same name right after ours, with the same number of threads ([`peer`]). A measurement during which
-//! other processes used the processor is repeated ([`load`]), and a result says how quiet the machine was.
+//! other processes used the processor, or around which the machine was slow, is repeated ([`load`]), and a result says how
+//! quiet it was.
 
 mod clock;
 mod data;
@@ -29,6 +30,7 @@ use clap::Parser;
 use flambeau_tensor::debug;
 use serde_json::json;
 
+use load::Guard;
 use peak::Peaks;
 use peer::Peer;
 use report::{Report, Row};
@@ -108,6 +110,7 @@ fn run(options: &Options) -> Result<()> {
         .transpose()?;
 
     let peaks = Peaks::measure(threads);
+    let mut guard = Guard::new(threads, options.retries, peaks.gflops);
     let mut report = Report::new(threads, options.rounds, options.against.clone(), peaks);
     if !options.json {
         println!("at most {}", peaks.describe());
@@ -118,14 +121,15 @@ fn run(options: &Options) -> Result<()> {
             eprintln!("{} is left out: {reason}", workload.name);
             continue;
         }
-        let row = measure(workload, peer.as_ref(), options, peaks)
+        let row = Row::new(&workload.name, report.peaks());
+        let row = measure(row, workload, peer.as_ref(), options.rounds, &mut guard)
             .with_context(|| format!("{} failed", workload.name))?;
+        let row = report.push(row, guard.gflops());
         if options.json {
             row.json_lines(threads).iter().for_each(|line| println!("{line}"));
         } else {
             println!("{row}");
         }
-        report.rows.push(row);
     }
     if let Some(path) = &options.out {
         report.write(path)?;
@@ -164,10 +168,15 @@ fn fallbacks(call: &mut Call) -> Result<u64> {
 }
 
 /// All rounds of one workload: ours, theirs, ours, theirs, …
-fn measure(workload: &Workload, peer: Option<&Peer>, options: &Options, peaks: Peaks) -> Result<Row> {
-    let mut row = Row::new(&workload.name, peaks);
-    for _ in 0..options.rounds {
-        let ours = load::undisturbed(options.retries, || {
+fn measure(
+    mut row: Row,
+    workload: &Workload,
+    peer: Option<&Peer>,
+    rounds: u32,
+    guard: &mut Guard,
+) -> Result<Row> {
+    for _ in 0..rounds {
+        let ours = guard.undisturbed(|| {
             let mut call = workload.prepare()?;
             row.work = workload.work(&call);
             row.fallbacks = fallbacks(&mut call)?;
@@ -175,7 +184,7 @@ fn measure(workload: &Workload, peer: Option<&Peer>, options: &Options, peaks: P
         })?;
         row.ours.extend(ours);
         if let Some(peer) = peer {
-            let theirs = load::undisturbed(options.retries, || peer.measure(&workload.name))?;
+            let theirs = guard.undisturbed(|| peer.measure(&workload.name))?;
             row.theirs.extend(theirs);
         }
     }

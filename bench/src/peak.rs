@@ -1,4 +1,5 @@
 //! The machine's limits, measured at the start of a run with its number of threads: what a workload reaches is a share of them.
+//! That of arithmetic is also looked at before and after every measurement ([`crate::load`]), and the most that was ever found counts.
 //!
 //! Arithmetic: multiply-adds of `f32` between registers, in the widest vectors that kernels use, in chains enough to hide
 //! their latency. Memory: a large array is summed, and copied to another, in one stretch per thread; a copied byte counts twice, as it is
@@ -18,12 +19,14 @@ const ARRAY_BYTES: usize = 256 << 20;
 const TRIES: usize = 5;
 /// Rounds of a chain of multiply-adds: about ten milliseconds.
 const ROUNDS: usize = 1 << 22;
+/// The same for a look: about three.
+const FEW_ROUNDS: usize = 1 << 20;
 
 /// What the machine can do at most.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Peaks {
     /// 10⁹ additions and multiplications per second.
-    gflops: f64,
+    pub(crate) gflops: f64,
     /// 10⁹ bytes per second that are read.
     read_gbs: f64,
     /// 10⁹ bytes per second that are read and written, each half of them.
@@ -37,7 +40,7 @@ impl Peaks {
         let arrays = || (vec![1u64; words], vec![2u64; words]);
         let bytes = (words * threads * size_of::<u64>()) as f64;
         Peaks {
-            gflops: best(threads, || (), |_| multiply_adds(ROUNDS) as f64 * 2.0) / 1e9,
+            gflops: gflops(threads, ROUNDS),
             read_gbs: best(threads, arrays, |(from, _)| {
                 black_box(sum(from));
                 bytes / threads as f64
@@ -69,6 +72,15 @@ impl Peaks {
             self.gflops, self.read_gbs, self.copy_gbs
         )
     }
+}
+
+/// 10⁹ additions and multiplications per second that the machine does just now.
+pub(crate) fn gflops_now(threads: usize) -> f64 {
+    gflops(threads, FEW_ROUNDS)
+}
+
+fn gflops(threads: usize, rounds: usize) -> f64 {
+    best(threads, || (), |_| multiply_adds(rounds) as f64 * 2.0) / 1e9
 }
 
 #[cfg(test)]
@@ -196,6 +208,8 @@ mod tests {
     fn limits_are_positive_and_work_is_a_share_of_them() {
         let rate = best(2, || vec![1u64; 1000], |words| sum(words) as f64);
         assert!(rate > 0.0 && rate.is_finite());
+        let now = gflops_now(2);
+        assert!(now > 0.0 && now.is_finite());
         let peaks = Peaks::of(200.0, 20.0);
         assert_eq!(peaks.share(Work::Gflop(1.0), 10.0), Some(0.5));
         assert_eq!(peaks.share(Work::Gb(0.1), 10.0), Some(0.5));

@@ -82,6 +82,7 @@ fn measurement(line: &Value) -> Result<Measurement> {
         median_ms: number("median_ms")?,
         calls: number("calls")? as usize,
         others: None,
+        speeds: None,
     })
 }
 
@@ -99,7 +100,8 @@ mod tests {
                 min_ms: 1.5,
                 median_ms: 2.0,
                 calls: 7,
-                others: None
+                others: None,
+                speeds: None,
             }
         );
         assert_eq!(find(output, "op/b").unwrap(), None);

@@ -9,7 +9,7 @@ use flambeau_trainer::{Bar, BarChart, plot_bars};
 use serde_json::{Value, json};
 
 use crate::clock::Measurement;
-use crate::load::QUIET;
+use crate::load::{self, QUIET, STEADY};
 use crate::machine;
 use crate::peak::Peaks;
 use crate::workload::Work;
@@ -46,12 +46,23 @@ impl Row {
 
     /// Our median over theirs: below 1, we are faster.
     fn ratio(&self) -> Option<f64> {
-        Some(combine(&self.ours)?.median_ms / combine(&self.theirs)?.median_ms)
+        Some(self.combine(&self.ours)?.median_ms / self.combine(&self.theirs)?.median_ms)
     }
 
     /// The part of the machine's limit that a measurement reaches.
     fn share(&self, measurement: &Measurement) -> Option<f64> {
         self.peaks.share(self.work, measurement.median_ms)
+    }
+
+    fn is_quiet(&self, measurement: &Measurement) -> bool {
+        load::disturbance(measurement, self.peaks.gflops) <= 1.0
+    }
+
+    /// One measurement from several rounds, of the quiet ones if there are any.
+    fn combine(&self, rounds: &[Measurement]) -> Option<Measurement> {
+        let quiet = rounds.iter().filter(|round| self.is_quiet(round)).copied();
+        let quiet: Vec<Measurement> = quiet.collect();
+        combine(if quiet.is_empty() { rounds } else { &quiet })
     }
 
     /// The head of the table.
@@ -92,7 +103,7 @@ impl Row {
 
     fn json(&self) -> Value {
         let side = |rounds: &[Measurement]| {
-            combine(rounds).map(|all| {
+            self.combine(rounds).map(|all| {
                 let mut side = measurement_json(&all);
                 let rounds: Vec<Value> = rounds.iter().map(measurement_json).collect();
                 merge(&mut side, json!({ "share": self.share(&all), "rounds": rounds }));
@@ -112,11 +123,7 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let side = |all: &Measurement| {
-            let disturbed = if all.others.is_some_and(|others| others > QUIET) {
-                "*"
-            } else {
-                ""
-            };
+            let disturbed = if self.is_quiet(all) { "" } else { "*" };
             [
                 format!("{:.4}", all.min_ms),
                 format!("{:.4}{disturbed}", all.median_ms),
@@ -126,8 +133,8 @@ impl Row {
             ]
         };
         let mut cells = vec![self.name.clone()];
-        cells.extend(combine(&self.ours).iter().flat_map(side));
-        cells.extend(combine(&self.theirs).iter().flat_map(side));
+        cells.extend(self.combine(&self.ours).iter().flat_map(side));
+        cells.extend(self.combine(&self.theirs).iter().flat_map(side));
         cells.extend(self.ratio().map(|ratio| format!("{ratio:.2}")));
         cells
     }
@@ -146,13 +153,9 @@ impl fmt::Display for Row {
     }
 }
 
-/// One measurement from several rounds: the least minimum and the median of the medians, of the quiet rounds if there
-/// are any.
+/// The least minimum, the median of the medians, and the greatest disturbance.
 fn combine(rounds: &[Measurement]) -> Option<Measurement> {
-    let is_quiet = |round: &&Measurement| round.others.is_none_or(|others| others <= QUIET);
-    let quiet: Vec<Measurement> = rounds.iter().filter(is_quiet).copied().collect();
-    let used = if quiet.is_empty() { rounds } else { &quiet };
-    let mut medians: Vec<f64> = used.iter().map(|round| round.median_ms).collect();
+    let mut medians: Vec<f64> = rounds.iter().map(|round| round.median_ms).collect();
     medians.sort_by(f64::total_cmp);
     let middle = medians.len() / 2;
     let median_ms = match medians.len() % 2 {
@@ -161,16 +164,20 @@ fn combine(rounds: &[Measurement]) -> Option<Measurement> {
         _ => medians[middle],
     };
     Some(Measurement {
-        min_ms: used
+        min_ms: rounds
             .iter()
             .map(|round| round.min_ms)
             .fold(f64::INFINITY, f64::min),
         median_ms,
-        calls: used.iter().map(|round| round.calls).sum(),
-        others: used
+        calls: rounds.iter().map(|round| round.calls).sum(),
+        others: rounds
             .iter()
             .filter_map(|round| round.others)
             .max_by(f64::total_cmp),
+        speeds: rounds
+            .iter()
+            .filter_map(|round| round.speeds)
+            .reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1])]),
     })
 }
 
@@ -188,6 +195,7 @@ fn measurement_json(measurement: &Measurement) -> Value {
         "median_ms": measurement.median_ms,
         "calls": measurement.calls,
         "others": measurement.others,
+        "gflops_around": measurement.speeds,
     })
 }
 
@@ -212,7 +220,7 @@ pub(crate) struct Report {
     rounds: u32,
     against: Option<String>,
     peaks: Peaks,
-    pub(crate) rows: Vec<Row>,
+    rows: Vec<Row>,
 }
 
 impl Report {
@@ -225,6 +233,21 @@ impl Report {
             peaks,
             rows: Vec::new(),
         }
+    }
+
+    /// Adds a row. By then the machine has done `gflops` at most, which counts for all rows.
+    pub(crate) fn push(&mut self, row: Row, gflops: f64) -> &Row {
+        self.peaks.gflops = gflops;
+        for row in &mut self.rows {
+            row.peaks = self.peaks;
+        }
+        let peaks = self.peaks;
+        self.rows.push_mut(Row { peaks, ..row })
+    }
+
+    /// The limits so far.
+    pub(crate) fn peaks(&self) -> Peaks {
+        self.peaks
     }
 
     /// Geometric means of the ratios over everything and over each group, the worst ratio, and how many are above 1; and the
@@ -324,7 +347,8 @@ impl Report {
             "# Flambeau {} beside {}\n\n\
              {} on {} ({} processors, {}, {}); {} threads on both sides, rounds: {}; commit {}, {}.\n\n\
              Times are milliseconds. The ratio is our median over theirs: below 1, we are faster. A star marks a time \
-             during which other processes\nkept more than {QUIET} processors busy in spite of repetition. The share is what is \
+             during which other processes\nkept more than {QUIET} processors busy, or around which the machine did less than {:.0} % of \
+             the multiply-adds that it can do, in spite of\nrepetition. The share is what is \
              reached of the most that the machine did in the same run:\n{}.\n\n",
             text(&versions["flambeau"]),
             self.peer().unwrap_or("nothing else"),
@@ -337,6 +361,7 @@ impl Report {
             self.rounds,
             text(&versions["commit"]),
             text(&versions["rustc"]),
+            100.0 * STEADY,
             self.peaks.describe(),
         );
         let compared = self.against.is_some();
@@ -364,6 +389,7 @@ mod tests {
             median_ms,
             calls: 5,
             others: Some(others),
+            speeds: Some([100.0, 100.0]),
         }
     }
 
@@ -379,11 +405,35 @@ mod tests {
 
     #[test]
     fn quiet_rounds_count_where_there_are_any() {
+        let combine = |rounds: &[Measurement]| row("op/a", 1.0, None).combine(rounds);
         let all = combine(&[round(9.0, 1.0), round(2.0, 0.0), round(4.0, 0.05)]).unwrap();
         assert_eq!((all.min_ms, all.median_ms, all.others), (1.0, 3.0, Some(0.05)));
         let all = combine(&[round(9.0, 1.0), round(3.0, 0.5), round(4.0, 0.2)]).unwrap();
         assert_eq!((all.min_ms, all.median_ms, all.others), (1.5, 4.0, Some(1.0)));
+        let slow = Measurement {
+            speeds: Some([100.0, 70.0]),
+            ..round(9.0, 0.0)
+        };
+        let all = combine(&[slow, round(2.0, 0.0)]).unwrap();
+        assert_eq!((all.median_ms, all.speeds), (2.0, Some([100.0, 100.0])));
+        let all = combine(&[slow, slow]).unwrap();
+        assert_eq!((all.median_ms, all.speeds), (9.0, Some([100.0, 70.0])));
         assert_eq!(combine(&[]), None);
+    }
+
+    #[test]
+    fn the_greatest_limit_counts_for_all_rows() {
+        let mut report = Report::new(2, 1, None, Peaks::of(100.0, 100.0));
+        let row = |name: &str| Row {
+            work: Work::Gflop(0.1),
+            ..row(name, 1.0, None)
+        };
+        report.push(row("op/a"), 100.0);
+        assert!(report.rows[0].to_string().contains("100%"));
+        report.push(row("op/b"), 200.0);
+        assert!(report.rows.iter().all(|row| row.to_string().contains("50%")));
+        // Found while the machine did half of what it can.
+        assert!(report.rows[0].to_string().contains("1.0000*"));
     }
 
     #[test]

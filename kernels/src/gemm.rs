@@ -16,7 +16,7 @@ pub use integer::{Integer, gemm_integer};
 pub use kernel::KernelTable;
 
 pub(crate) use driver::{DEPTH_BLOCK, Operand, Output, Plan};
-pub(crate) use kernel::{Tile, add_outer, tables};
+pub(crate) use kernel::{Tile, tables};
 pub(crate) use pack::{PackA, PackB};
 
 use crate::element::{Pod, instantiate};

@@ -105,11 +105,6 @@ impl<T: Real> Plan<T> {
         self.m.saturating_mul(self.n).saturating_mul(self.k)
     }
 
-    /// Whether the product is best computed by one thread in one go.
-    pub(crate) fn is_one_task(&self) -> bool {
-        self.tasks() == 1
-    }
-
     /// The number of tasks worth making.
     fn tasks(&self) -> usize {
         match num_threads() {

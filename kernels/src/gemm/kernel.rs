@@ -117,11 +117,16 @@ pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, con
 /// Where the operands of a step lie.
 struct At<T> {
     a: *const T,
+    /// The [`twin`] of `a`.
     twin: *const T,
     b: *const T,
 }
 
 /// One step of the inner dimension of a tile. `AHEAD` asks for the B of a later one.
+///
+/// Where an instruction takes one element of memory for all lanes, half the rows of a tile of two vectors read theirs twice, in
+/// place of spreading it in a register first: fewer instructions for as many multiplications, and no more than the two loads
+/// beside two of them that a core manages.
 ///
 /// # Safety
 /// As for [`micro`].
@@ -149,43 +154,20 @@ unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED:
                 s.load(p)
             };
         }
-        add_outer::<S, ROWS, VECTORS, 1>(s, at.a, at.twin, &row, acc);
-        at.a = at.a.add(ROWS);
-        at.twin = at.twin.add(ROWS);
-        at.b = at.b.wrapping_add(b_stride);
-    }
-}
-
-/// Adds the product of a column of `ROWS` elements, `STRIDE` apart, and a row of `VECTORS` vectors to a tile. `twin` is
-/// the [`twin`] of `column`.
-///
-/// Where an instruction takes one element of memory for all lanes, half the rows of two vectors read theirs twice in place of
-/// spreading it in a register first: fewer instructions for as many multiplications, and no more than the two loads beside
-/// two of them that a core manages.
-///
-/// # Safety
-/// The column's elements are readable.
-#[inline(always)]
-pub(crate) unsafe fn add_outer<S: Simd, const ROWS: usize, const VECTORS: usize, const STRIDE: usize>(
-    s: S,
-    column: *const S::Elem,
-    twin: *const S::Elem,
-    row: &[S::Vector; VECTORS],
-    acc: &mut [[S::Vector; VECTORS]; ROWS],
-) {
-    // SAFETY: as the caller vouches.
-    unsafe {
         for i in 0..ROWS {
             if S::SPREADS && VECTORS == 2 && i < ROWS / 2 {
-                acc[i][0] = s.mul_add(s.splat(*column.add(i * STRIDE)), row[0], acc[i][0]);
-                acc[i][1] = s.mul_add(s.splat(*twin.add(i * STRIDE)), row[1], acc[i][1]);
+                acc[i][0] = s.mul_add(s.splat(*at.a.add(i)), row[0], acc[i][0]);
+                acc[i][1] = s.mul_add(s.splat(*at.twin.add(i)), row[1], acc[i][1]);
                 continue;
             }
-            let x = s.splat(*column.add(i * STRIDE));
+            let x = s.splat(*at.a.add(i));
             for v in 0..VECTORS {
                 acc[i][v] = s.mul_add(x, row[v], acc[i][v]);
             }
         }
+        at.a = at.a.add(ROWS);
+        at.twin = at.twin.add(ROWS);
+        at.b = at.b.wrapping_add(b_stride);
     }
 }
 
