@@ -226,6 +226,59 @@ fn attention_refuses_what_does_not_fit() {
     assert_learns(&attention, &[&out]);
 }
 
+/// Output, attention weights and the gradients of queries, memory and parameters, with the batch first in all of them.
+fn attend(options: MultiheadAttentionOptions, call: &AttentionOptions<'_>) -> Vec<Tensor> {
+    flambeau_tensor::random::manual_seed(3);
+    let attention = MultiheadAttention::new(6, 2, options).unwrap();
+    let leaf = |shape: &[usize]| wave(shape).requires_grad(true).unwrap();
+    let (x, memory) = (leaf(&[3, 4, 6]), leaf(&[3, 5, 6]));
+    let turned = |x: &Tensor| x.transpose(0, 1).unwrap().contiguous().unwrap();
+    let (out, weights) = if options.batch_first {
+        attention.forward(&x, &memory, &memory, call).unwrap()
+    } else {
+        let (x, memory) = (turned(&x), turned(&memory));
+        let (out, weights) = attention.forward(&x, &memory, &memory, call).unwrap();
+        (turned(&out), weights)
+    };
+    out.square().unwrap().sum().unwrap().backward().unwrap();
+    let parameters = attention.named_parameters();
+    let gradients = parameters.iter().map(|(_, parameter)| parameter.grad());
+    let gradients = gradients.chain([x.grad(), memory.grad()]).map(Option::unwrap);
+    [out].into_iter().chain(weights).chain(gradients).collect()
+}
+
+#[test]
+fn attention_is_the_same_with_the_batch_first() {
+    let padding = Tensor::from_vec((0..15).map(|i| i % 5 == 4).collect::<Vec<bool>>(), (3, 5)).unwrap();
+    for (appended, need_weights, key_padding_mask) in [
+        (false, false, None),
+        (true, false, None),
+        (false, true, Some(&padding)),
+    ] {
+        let options = MultiheadAttentionOptions {
+            add_bias_kv: appended,
+            add_zero_attn: appended,
+            ..MultiheadAttentionOptions::default()
+        };
+        let call = AttentionOptions {
+            need_weights,
+            key_padding_mask,
+            ..AttentionOptions::default()
+        };
+        let want = attend(options, &call);
+        let batch_first = MultiheadAttentionOptions {
+            batch_first: true,
+            ..options
+        };
+        let got = attend(batch_first, &call);
+        assert_eq!(got.len(), want.len());
+        assert_eq!(got[0].to_vec_f64().unwrap(), want[0].to_vec_f64().unwrap());
+        got.iter()
+            .zip(&want)
+            .for_each(|(got, want)| assert_close(got, want));
+    }
+}
+
 fn small() -> TransformerLayerOptions {
     TransformerLayerOptions {
         dim_feedforward: 8,

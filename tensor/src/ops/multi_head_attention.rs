@@ -68,10 +68,44 @@ fn additive(mask: &Tensor, dtype: DType) -> Result<Tensor> {
     mask.to_dtype(dtype)
 }
 
+/// Whether `[length, batch, …]` is a view of `[batch, length, …]`, as it comes from a layer whose inputs have the batch first. What
+/// is done to it in that order needs no copy.
+fn is_batch_major(x: &Tensor) -> Result<bool> {
+    Ok(!x.is_contiguous() && x.transpose(0, 1)?.is_contiguous())
+}
+
+/// [`linear`] of `[length, batch, …]`, in the order in which its elements lie.
+fn linear_in_place(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    if is_batch_major(x)? {
+        linear(&x.transpose(0, 1)?, weight, bias)?.transpose(0, 1)
+    } else {
+        linear(x, weight, bias)
+    }
+}
+
 /// `[length, batch, embed]` as `[batch·heads, length, embed / heads]`.
 fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
     let [length, batch, embed] = three(x)?;
+    if is_batch_major(x)? {
+        let split = x
+            .transpose(0, 1)?
+            .reshape((batch, length, heads, embed / heads))?;
+        return split
+            .transpose(1, 2)?
+            .reshape((batch * heads, length, embed / heads));
+    }
     x.reshape((length, batch * heads, embed / heads))?.transpose(0, 1)
+}
+
+/// The reverse of [`split_heads`], with the elements in the order of batches if `batch_major`.
+fn merge_heads(x: &Tensor, heads: usize, batch_major: bool) -> Result<Tensor> {
+    let [members, length, size] = three(x)?;
+    let (batch, embed) = (members / heads, heads * size);
+    if batch_major {
+        let split = x.reshape((batch, heads, length, size))?.transpose(1, 2)?;
+        return split.reshape((batch, length, embed))?.transpose(0, 1);
+    }
+    x.transpose(0, 1)?.reshape((length, batch, embed))
 }
 
 fn three(x: &Tensor) -> Result<[usize; 3]> {
@@ -107,7 +141,7 @@ impl MultiHeadAttention<'_> {
                 InProjection::Separate(weights) => weights[i].clone(),
             };
             let bias = self.in_bias.map(|bias| part(bias, i)).transpose()?;
-            linear(inputs[i], &weight, bias.as_ref())
+            linear_in_place(inputs[i], &weight, bias.as_ref())
         };
         Ok([project(0)?, project(1)?, project(2)?])
     }
@@ -246,8 +280,8 @@ pub fn multi_head_attention_forward(
         };
         (scaled_dot_product_attention(&q, &k, &v, &options)?, None)
     };
-    let merged = context.transpose(0, 1)?.reshape((queries, batch, embed))?;
-    let out = linear(&merged, options.out_weight, options.out_bias)?;
+    let merged = merge_heads(&context, heads, is_batch_major(query)?)?;
+    let out = linear_in_place(&merged, options.out_weight, options.out_bias)?;
     let weights = match weights.filter(|_| options.need_weights) {
         None => None,
         Some(weights) => {
