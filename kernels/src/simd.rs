@@ -212,6 +212,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
 /// The same pointer, which the compiler does not know to be the same: what is read through both is read twice.
 #[inline(always)]
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        clippy::pointers_in_nomem_asm_block,
+        reason = "nothing is read through the pointer there"
+    )
+)]
 pub(crate) fn twin<T>(p: *const T) -> *const T {
     #[cfg(target_arch = "x86_64")]
     {
