@@ -3,6 +3,7 @@
 //! The environment variable `FLAMBEAU_ISA` (`scalar`, `avx2`, `avx512`, `neon`) lowers the choice for tests and
 //! comparisons; asking for a set that the machine lacks leaves the detected one in force.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// An instruction set that kernels are compiled for, in ascending order of width.
@@ -19,18 +20,36 @@ pub enum Isa {
     Avx512 = 4,
 }
 
+/// That of the process.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 
-/// The instruction set in force.
+// That of a thread, if it is another: what a kernel lays out for one set must not meet another one halfway, so that only the
+// thread itself changes it, between kernels.
+thread_local!(static OWN: Cell<Option<Isa>> = const { Cell::new(None) });
+
+/// The instruction set in force on this thread.
 #[inline]
 pub fn current() -> Isa {
-    match CURRENT.load(Ordering::Relaxed) {
-        1 => Isa::Scalar,
-        2 => Isa::Neon,
-        3 => Isa::Avx2,
-        4 => Isa::Avx512,
-        _ => init(),
+    match OWN.get() {
+        Some(isa) => isa,
+        None => of_process(),
     }
+}
+
+#[inline]
+fn of_process() -> Isa {
+    numbered(CURRENT.load(Ordering::Relaxed)).unwrap_or_else(init)
+}
+
+fn numbered(number: u8) -> Option<Isa> {
+    [Isa::Scalar, Isa::Neon, Isa::Avx2, Isa::Avx512]
+        .into_iter()
+        .find(|&isa| isa as u8 == number)
+}
+
+/// Sets that of this thread by its number, as another thread has it.
+pub(crate) fn set_numbered(number: u8) {
+    OWN.set(numbered(number));
 }
 
 #[cold]
@@ -46,7 +65,7 @@ fn init() -> Isa {
     // Another thread may have set it meanwhile.
     match CURRENT.compare_exchange(0, chosen as u8, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => chosen,
-        Err(_) => current(),
+        Err(_) => of_process(),
     }
 }
 
@@ -76,10 +95,11 @@ pub fn detect() -> Isa {
     }
 }
 
-/// Sets the instruction set for the whole process, capped at what the machine has; returns the one now in force.
+/// Sets the instruction set of this thread and of the parallel calls that it makes, capped at what the machine has; returns the one
+/// now in force.
 pub fn set_current(wanted: Isa) -> Isa {
     let chosen = at_most(wanted, detect());
-    CURRENT.store(chosen as u8, Ordering::Relaxed);
+    OWN.set(Some(chosen));
     chosen
 }
 
@@ -144,6 +164,18 @@ mod tests {
         fn dot[T: Copy | std::ops::Mul<Output = T> | std::iter::Sum](a: &[T], b: &[T]) -> T {
             a.iter().zip(b).map(|(&a, &b)| a * b).sum()
         }
+    }
+
+    #[test]
+    fn a_set_is_that_of_a_thread_and_of_its_tasks() {
+        let before = current();
+        let other = std::thread::spawn(|| {
+            assert_eq!(set_current(Isa::Scalar), Isa::Scalar);
+            crate::pool::parallel_for(64, |_| assert_eq!(current(), Isa::Scalar));
+        });
+        crate::pool::parallel_for(64, |_| assert_eq!(current(), before));
+        other.join().unwrap();
+        assert_eq!(current(), before);
     }
 
     #[test]

@@ -16,8 +16,10 @@
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread::Thread;
+
+use crate::isa;
 
 /// Calls `f(0), …, f(tasks - 1)`, spread over the threads. Returns when all are done.
 ///
@@ -135,6 +137,8 @@ struct Shared {
     shares: [Share; MAX_THREADS],
     /// Address of a `Job` on the caller's stack; valid while the state is not zero.
     job: AtomicUsize,
+    /// The caller's instruction set.
+    isa: AtomicU8,
     panicked: AtomicBool,
 }
 
@@ -191,6 +195,7 @@ static SHARED: Shared = Shared {
     threads: AtomicUsize::new(0),
     shares: [const { Share(AtomicU64::new(0)) }; MAX_THREADS],
     job: AtomicUsize::new(0),
+    isa: AtomicU8::new(0),
     panicked: AtomicBool::new(false),
 };
 /// The lock is held for the length of a parallel call; it guards the list of workers.
@@ -221,6 +226,7 @@ fn run(tasks: usize, job: Job<'_>) {
     }
     let _inside = Inside::enter();
     shared.job.store(&raw const job as usize, Ordering::Relaxed);
+    shared.isa.store(isa::current() as u8, Ordering::Relaxed);
     shared.threads.store(threads, Ordering::Relaxed);
     for (i, share) in shared.shares.iter().enumerate().take(threads) {
         share.set(tasks * i / threads..tasks * (i + 1) / threads);
@@ -324,6 +330,7 @@ fn work(shared: &'static Shared, index: usize, asleep: &'static AtomicBool, mut 
             continue;
         }
         if index < shared.threads.load(Ordering::Relaxed) {
+            isa::set_numbered(shared.isa.load(Ordering::Relaxed));
             // SAFETY: the state counts this worker, so the caller waits in `Close` and its job is still alive.
             let job: Job<'_> = unsafe { *(shared.job.load(Ordering::Relaxed) as *const Job<'_>) };
             let result =

@@ -28,12 +28,11 @@ impl Lcg {
     }
 }
 
-/// Instruction set and thread count belong to the process: tests that change one take turns.
+/// The thread count belongs to the process: tests that change it take turns.
 static PROCESS: Mutex<()> = Mutex::new(());
 
 /// Runs a test once for every instruction set of the machine.
 pub(crate) fn for_every_isa(test: impl Fn()) {
-    let _turn = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
     let before = isa::current();
     let restore = scopeguard(move || {
         isa::set_current(before);
