@@ -41,10 +41,15 @@ fn of_process() -> Isa {
     numbered(CURRENT.load(Ordering::Relaxed)).unwrap_or_else(init)
 }
 
+#[inline]
 fn numbered(number: u8) -> Option<Isa> {
-    [Isa::Scalar, Isa::Neon, Isa::Avx2, Isa::Avx512]
-        .into_iter()
-        .find(|&isa| isa as u8 == number)
+    match number {
+        1 => Some(Isa::Scalar),
+        2 => Some(Isa::Neon),
+        3 => Some(Isa::Avx2),
+        4 => Some(Isa::Avx512),
+        _ => None,
+    }
 }
 
 /// Sets that of this thread by its number, as another thread has it.
