@@ -100,6 +100,9 @@ pub struct Conv {
 const WEIGHT_BYTES: usize = 384 << 10;
 /// Bytes of inputs that one task should go through.
 const INPUT_BYTES: usize = 192 << 10;
+/// Positions of a task that gathers rows and goes through all weights, and those from which on this pays.
+const TASK_POSITIONS: usize = 224;
+const LEAST_POSITIONS: usize = 96;
 /// Tasks for each thread.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -388,52 +391,88 @@ impl Call<'_> {
 
     /// Cuts that keep a task's weights and inputs in the second-level cache, and give every thread several tasks.
     fn cuts(&self, panels: usize, together: usize) -> Cuts {
+        if self.conv.way == Way::Spatial {
+            return self.spatial_cuts(panels, together);
+        }
         let shape = &self.shape;
         let panel = shape.group_inputs() * shape.taps() * together * BLOCK * size_of::<f32>();
         let mut panel_groups = panels.div_ceil((WEIGHT_BYTES / panel).max(1));
         // Whole rows, or tiles of positions where rows do not matter; and elements that are read for them.
-        let pointwise = self.conv.way == Way::Pointwise;
-        let (length, least) = if pointwise {
-            (shape.out_plane(), 2 * tile_rows())
-        } else {
-            (shape.output[1], 1)
-        };
-        let inputs = match self.conv.way {
+        let (length, least, inputs) = match self.conv.way {
+            Way::Pointwise => {
+                let channels = shape.group_inputs().next_multiple_of(BLOCK);
+                (shape.out_plane(), 2 * tile_rows(), channels * shape.in_plane())
+            }
             // A part is read right after it was written.
-            Way::Few => Rows::parts(self) * shape.out_plane() / 2 * BLOCK,
-            _ => shape.group_inputs().next_multiple_of(BLOCK) * shape.in_plane(),
+            _ => (
+                shape.output[1],
+                4,
+                Rows::parts(self) * shape.out_plane() / 2 * BLOCK,
+            ),
         };
         let longest = length * INPUT_BYTES / (inputs * size_of::<f32>()).max(1);
         let mut pieces = length.div_ceil(longest.max(least));
         let (others, threads) = (shape.groups * shape.batch, num_threads());
         if threads > 1 {
             let missing = |so_far: usize| (threads * TASKS_PER_THREAD).div_ceil(so_far);
-            // Rows are gathered with those around them, so that short pieces cost.
-            let shortest = if pointwise { least } else { 4 };
-            pieces = pieces.max(missing(others * panel_groups).min(length / shortest));
+            pieces = pieces.max(missing(others * panel_groups).min(length / least));
             if pieces > 1 && !(others * panel_groups).is_multiple_of(threads) {
                 pieces = pieces.next_multiple_of(threads).min(length);
             }
             panel_groups = panel_groups.max(missing(others * pieces).min(panels));
+            if !(others * pieces).is_multiple_of(threads) {
+                panel_groups = panel_groups.next_multiple_of(threads).min(panels);
+            }
         }
-        // With several groups of panels rows are gathered once, for all of them.
-        let gathers = self.conv.way == Way::Spatial && panel_groups > 1;
         Cuts {
             panel_groups,
-            pieces: if gathers { 1 } else { pieces },
+            pieces,
             length,
         }
+    }
+
+    /// Tasks that gather their rows themselves and use them for all channels, where there are enough positions for a task to
+    /// be worth going through all weights. Otherwise the rows are gathered first, and tasks share the channels.
+    fn spatial_cuts(&self, panels: usize, together: usize) -> Cuts {
+        let shape = &self.shape;
+        let (others, threads, length) = (shape.groups * shape.batch, num_threads(), shape.output[1]);
+        let mut pieces = shape.out_plane().div_ceil(TASK_POSITIONS).min(length);
+        if !(others * pieces).is_multiple_of(threads) {
+            pieces = pieces.next_multiple_of(threads).min(length);
+        }
+        if panels == 1 || shape.out_plane() >= pieces * LEAST_POSITIONS {
+            return Cuts { panel_groups: 1, pieces, length };
+        }
+        let panel = shape.group_inputs() * shape.taps() * together * BLOCK * size_of::<f32>();
+        let panel_groups = panels.div_ceil((WEIGHT_BYTES / panel).max(1));
+        let missing = (threads * TASKS_PER_THREAD).div_ceil(others);
+        Cuts {
+            panel_groups: panel_groups.max(missing).next_multiple_of(threads).min(panels),
+            pieces: 1,
+            length,
+        }
+    }
+
+    /// The layout of what so many rows of the output read.
+    fn gather(&self, rows: usize) -> Gather {
+        Gather::new(self.axis(1), self.axis(2), rows, self.is_dense())
+    }
+
+    /// Whether every tap has columns of its own: where that is no more to copy, or rows alone would make short tiles.
+    fn is_dense(&self) -> bool {
+        let (columns, tile) = (self.axis(2), tile_rows());
+        let tiles = columns.output.div_ceil(tile);
+        columns.kernel <= columns.stride || 4 * columns.output < 3 * tile * tiles
     }
 
     /// All that a convolution by rows reads, as `[image, block]` of [`Gather`]'s blocks.
     fn gather_all(&self) -> Buf<f32> {
         let plane = self.shape.in_plane() * BLOCK;
-        let rows = 0..self.shape.output[1];
-        let gather = Gather::new(self.axis(1), self.axis(2), rows.len());
+        let gather = self.gather(self.shape.output[1]);
         let mut gathered = Buf::take(self.x.len() / plane * gather.block_len());
         parallel_chunks_mut(&mut gathered, gather.block_len(), |start, target| {
             let plane = &self.x[start / gather.block_len() * plane..][..plane];
-            gather.fill(plane, &rows, target);
+            gather.fill(plane, 0, target);
         });
         gathered
     }
@@ -498,15 +537,21 @@ impl Work<'_> {
     fn spatial(&self, rows: Range<usize>, shared: Option<&[f32]>) {
         let shape = &self.call.shape;
         let (blocks, x) = self.input();
-        let gather = Gather::new(self.call.axis(1), self.call.axis(2), rows.len());
+        let gather = match shared {
+            Some(_) => self.call.gather(shape.output[1]),
+            None => self.call.gather(rows.len()),
+        };
         let len = blocks * gather.block_len();
         let mut own = Buf::<f32>::take(if shared.is_some() { 0 } else { len });
         let planes = x.chunks_exact(shape.in_plane() * BLOCK);
         for (target, plane) in own.chunks_exact_mut(gather.block_len()).zip(planes) {
-            gather.fill(plane, &rows, target);
+            gather.fill(plane, rows.start, target);
         }
         let gathered = match shared {
-            Some(shared) => &shared[(self.image * shape.groups + self.group) * len..][..len],
+            Some(shared) => {
+                let image = &shared[(self.image * shape.groups + self.group) * len..][..len];
+                &image[gather.output_row(rows.start)..]
+            }
             None => &own,
         };
         let mut segments = Vec::with_capacity(blocks * shape.taps());
@@ -521,10 +566,12 @@ impl Work<'_> {
             }
         }
         let width = shape.output[2];
+        // Rows whose positions follow each other, there and in the output.
+        let together = if self.call.is_dense() { rows.len() } else { 1 };
         for p in self.panels.clone() {
-            for (i, row) in rows.clone().enumerate() {
-                let x = gathered[gather.output_row(i)..].as_ptr();
-                self.run(p, &segments, x, row * width..(row + 1) * width);
+            for row in rows.clone().step_by(together) {
+                let x = gathered[gather.output_row(row - rows.start)..].as_ptr();
+                self.run(p, &segments, x, row * width..(row + together) * width);
             }
         }
     }

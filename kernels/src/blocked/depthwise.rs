@@ -41,9 +41,9 @@ pub(super) fn forward(call: &Call<'_>) {
         for i in task * together..((task + 1) * together).min(planes * pieces) {
             let (plane, piece) = (i / pieces, i % pieces);
             let rows = piece * height / pieces..(piece + 1) * height / pieces;
-            let gather = Gather::new(call.axis(1), call.axis(2), rows.len());
+            let gather = Gather::new(call.axis(1), call.axis(2), rows.len(), false);
             let mut gathered = Buf::<f32>::take(gather.block_len());
-            gather.fill(&call.x[plane * in_plane..][..in_plane], &rows, &mut gathered);
+            gather.fill(&call.x[plane * in_plane..][..in_plane], rows.start, &mut gathered);
             f32::dispatch(Rows {
                 call,
                 plane,
