@@ -85,11 +85,7 @@ impl Gather {
     /// Where tap `(y, x)` reads for the first output.
     pub(super) fn tap(&self, y: usize, x: usize) -> usize {
         let (row_phase, row) = self.rows.place(y);
-        let (plane, column) = if self.dense {
-            (x, 0)
-        } else {
-            self.columns.place(x)
-        };
+        let (plane, column) = if self.dense { (x, 0) } else { self.columns.place(x) };
         let row = (plane * self.rows.phases() + row_phase) * self.height + row;
         (row * self.width + column) * BLOCK
     }
@@ -116,7 +112,11 @@ impl Gather {
                 continue;
             };
             let source = &plane[row * columns.input * BLOCK..][..columns.input * BLOCK];
-            self.fill_row(source, if self.dense { part * columns.dilation } else { part }, target);
+            self.fill_row(
+                source,
+                if self.dense { part * columns.dilation } else { part },
+                target,
+            );
         }
     }
 

@@ -25,7 +25,17 @@ pub(crate) struct Tile<T> {
     pub(crate) plane: usize,
     pub(crate) low: T,
     pub(crate) high: T,
+    /// Whether the outputs hold sums already, to which this part of the inner dimension is added.
+    pub(crate) resumes: bool,
+    /// Elements from the positions that are read to those that are asked for meanwhile.
+    pub(crate) ahead: usize,
+    /// Weights that are asked for meanwhile, and elements from one line of them to the next.
+    next: *const T,
+    next_step: usize,
 }
+
+/// Tiles that share the asking for weights, as each asks for a line in two steps, and reads two lines in one.
+const ASKING_TILES: usize = 4;
 
 impl<T: Real> Tile<T> {
     /// A tile that is written as it is.
@@ -37,7 +47,21 @@ impl<T: Real> Tile<T> {
             plane,
             low: T::NEG_INFINITY,
             high: T::INFINITY,
+            resumes: false,
+            ahead: 0,
+            next: bias,
+            next_step: 0,
         }
+    }
+
+    /// Asks for its part of the `len` weights from `next` on, which are read after tile `t` and its neighbours: they come from
+    /// the last cache, and faster when spread over several tiles.
+    pub(crate) fn and_asks(mut self, next: *const T, len: usize, t: usize) -> Self {
+        if t < ASKING_TILES {
+            self.next = next.wrapping_add(t * len / ASKING_TILES);
+            self.next_step = 64 / size_of::<T>();
+        }
+        self
     }
 }
 
@@ -57,8 +81,8 @@ pub(crate) struct Panel<T: 'static> {
 }
 
 /// # Safety
-/// The segments lie in the input, w and bias hold the panel, the tile's pointers cover ROWS positions of its blocks, and the
-/// machine has S.
+/// The segments lie in the input, w and bias hold the panel, the tile's pointers cover ROWS positions of its blocks (with sums
+/// in the outputs if it resumes), and the machine has S.
 #[inline(always)]
 pub(crate) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
     segments: &[Segment],
@@ -71,15 +95,41 @@ pub(crate) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
         let s = S::assume();
         let mut acc = [[s.splat(S::Elem::ZERO); VECTORS]; ROWS];
         for v in 0..VECTORS {
-            let bias = s.load(tile.bias.add(v * S::LANES));
+            let channel = v * S::LANES;
+            let (first, step) = if tile.resumes {
+                let offset = channel / BLOCK * tile.plane + channel % BLOCK;
+                (tile.out.cast_const().wrapping_add(offset), BLOCK)
+            } else {
+                (tile.bias.wrapping_add(channel), 0)
+            };
             for i in 0..ROWS {
-                acc[i][v] = bias;
+                acc[i][v] = s.load(first.wrapping_add(i * step));
             }
         }
+        // By the time that the sums are there, so are the lines that they go to.
+        for v in 0..VECTORS {
+            let channel = v * S::LANES;
+            let offset = channel / BLOCK * tile.plane + channel % BLOCK;
+            for i in 0..ROWS {
+                if !tile.resumes {
+                    s.prefetch(tile.out.wrapping_add(offset + i * BLOCK));
+                }
+                if !tile.residual.is_null() {
+                    s.prefetch(tile.residual.wrapping_add(offset + i * BLOCK));
+                }
+            }
+        }
+        let mut next = tile.next;
         for segment in segments {
             let mut x = x.add(segment.offset);
+            let mut ahead = x.wrapping_add(tile.ahead);
             // Two steps at a time: the core issues few instructions beside the multiplications.
             for _ in 0..segment.depth / 2 {
+                s.prefetch(next);
+                next = next.wrapping_add(tile.next_step);
+                s.prefetch(ahead);
+                s.prefetch(ahead.wrapping_add(BLOCK));
+                ahead = ahead.wrapping_add(2 * BLOCK);
                 for step in 0..2 {
                     add_step::<S, ROWS, VECTORS>(s, x.add(step), w.add(step * VECTORS * S::LANES), &mut acc);
                 }

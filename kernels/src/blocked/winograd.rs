@@ -175,16 +175,19 @@ impl<'a> Job<'a> {
         let mut products = Buf::<f32>::take(POINTS * product);
         let zeros = [0.0; 2 * BLOCK];
         let parts = tiles.div_ceil(kernels.len());
+        let len = width * BLOCK * steps;
         for point in 0..POINTS {
-            let weights = &self.call.conv.weights[(POINTS * first + point * width) * BLOCK * steps..];
+            let start = (POINTS * first + point * width) * BLOCK * steps;
+            let weights = self.call.conv.weights[start..].as_ptr();
+            let next = weights.wrapping_add(len);
             for part in 0..parts {
                 let start = part * tiles / parts;
                 let rows = (part + 1) * tiles / parts - start;
                 let x = inputs[point * self.point_len() + start * BLOCK..].as_ptr();
                 let out = products[point * product + start * BLOCK..].as_mut_ptr();
-                let tile = Tile::plain(out, zeros.as_ptr(), tiles * BLOCK);
+                let tile = Tile::plain(out, zeros.as_ptr(), tiles * BLOCK).and_asks(next, len, part);
                 // SAFETY: the segments lie in the inputs, the packed weights hold the panel, the tile lies in the products.
-                unsafe { kernels[rows - 1](&segments, x, weights.as_ptr(), &tile) };
+                unsafe { kernels[rows - 1](&segments, x, weights, &tile) };
             }
         }
         f32::dispatch(TransformOutputs {
