@@ -118,10 +118,13 @@ impl Call<'_> {
         }
         let panel = shape.group_inputs() * shape.taps() * together * BLOCK * size_of::<f32>();
         let panel_groups = panels.div_ceil((GATHERED_WEIGHT_BYTES / panel).max(1));
-        let missing = (threads * TASKS_PER_THREAD).div_ceil(others);
+        let missing = |so_far: usize| (threads * TASKS_PER_THREAD).div_ceil(so_far);
+        let panel_groups = panel_groups.max(missing(others));
+        let panel_groups = panel_groups.next_multiple_of(threads).min(panels);
+        let most = shape.out_plane() / (2 * tile_rows());
         Cuts {
-            panel_groups: panel_groups.max(missing).next_multiple_of(threads).min(panels),
-            pieces: 1,
+            panel_groups,
+            pieces: missing(others * panel_groups).min(most).clamp(1, length),
             length,
         }
     }
