@@ -1,5 +1,7 @@
 //! Convolutions in which every output channel reads one input channel, computed directly along the rows.
 
+mod channels;
+
 use super::ConvShape;
 use super::backward::{Phase, columns_together, interleave, weave};
 use super::padded::Padded;
@@ -7,6 +9,7 @@ use super::unfold::Window;
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
 use crate::simd::{Real, Simd, WithSimd};
+use channels::Channels;
 
 /// Multiplications that make a task.
 const TASK_WORK: usize = 1 << 17;
@@ -19,6 +22,49 @@ fn for_planes(window: &Window, planes: usize, f: impl Fn(std::ops::Range<usize>)
 }
 
 pub(super) fn forward<T: Real>(
+    shape: &ConvShape,
+    window: &Window,
+    x: &[T],
+    w: &[T],
+    bias: Option<&[T]>,
+    out: &mut [T],
+) {
+    if channels::pays::<T>(shape) {
+        forward_channels(shape, window, x, w, bias, out);
+    } else {
+        along_rows(shape, window, x, w, bias, out);
+    }
+}
+
+/// [`forward`] with vectors of channels.
+fn forward_channels<T: Real>(
+    shape: &ConvShape,
+    window: &Window,
+    x: &[T],
+    w: &[T],
+    bias: Option<&[T]>,
+    out: &mut [T],
+) {
+    let phase = Phase {
+        first: [0; 3],
+        window: window.clone(),
+        taps: (0..shape.taps()).collect(),
+    };
+    let all = Channels {
+        phases: &[phase],
+        step: [1; 3],
+        size: shape.output,
+        planes: shape.batch * shape.out_channels,
+        channels: shape.out_channels,
+        x,
+        w,
+        bias,
+    };
+    all.run(out);
+}
+
+/// [`forward`] with vectors of columns.
+fn along_rows<T: Real>(
     shape: &ConvShape,
     window: &Window,
     x: &[T],
@@ -61,6 +107,42 @@ pub(super) fn backward_input<T: Real>(
     w: &[T],
     grad_in: &mut [T],
 ) {
+    if channels::pays::<T>(shape) {
+        backward_channels(shape, phases, grad_out, w, grad_in);
+    } else {
+        backward_along_rows(shape, phases, grad_out, w, grad_in);
+    }
+}
+
+/// [`backward_input`] with vectors of channels.
+fn backward_channels<T: Real>(
+    shape: &ConvShape,
+    phases: &[Phase],
+    grad_out: &[T],
+    w: &[T],
+    grad_in: &mut [T],
+) {
+    let all = Channels {
+        phases,
+        step: shape.stride,
+        size: shape.input,
+        planes: shape.batch * shape.in_channels,
+        channels: shape.in_channels,
+        x: grad_out,
+        w,
+        bias: None,
+    };
+    all.run(grad_in);
+}
+
+/// [`backward_input`] with vectors of columns.
+fn backward_along_rows<T: Real>(
+    shape: &ConvShape,
+    phases: &[Phase],
+    grad_out: &[T],
+    w: &[T],
+    grad_in: &mut [T],
+) {
     let (taps, multiplier) = (shape.taps(), shape.group_outputs());
     let (in_plane, out_plane) = (shape.in_plane(), shape.out_plane());
     let base = SendPtr(grad_in.as_mut_ptr());
@@ -69,7 +151,13 @@ pub(super) fn backward_input<T: Real>(
         shape.batch * shape.in_channels,
         |planes| {
             let Some(mut padded) = Padded::new(phases.iter().map(|p| &p.window)) else {
-                return;
+                // No tap meets the input.
+                // SAFETY: this task alone writes its planes.
+                let planes = unsafe {
+                    let len = planes.len() * in_plane;
+                    std::slice::from_raw_parts_mut(base.ptr().add(planes.start * in_plane), len)
+                };
+                return planes.fill(T::ZERO);
             };
             // A single phase is the plane itself.
             let whole = phases.len() == 1 && phases[0].window.output == shape.input;
