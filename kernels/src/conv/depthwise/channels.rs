@@ -9,8 +9,15 @@ use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
 use crate::simd::{Real, Simd, WithSimd};
 
-/// Multiplications that make a task.
-const TASK_WORK: usize = 1 << 17;
+/// Multiplications that make a task, and those of the rows into which large planes are cut.
+const TASK_WORK: usize = 1 << 16;
+const PIECE_WORK: usize = 1 << 17;
+
+/// Positions of the output, in whole rows, that are transposed back together.
+const BAND: usize = 128;
+
+/// Elements of a plane by which the next are asked for before they are transposed.
+const AHEAD: usize = 128;
 
 /// Channels of a task: a multiple of the lanes of any vector.
 const BLOCK: usize = 16;
@@ -63,7 +70,7 @@ impl<T: Real> Channels<'_, T> {
         let taps = self.phases.iter().map(|p| p.taps.len()).sum::<usize>();
         let row_work = (width * BLOCK * taps).div_ceil(self.phases.len());
         // Small planes go several to a task, large ones are cut into rows.
-        let rows = (TASK_WORK / row_work)
+        let rows = (PIECE_WORK / row_work)
             .clamp(1, height)
             .next_multiple_of(self.step[1]);
         let pieces = height.div_ceil(rows);
@@ -151,8 +158,10 @@ impl<T: Real> WithSimd<T> for Task<'_, T> {
         let stride = all.phases[0].window.stride[1];
         // Rows of the input for some rows of the output, the first of which is one of the first phase.
         let reach = |rows: usize| (rows.div_ceil(all.step[1]) - 1) * stride + frame.extent[0] + 1;
-        let mut padded = Buf::<T>::take(reach(self.rows) * frame.pitch * S::LANES);
-        let mut sums = Buf::<T>::take(self.rows * width * S::LANES);
+        let pitch = frame.pitch * S::LANES;
+        let mut padded = Buf::<T>::take(reach(self.rows) * pitch);
+        let band = (BAND / width).max(1).next_multiple_of(all.step[1]);
+        let mut sums = Buf::<T>::take(band * width * S::LANES);
         let mut weights = Buf::<T>::take(taps * S::LANES);
         let per_plane = height.div_ceil(self.rows);
         for piece in self.pieces {
@@ -163,16 +172,7 @@ impl<T: Real> WithSimd<T> for Task<'_, T> {
             for channel in channels.clone().step_by(S::LANES) {
                 let count = (channels.end - channel).min(S::LANES);
                 let plane = block / self.blocks * all.channels + channel;
-                let top = (first / all.step[1] * stride) as isize + frame.low[0];
                 let x = &all.x[plane * in_plane..][..count * in_plane];
-                fill(
-                    s,
-                    frame,
-                    x,
-                    [in_height, in_width],
-                    top,
-                    &mut padded[..reach(rows) * frame.pitch * S::LANES],
-                );
                 let w = &all.w[channel * taps..][..count * taps];
                 // SAFETY: `count` planes of weights; the buffer holds a vector for every tap.
                 unsafe { transpose(s, w.as_ptr(), taps, count, taps, weights.as_mut_ptr()) };
@@ -180,30 +180,42 @@ impl<T: Real> WithSimd<T> for Task<'_, T> {
                 let bias = all.bias.map_or(s.splat(T::ZERO), |b| unsafe {
                     s.load_partial(b[channel..][..count].as_ptr(), count)
                 });
-                for (phase, taps) in all.phases.iter().zip(&frame.taps) {
-                    let sums = &mut sums[..rows * width * S::LANES];
-                    convolve(s, all, frame, phase, taps, &padded, &weights, bias, sums);
-                }
-                let out = self.out.ptr().wrapping_add(plane * out_plane + first * width);
-                for start in (0..rows * width).step_by(S::LANES) {
-                    let positions = (rows * width - start).min(S::LANES);
-                    let from = &sums[start * S::LANES..][..positions * S::LANES];
-                    // SAFETY: `positions` vectors, to as many places in each of `count` planes, whose rows from `first`
-                    // on this piece alone writes.
-                    unsafe {
-                        let to = out.wrapping_add(start);
-                        s.transpose(
-                            from.as_ptr(),
-                            S::LANES,
-                            positions,
-                            count,
-                            to,
-                            out_plane,
-                            positions,
-                        );
+                let top = (first / all.step[1] * stride) as isize + frame.low[0];
+                let mut filled = 0;
+                for start in (0..rows).step_by(band) {
+                    let end = rows.min(start + band);
+                    let next = &mut padded[filled * pitch..reach(end) * pitch];
+                    fill(s, frame, x, [in_height, in_width], top + filled as isize, next);
+                    filled = reach(end);
+                    let padded = &padded[start / all.step[1] * stride * pitch..];
+                    let sums = &mut sums[..(end - start) * width * S::LANES];
+                    for (phase, taps) in all.phases.iter().zip(&frame.taps) {
+                        convolve(s, all, phase, taps, padded, pitch, &weights, bias, sums);
                     }
+                    let out = self
+                        .out
+                        .ptr()
+                        .wrapping_add(plane * out_plane + (first + start) * width);
+                    // SAFETY: the sums of these rows, which this piece alone writes, in each of `count` planes.
+                    unsafe { transpose_back(s, sums, out, out_plane, count) };
                 }
             }
+        }
+    }
+}
+
+/// Writes vectors of channels to as many places in each of `count` planes, from `out` on.
+///
+/// # Safety
+/// Those places are writable; there are at most `LANES` planes, `plane` elements apart.
+#[inline(always)]
+unsafe fn transpose_back<S: Simd>(s: S, sums: &[S::Elem], out: *mut S::Elem, plane: usize, count: usize) {
+    for (i, from) in sums.chunks(S::LANES * S::LANES).enumerate() {
+        let positions = from.len() / S::LANES;
+        // SAFETY: the chunk holds `positions` vectors; the caller vouches for the rest.
+        unsafe {
+            let to = out.add(i * S::LANES);
+            s.transpose(from.as_ptr(), S::LANES, positions, count, to, plane, positions);
         }
     }
 }
@@ -222,8 +234,17 @@ unsafe fn transpose<S: Simd>(
     columns: usize,
     dst: *mut S::Elem,
 ) {
+    // Small planes make short work of what is asked for within them: there it is the next ones' turn.
+    let ahead = if src_stride < 8 * AHEAD {
+        rows * src_stride
+    } else {
+        AHEAD
+    };
     for start in (0..columns).step_by(S::LANES) {
         let count = (columns - start).min(S::LANES);
+        for row in 0..rows {
+            s.prefetch(src.wrapping_add(row * src_stride + start + ahead));
+        }
         // SAFETY: as the caller vouches.
         unsafe {
             let dst = dst.add(start * S::LANES);
@@ -270,16 +291,16 @@ fn fill<S: Simd>(
     }
 }
 
-/// The sums of a phase in the rows that `sums` holds.
+/// The sums of a phase in the rows that `sums` holds, the first of which reads from the start of `padded` on.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "all are of one piece")]
 fn convolve<S: Simd>(
     s: S,
     all: &Channels<'_, S::Elem>,
-    frame: &Frame,
     phase: &Phase,
     taps: &[(usize, usize)],
     padded: &[S::Elem],
+    pitch: usize,
     weights: &[S::Elem],
     bias: S::Vector,
     sums: &mut [S::Elem],
@@ -287,23 +308,31 @@ fn convolve<S: Simd>(
     let [_, _, width] = phase.window.output;
     let [_, down, right] = phase.window.stride;
     let rows = sums.chunks_exact_mut(all.size[2] * S::LANES);
+    // Columns that are computed together. The last of a row are moved back to where they are whole.
+    let together = match width {
+        1 => 1,
+        2..=3 => 2,
+        4..=6 => 4,
+        _ if width.next_multiple_of(7) < width.next_multiple_of(8) => 7,
+        _ => 8,
+    };
     for (row, sums) in rows.skip(phase.first[1]).step_by(all.step[1]).enumerate() {
-        let x = &padded[row * down * frame.pitch * S::LANES..];
-        let mut start = 0;
-        while start < width {
+        let x = &padded[row * down * pitch..];
+        for start in (0..width).step_by(together) {
+            let start = start.min(width - together);
             let tile = Tile {
                 x: &x[start * right * S::LANES..],
                 x_step: right * S::LANES,
                 out: &mut sums[(phase.first[2] + start * all.step[2]) * S::LANES..],
                 out_step: all.step[2] * S::LANES,
             };
-            start += match width - start {
-                8.. => tile.run::<S, 8>(s, taps, weights, bias),
+            match together {
+                1 => tile.run::<S, 1>(s, taps, weights, bias),
+                2 => tile.run::<S, 2>(s, taps, weights, bias),
+                4 => tile.run::<S, 4>(s, taps, weights, bias),
                 7 => tile.run::<S, 7>(s, taps, weights, bias),
-                4.. => tile.run::<S, 4>(s, taps, weights, bias),
-                2.. => tile.run::<S, 2>(s, taps, weights, bias),
-                _ => tile.run::<S, 1>(s, taps, weights, bias),
-            };
+                _ => tile.run::<S, 8>(s, taps, weights, bias),
+            }
         }
     }
 }
@@ -317,7 +346,7 @@ struct Tile<'a, T> {
 }
 
 impl<T: Real> Tile<'_, T> {
-    /// N positions; returns N.
+    /// Computes N positions.
     #[inline(always)]
     fn run<S: Simd<Elem = T>, const N: usize>(
         self,
@@ -325,7 +354,7 @@ impl<T: Real> Tile<'_, T> {
         taps: &[(usize, usize)],
         weights: &[T],
         bias: S::Vector,
-    ) -> usize {
+    ) {
         let mut acc = [bias; N];
         for &(place, weight) in taps {
             let w = &weights[weight * S::LANES..][..S::LANES];
@@ -345,7 +374,6 @@ impl<T: Real> Tile<'_, T> {
             // SAFETY: the slice holds N vectors at that distance.
             unsafe { s.store(out.as_mut_ptr().add(i * self.out_step), sum) };
         }
-        N
     }
 }
 
