@@ -16,7 +16,7 @@ mod pool;
 mod tests;
 mod winograd;
 
-pub use conv::{Conv, Finish};
+pub use conv::Conv;
 pub use layout::{from_blocked, to_blocked};
 pub use pool::{average, pool};
 

@@ -15,12 +15,14 @@ mod few;
 mod fold;
 mod integer;
 mod padded;
+mod tail;
 mod unfold;
 mod weight;
 pub mod winograd;
 
 pub use backward::{conv_backward_bias, conv_backward_input, conv_backward_weight};
 pub use integer::conv_integer;
+pub use tail::{Finish, Tail};
 
 /// Everything of this module that is compiled for an element type in this crate.
 #[doc(hidden)]
@@ -29,7 +31,7 @@ impl RealKernels<f32> for f32 {}
 impl RealKernels<f64> for f64 {}
 
 use crate::element::instantiate;
-use crate::gemm::{Epilogue, MatRef, Operand, Output, PackA, Plan};
+use crate::gemm::{Activation, Epilogue, MatRef, Operand, Output, PackA, Plan};
 use crate::pool::{SendPtr, num_threads, parallel_for};
 use crate::simd::Real;
 use unfold::{Unfold, Window};
@@ -138,30 +140,33 @@ impl ConvShape {
 instantiate! {
     trait Kernels for f32, f64 where Real;
 
-    /// `out = x ∗ w + bias`; `bias` is `[out_channels]`.
+    /// `out = x ∗ w`, then what `tail` says.
     ///
     /// # Panics
     /// If the slices do not have the sizes that the shape asks for, or the groups do not divide the channels.
-    pub fn conv_forward(shape: &ConvShape, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
+    pub fn conv_forward(shape: &ConvShape, x: &[T], w: &[T], tail: &Tail<'_, T>, out: &mut [T]) {
         shape.check("conv_forward", x.len(), w.len(), out.len());
-        assert!(
-            bias.is_none_or(|b| b.len() == shape.out_channels),
-            "conv_forward: the size of the bias"
-        );
+        tail.check("conv_forward", shape.out_channels, out.len());
         if out.is_empty() {
             return;
         }
+        if let Finish::Function(function) = tail.finish {
+            // Pieces that are at hand are too short for it.
+            conv_forward(shape, x, w, &Tail { finish: Finish::NONE, ..*tail }, out);
+            return function(out);
+        }
         let window = Window::forward(shape);
         if shape.is_depthwise() {
-            return depthwise::forward(shape, &window, x, w, bias, out);
+            return depthwise::forward(shape, &window, x, w, tail, out);
         }
         if winograd::pays::<T>(shape) {
-            return winograd::forward(shape, x, w, bias, out);
+            return winograd::forward(shape, x, w, tail, out);
         }
         if few::pays::<T>(shape) {
-            return few::forward(shape, &window, x, w, bias, out);
+            return few::forward(shape, &window, x, w, tail, out);
         }
         let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
+        let rest = tail.without_bias();
         let (depth, base) = (inputs * shape.taps(), SendPtr(out.as_mut_ptr()));
         for_each_group(shape, |group| {
             let weights = MatRef::row_major(&w[group * outputs * depth..], outputs, depth);
@@ -172,9 +177,17 @@ instantiate! {
                 ldc: plane,
                 segment: Some((plane, shape.out_channels * plane)),
             };
-            let row_bias = bias.map(|b| &b[group * outputs..][..outputs]);
+            let apply_rest = |row: usize, offset: usize, piece: &mut [T]| {
+                let channel = group * outputs + row;
+                rest.apply(channel, group * outputs * plane + offset, piece);
+            };
             let epilogue = Epilogue {
-                row_bias,
+                row_bias: tail.bias.map(|b| &b[group * outputs..][..outputs]),
+                activation: if rest.is_plain() {
+                    Activation::None
+                } else {
+                    Activation::Rows(&apply_rest)
+                },
                 ..Epilogue::default()
             };
             multiply(

@@ -106,7 +106,7 @@ impl<'a, T> MatRef<'a, T> {
 }
 
 /// What happens to the elements of a product before they are stored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Epilogue<'a, T> {
     /// Factor of the product.
     pub alpha: T,
@@ -119,7 +119,7 @@ pub struct Epilogue<'a, T> {
     /// Laid out like C (the same leading dimension and batch strides).
     pub residual: Option<&'a [T]>,
     /// Applied last.
-    pub activation: Activation<T>,
+    pub activation: Activation<'a, T>,
 }
 
 impl<T: Real> Default for Epilogue<'_, T> {
@@ -135,16 +135,17 @@ impl<T: Real> Default for Epilogue<'_, T> {
     }
 }
 
-/// An element-wise function at the end of a product.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Activation<T> {
-    /// The identity.
+/// What is done to the elements of a product at the end.
+#[derive(Clone, Copy, Default)]
+pub enum Activation<'a, T> {
+    /// Nothing.
     #[default]
     None,
     /// `max(x, 0)`; NaN stays NaN.
     Relu,
-    /// Any function, applied in place to pieces of rows while they are in the cache.
-    Function(fn(&mut [T])),
+    /// Anything, in place, to pieces of rows while they are in the cache: called with the row, where the piece begins in C
+    /// (in that of the member of a batch), and the piece.
+    Rows(&'a (dyn Fn(usize, usize, &mut [T]) + Sync)),
 }
 
 instantiate! {

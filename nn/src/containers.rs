@@ -3,15 +3,15 @@
 
 use flambeau_tensor::{Result, Tensor, bail};
 
+use crate::chain::chain;
 use crate::member::{Member, Visitor, VisitorMut};
 use crate::module::{Forward, Module};
-use crate::observe::is_watched;
 use crate::observed;
 
 /// Modules one after the other (`torch.nn.Sequential`), named `0`, `1`, … or by names of their own.
 ///
-/// A [`ReLU`](crate::ReLU) is done while the layer before it writes its output, if that layer can and nobody watches the
-/// calls: to the same bits, without a second pass.
+/// Under [`no_grad`](crate::no_grad), norms with fixed statistics and activations are done while the layer before them writes its
+/// output, if that layer can: see [`chain`].
 ///
 /// ```
 /// # use flambeau_nn::{Forward, Linear, LinearOptions, Module, ReLU, Sequential};
@@ -60,7 +60,7 @@ impl Sequential {
     }
 
     /// The modules with their names, in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &dyn Forward)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &dyn Forward)> + Clone {
         self.modules
             .iter()
             .map(|(name, module)| (name.as_str(), &**module))
@@ -97,15 +97,7 @@ impl std::fmt::Debug for Sequential {
 impl Forward for Sequential {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.clone();
-        let mut modules = self.modules.iter().map(|(_, module)| module).peekable();
-        while let Some(module) = modules.next() {
-            x = match modules.next_if(|next| next.is_relu() && !is_watched()) {
-                Some(_) => module.forward_relu(&x)?,
-                None => module.forward(&x)?,
-            };
-        }
-        Ok(x)
+        chain(x, self.iter().map(|(_, module)| module))
     }
 }
 

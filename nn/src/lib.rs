@@ -44,6 +44,7 @@
 extern crate self as flambeau_nn;
 
 mod candle;
+mod chain;
 mod containers;
 pub mod functional;
 mod hooks;
@@ -61,6 +62,7 @@ mod summary;
 pub mod utils;
 
 pub use candle::CandleModule;
+pub use chain::{Step, chain, chain_onto};
 pub use containers::Sequential;
 pub use flambeau_nn_derive::{Module, observed};
 // A model and its training need this crate and an optimiser's alone.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use flambeau_tensor::ops::conv::ConvTail;
 use flambeau_tensor::{DType, Error, Result, Tensor, ensure};
 
+use crate::chain::Step;
 use crate::member::{Member, Visitor, VisitorMut};
 use crate::parameter::{Buffer, Mode, Parameter};
 use crate::prepare::Prepared;
@@ -288,12 +290,19 @@ pub trait Forward: Module {
     /// As the layer says.
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
 
-    /// `relu` of the output; a layer that can do both in one pass, and to the same bits, has its own.
+    /// The output after `tail`, in one pass and to the same bits, if the layer has such a pass for this input: see
+    /// [`chain`](crate::chain).
     ///
     /// # Errors
     /// Those of `forward`.
-    fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward(x)?.relu()
+    fn forward_with_tail(&self, _x: &Tensor, _tail: &ConvTail<'_>) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// What the module does to a tensor of so many dimensions, if that is a step which the layer before may do on its way: see
+    /// [`chain`](crate::chain).
+    fn as_step(&self, _rank: usize) -> Option<Step<'_>> {
+        None
     }
 
     /// The module made ready for inference on inputs like `example`: norms with fixed statistics folded into convolutions,
@@ -326,11 +335,6 @@ pub trait Forward: Module {
     fn prepare(&self, example: &Tensor) -> Result<Prepared> {
         Prepared::new(self, example)
     }
-
-    /// Whether this is [`ReLU`](crate::ReLU), which the layer before may do on its way.
-    fn is_relu(&self) -> bool {
-        false
-    }
 }
 
 /// What is in the box, under its own name.
@@ -361,12 +365,12 @@ impl<M: Forward + ?Sized> Forward for Box<M> {
         (**self).forward(x)
     }
 
-    fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
-        (**self).forward_relu(x)
+    fn forward_with_tail(&self, x: &Tensor, tail: &ConvTail<'_>) -> Result<Option<Tensor>> {
+        (**self).forward_with_tail(x, tail)
     }
 
-    fn is_relu(&self) -> bool {
-        (**self).is_relu()
+    fn as_step(&self, rank: usize) -> Option<Step<'_>> {
+        (**self).as_step(rank)
     }
 }
 

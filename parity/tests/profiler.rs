@@ -37,6 +37,7 @@ fn a_training_step_is_seen_whole() {
     let modules = [
         ("Conv2d", 1),
         ("BatchNorm2d", 1),
+        ("ReLU", 1),
         ("Flatten", 1),
         ("Linear", 1),
         ("Sequential", 0),

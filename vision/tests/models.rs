@@ -8,7 +8,7 @@ use flambeau_autograd::Backward;
 use flambeau_nn::functional::{CrossEntropyOptions, cross_entropy};
 use flambeau_nn::init;
 use flambeau_tensor::{DType, Tensor, no_grad, random};
-use flambeau_vision::models::{self, Options, intermediate};
+use flambeau_vision::models::{self, Options, Tap, intermediate};
 
 /// One model of each family, the cheapest, and the size of images that it is run on.
 const SMALLEST: &[(&str, usize)] = &[
@@ -165,7 +165,7 @@ fn heads_are_replaced_and_stages_have_names() {
 
             let mut names = Vec::new();
             model
-                .forward_tapped(&x, &mut |name, _| names.push(name.to_string()))
+                .forward_tapped(&x, &mut Tap::new(|name, _| names.push(name.to_string())))
                 .unwrap();
             let modules: BTreeSet<_> = model.named_modules().into_iter().map(|(name, _)| name).collect();
             assert!(

@@ -3,7 +3,7 @@
 
 use flambeau_nn::{
     BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Forward, Linear, LinearOptions, Module, Padding,
-    observed,
+    ReLU, chain, observed,
 };
 use flambeau_tensor::{Result, Tensor, ensure};
 
@@ -46,8 +46,15 @@ impl DepthwiseSeparable {
 impl Forward for DepthwiseSeparable {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.bn1.forward(&self.depthwise.forward(x)?)?.relu()?;
-        self.bn2.forward(&self.pointwise.forward(&x)?)?.relu()
+        let layers: [&dyn Forward; 6] = [
+            &self.depthwise,
+            &self.bn1,
+            &ReLU,
+            &self.pointwise,
+            &self.bn2,
+            &ReLU,
+        ];
+        chain(x, layers)
     }
 }
 
@@ -138,7 +145,7 @@ impl Forward for DsCnn {
             "DsCnn: expected features [batch, 1, frames, coefficients], got {:?}",
             features.shape()
         );
-        let mut x = self.bn.forward(&self.conv.forward(features)?)?.relu()?;
+        let mut x = chain(features, [&self.conv as &dyn Forward, &self.bn, &ReLU])?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }

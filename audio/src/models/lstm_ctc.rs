@@ -5,7 +5,7 @@
 use flambeau_nn::utils::rnn::{pack_padded_sequence, pad_packed_sequence};
 use flambeau_nn::{
     BatchNorm1d, BatchNormOptions, Conv1d, ConvOptions, Dropout, Forward, LSTM, Linear, LinearOptions,
-    Module, Padding, RnnOptions, observed,
+    Module, Padding, ReLU, RnnOptions, chain, observed,
 };
 use flambeau_tensor::{Result, Tensor, bail, ensure};
 
@@ -136,7 +136,7 @@ impl LstmCtc {
             features.shape()
         );
         let x = features.transpose(1, 2)?;
-        let x = self.bn.forward(&self.conv.forward(&x)?)?.relu()?;
+        let x = chain(&x, [&self.conv as &dyn Forward, &self.bn, &ReLU])?;
         self.dropout.forward(&x.transpose(1, 2)?)
     }
 

@@ -5,69 +5,11 @@ mod direct;
 use super::gather::Axis;
 use super::kernel::Panel;
 use super::{BLOCK, blocked_len, depthwise, winograd};
-use crate::conv::{ConvShape, winograd::winograd_enabled};
+use crate::conv::{ConvShape, Finish, winograd::winograd_enabled};
 use crate::isa::{self, Isa};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
 use crate::simd::Real;
-
-/// What happens to the outputs of a convolution before they are stored, after the bias and the residual were added.
-#[derive(Clone, Copy, Debug)]
-pub enum Finish {
-    /// `min(max(x, low), high)`; NaN stays NaN.
-    Clamp {
-        /// The least output.
-        low: f32,
-        /// The greatest output.
-        high: f32,
-    },
-    /// Any function that keeps zeros finite, applied in place to pieces of rows while they are in the cache.
-    Function(fn(&mut [f32])),
-}
-
-impl Finish {
-    /// The identity.
-    pub const NONE: Finish = Finish::Clamp {
-        low: f32::NEG_INFINITY,
-        high: f32::INFINITY,
-    };
-    /// `max(x, 0)`.
-    pub const RELU: Finish = Finish::Clamp {
-        low: 0.0,
-        high: f32::INFINITY,
-    };
-
-    /// Whether nothing happens.
-    pub fn is_none(self) -> bool {
-        matches!(self, Finish::Clamp { low, high } if low == f32::NEG_INFINITY && high == f32::INFINITY)
-    }
-
-    /// The same for outputs that are there already.
-    pub fn apply(self, out: &mut [f32]) {
-        match self {
-            Finish::Function(function) => function(out),
-            Finish::Clamp { low, high } => {
-                // A NaN compares as neither.
-                for x in out {
-                    *x = if *x < low {
-                        low
-                    } else if *x > high {
-                        high
-                    } else {
-                        *x
-                    };
-                }
-            }
-        }
-    }
-
-    pub(super) fn bounds(self) -> [f32; 2] {
-        match self {
-            Finish::Clamp { low, high } => [low, high],
-            Finish::Function(_) => [f32::NEG_INFINITY, f32::INFINITY],
-        }
-    }
-}
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Blocked convolutions and pools against plain ones, for every instruction set.
 
 use super::*;
-use crate::conv::{ConvShape, conv_forward};
+use crate::conv::{ConvShape, Finish, Tail, conv_forward};
 use crate::pooling::{AvgOptions, Window, avg_pool, max_pool_values};
 use crate::testing::{Lcg, assert_close, for_every_isa, same_bits_for_any_threads};
 
@@ -101,7 +101,13 @@ fn convolutions_equal_plain_ones() {
         let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
         for_every_isa(|| {
             let mut want = vec![0.0; s.output_len()];
-            conv_forward(&s, &wide(&x), &wide(&w), Some(&wide(&bias)), &mut want);
+            conv_forward(
+                &s,
+                &wide(&x),
+                &wide(&w),
+                &Tail::bias(Some(&wide(&bias))),
+                &mut want,
+            );
             // As far as sums in another order may go, and Winograd's algorithm.
             let largest = want.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
             let winograd = Conv::new(&s, &w, None).is_some_and(|c| c.is_winograd());

@@ -2,10 +2,10 @@
 
 mod channels;
 
-use super::ConvShape;
 use super::backward::{Phase, columns_together, interleave, weave};
 use super::padded::Padded;
 use super::unfold::Window;
+use super::{ConvShape, Tail};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
 use crate::simd::{Real, Simd, WithSimd};
@@ -26,13 +26,13 @@ pub(super) fn forward<T: Real>(
     window: &Window,
     x: &[T],
     w: &[T],
-    bias: Option<&[T]>,
+    tail: &Tail<'_, T>,
     out: &mut [T],
 ) {
     if channels::pays::<T>(shape) {
-        forward_channels(shape, window, x, w, bias, out);
+        forward_channels(shape, window, x, w, tail, out);
     } else {
-        along_rows(shape, window, x, w, bias, out);
+        along_rows(shape, window, x, w, tail, out);
     }
 }
 
@@ -42,7 +42,7 @@ fn forward_channels<T: Real>(
     window: &Window,
     x: &[T],
     w: &[T],
-    bias: Option<&[T]>,
+    tail: &Tail<'_, T>,
     out: &mut [T],
 ) {
     let phase = Phase {
@@ -58,7 +58,7 @@ fn forward_channels<T: Real>(
         channels: shape.out_channels,
         x,
         w,
-        bias,
+        tail,
     };
     all.run(out);
 }
@@ -69,12 +69,12 @@ fn along_rows<T: Real>(
     window: &Window,
     x: &[T],
     w: &[T],
-    bias: Option<&[T]>,
+    tail: &Tail<'_, T>,
     out: &mut [T],
 ) {
     let (taps, multiplier) = (shape.taps(), shape.group_outputs());
     let (in_plane, out_plane) = (shape.in_plane(), shape.out_plane());
-    let base = SendPtr(out.as_mut_ptr());
+    let (base, rest) = (SendPtr(out.as_mut_ptr()), tail.without_bias());
     for_planes(window, shape.batch * shape.out_channels, |planes| {
         let Some(mut padded) = Padded::new([window].into_iter()) else {
             return;
@@ -86,16 +86,18 @@ fn along_rows<T: Real>(
             if i == planes.start || channel % multiplier == 0 {
                 padded.fill(&x[input * in_plane..][..in_plane]);
             }
+            // SAFETY: this task alone writes plane i.
+            let out = unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * out_plane), out_plane) };
             T::dispatch(Plane {
                 window,
                 padded: &padded,
                 offsets: &offsets,
                 w: &w[channel * taps..][..taps],
-                bias: bias.map_or(T::ZERO, |b| b[channel]),
-                // SAFETY: this task alone writes plane i.
-                out: unsafe { std::slice::from_raw_parts_mut(base.ptr().add(i * out_plane), out_plane) },
+                bias: tail.bias.map_or(T::ZERO, |b| b[channel]),
+                out,
                 add: false,
             });
+            rest.apply(channel, i * out_plane, out);
         }
     });
 }
@@ -130,7 +132,7 @@ fn backward_channels<T: Real>(
         channels: shape.in_channels,
         x: grad_out,
         w,
-        bias: None,
+        tail: &Tail::default(),
     };
     all.run(grad_in);
 }

@@ -7,9 +7,9 @@
 
 use std::ops::Range;
 
-use super::ConvShape;
 use super::padded::Padded;
 use super::unfold::Window;
+use super::{ConvShape, Tail};
 use crate::gemm::DEPTH_BLOCK;
 use crate::mem::Buf;
 use crate::pool::{SendPtr, num_threads, parallel_chunks_mut, parallel_for};
@@ -48,7 +48,7 @@ pub(super) fn forward<T: Real>(
     window: &Window,
     x: &[T],
     w: &[T],
-    bias: Option<&[T]>,
+    tail: &Tail<'_, T>,
     out: &mut [T],
 ) {
     let rows = if T::kernel_table().lanes * size_of::<T>() == 64 {
@@ -94,8 +94,9 @@ pub(super) fn forward<T: Real>(
                 offsets: &offsets,
                 lines: piece * lines / pieces..(piece + 1) * lines / pieces,
                 weights: &weights,
-                bias,
-                out: SendPtr(base.ptr().wrapping_add(at)),
+                tail,
+                base,
+                image: at,
             });
         });
     }
@@ -108,9 +109,11 @@ struct Lines<'a, T: Real> {
     offsets: &'a [usize],
     lines: Range<usize>,
     weights: &'a [T],
-    bias: Option<&'a [T]>,
-    /// The image's output.
-    out: SendPtr<T>,
+    tail: &'a Tail<'a, T>,
+    /// The output.
+    base: SendPtr<T>,
+    /// Where the image begins there.
+    image: usize,
 }
 
 impl<T: Real> WithSimd<T> for Lines<'_, T> {
@@ -185,18 +188,15 @@ impl<T: Real> Lines<'_, T> {
         }
         for i in 0..ROWS {
             let channel = panel * ROWS + i;
-            let bias = self.bias.map(|bias| s.splat(bias[channel]));
+            let tail = self.tail.of_channel(s, channel);
+            let at = self.image + channel * plane + line * width;
             for v in 0..VECTORS {
                 let column = columns.start + v * S::LANES;
-                let value = bias.map_or(acc[i][v], |bias| s.add(acc[i][v], bias));
                 let count = (columns.end - column).min(S::LANES);
                 // SAFETY: columns of this row of the output, which this task alone writes.
                 unsafe {
-                    let out = self
-                        .out
-                        .ptr()
-                        .wrapping_add(channel * plane + line * width + column);
-                    s.store_partial(out, value, count);
+                    let value = tail.of(s, acc[i][v], at + column, count);
+                    s.store_partial(self.base.ptr().wrapping_add(at + column), value, count);
                 }
             }
         }
@@ -238,7 +238,7 @@ mod tests {
                     let out = |outputs: usize, bias: Option<&[f32]>| {
                         let shape = shape(outputs);
                         let mut out = vec![f32::NAN; shape.output_len()];
-                        conv_forward(&shape, &x, &w[..shape.weight_len()], bias, &mut out);
+                        conv_forward(&shape, &x, &w[..shape.weight_len()], &Tail::bias(bias), &mut out);
                         out
                     };
                     let plane = shape(9).out_plane();

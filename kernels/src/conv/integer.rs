@@ -67,7 +67,7 @@ fn source(shape: &ConvShape, mut cell: usize, mut tap: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conv::{conv_backward_input, conv_forward};
+    use crate::conv::{Tail, conv_backward_input, conv_forward};
 
     #[test]
     fn integers_agree_with_floats() {
@@ -92,7 +92,7 @@ mod tests {
         );
         let (mut out, mut expected) = (vec![0; g.len()], vec![0.0; g.len()]);
         conv_integer(&shape, false, &x, &w, &mut out);
-        conv_forward(&shape, &real(&x), &real(&w), None, &mut expected);
+        conv_forward(&shape, &real(&x), &real(&w), &Tail::default(), &mut expected);
         assert_eq!(real(&out), expected);
         let (mut out, mut expected) = (vec![0; x.len()], vec![0.0; x.len()]);
         conv_integer(&shape, true, &g, &w, &mut out);

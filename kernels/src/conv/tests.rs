@@ -149,7 +149,7 @@ fn convolutions_match<T: Real>(shapes: &[ConvShape], tolerance: f64) {
         });
         let nan = T::from_f64(f64::NAN);
         let mut out = vec![nan; want.len()];
-        conv_forward(&s, &x, &w, Some(&bias), &mut out);
+        conv_forward(&s, &x, &w, &Tail::bias(Some(&bias)), &mut out);
         assert_close(&out, &want, tolerance);
         let mut grad_x = vec![nan; x.len()];
         conv_backward_input(&s, &grad, &w, &mut grad_x);
@@ -172,6 +172,73 @@ fn every_shape_and_set() {
     for_every_isa(|| {
         convolutions_match::<f32>(&shapes(), 1e-5);
         convolutions_match::<f64>(&shapes(), 1e-13);
+    });
+}
+
+/// Every way of a convolution, with and without each part of its tail.
+#[test]
+fn tails_are_passes_of_their_own() {
+    fn bits<T: Real>(shapes: &[ConvShape], finish: [Finish<T>; 2]) {
+        let mut random = Lcg::new(11);
+        for s in shapes {
+            let (x, w) = (random.vec::<T>(s.input_len()), random.vec::<T>(s.weight_len()));
+            let [bias, scale, shift] = [0; 3].map(|_| random.vec::<T>(s.out_channels));
+            let residual = random.vec::<T>(s.output_len());
+            for parts in 0..16 {
+                let part = |i: usize| parts >> i & 1 == 1;
+                let tail = Tail {
+                    bias: part(0).then_some(&bias[..]),
+                    affine: part(1).then_some([&scale[..], &shift[..]]),
+                    residual: part(2).then_some(&residual[..]),
+                    finish: if part(3) {
+                        finish[parts / 2 % 2]
+                    } else {
+                        Finish::NONE
+                    },
+                };
+                let [mut want, mut got] = [0; 2].map(|_| vec![T::from_f64(f64::NAN); s.output_len()]);
+                conv_forward(s, &x, &w, &Tail::bias(tail.bias), &mut want);
+                for (i, x) in want.iter_mut().enumerate() {
+                    let channel = i / s.out_plane() % s.out_channels;
+                    if tail.affine.is_some() {
+                        *x *= scale[channel];
+                        *x += shift[channel];
+                    }
+                    if tail.residual.is_some() {
+                        *x += residual[i];
+                    }
+                }
+                tail.finish.apply(&mut want);
+                conv_forward(s, &x, &w, &tail, &mut got);
+                assert!(got == want, "{s:?} with {tail:?}");
+            }
+        }
+    }
+    let square = |size, kernel, stride| {
+        let d = (size, kernel, stride, kernel / 2, kernel / 2, 1);
+        [ONE, d, d]
+    };
+    let mut shapes = shapes();
+    shapes.extend([
+        shape(2, [17, 20], 1, square(30, 3, 1)),
+        shape(25, [20, 16], 1, square(7, 3, 1)),
+        shape(2, [3, 16], 1, square(64, 7, 2)),
+        shape(1, [20, 20], 20, square(41, 3, 2)),
+        shape(2, [33, 33], 33, square(9, 5, 1)),
+    ]);
+    for_every_isa(|| {
+        let clamp = Finish::Clamp { low: 0.0, high: 0.5 };
+        bits::<f32>(
+            &shapes,
+            [clamp, Finish::Function(|x| x.iter_mut().for_each(|x| *x *= 0.5))],
+        );
+        bits::<f64>(
+            &shapes,
+            [
+                Finish::RELU,
+                Finish::Function(|x| x.iter_mut().for_each(|x| *x += 0.5)),
+            ],
+        );
     });
 }
 
@@ -242,7 +309,7 @@ fn the_bits_do_not_depend_on_the_threads() {
             let mut all = vec![0.0; s.output_len() + s.input_len() + s.weight_len()];
             let (out, rest) = all.split_at_mut(s.output_len());
             let (grad_x, grad_w) = rest.split_at_mut(s.input_len());
-            conv_forward(&s, &x, &w, None, out);
+            conv_forward(&s, &x, &w, &Tail::default(), out);
             conv_backward_input(&s, &grad, &w, grad_x);
             conv_backward_weight(&s, &x, &grad, grad_w);
             all
@@ -255,5 +322,5 @@ fn the_bits_do_not_depend_on_the_threads() {
 fn groups_must_divide_the_channels() {
     let mut s = shape(1, [4, 4], 1, [ONE, ONE, (5, 3, 1, 1, 1, 1)]);
     s.groups = 3;
-    conv_forward(&s, &[0.0f32; 20], &[0.0; 48], None, &mut [0.0; 20]);
+    conv_forward(&s, &[0.0f32; 20], &[0.0; 48], &Tail::default(), &mut [0.0; 20]);
 }

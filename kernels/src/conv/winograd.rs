@@ -16,7 +16,7 @@ pub(super) mod weight;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::ConvShape;
+use super::{ConvShape, Tail};
 use crate::gemm::{KernelTable, Tile};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_chunks_mut, parallel_for, parallel_ranges};
@@ -85,7 +85,7 @@ struct Weights<'a, T> {
     turned: bool,
 }
 
-pub(super) fn forward<T: Real>(shape: &ConvShape, x: &[T], w: &[T], bias: Option<&[T]>, out: &mut [T]) {
+pub(super) fn forward<T: Real>(shape: &ConvShape, x: &[T], w: &[T], tail: &Tail<'_, T>, out: &mut [T]) {
     let problem = Problem {
         batch: shape.batch,
         depth: shape.in_channels,
@@ -100,7 +100,7 @@ pub(super) fn forward<T: Real>(shape: &ConvShape, x: &[T], w: &[T], bias: Option
         depth_stride: 9,
         turned: false,
     };
-    problem.run(x, &weights, bias, out);
+    problem.run(x, &weights, tail, out);
 }
 
 pub(super) fn backward_input<T: Real>(shape: &ConvShape, grad_out: &[T], w: &[T], grad_in: &mut [T]) {
@@ -118,7 +118,7 @@ pub(super) fn backward_input<T: Real>(shape: &ConvShape, grad_out: &[T], w: &[T]
         depth_stride: 9 * shape.in_channels,
         turned: true,
     };
-    problem.run(grad_out, &weights, None, grad_in);
+    problem.run(grad_out, &weights, &Tail::default(), grad_in);
 }
 
 impl Problem {
@@ -147,15 +147,15 @@ impl Problem {
     }
 
     /// Both orders give the same bits: every product runs over the whole depth at once.
-    fn run<T: Real>(&self, x: &[T], weights: &Weights<'_, T>, bias: Option<&[T]>, out: &mut [T]) {
+    fn run<T: Real>(&self, x: &[T], weights: &Weights<'_, T>, tail: &Tail<'_, T>, out: &mut [T]) {
         let table = T::kernel_table();
         let out = SendPtr(out.as_mut_ptr());
         let panels = Panels::new(self.rows, table.packed[1].len());
         let many = POINTS * self.rows * self.depth > IN_CACHE;
         if many && self.blocks(table.lanes) <= FEW_BLOCKS {
-            self.channels_by_channels(table, &panels, x, weights, bias, out)
+            self.channels_by_channels(table, &panels, x, weights, tail, out)
         } else {
-            self.tiles_by_tiles(table, &panels, x, weights, bias, out)
+            self.tiles_by_tiles(table, &panels, x, weights, tail, out)
         }
     }
 
@@ -166,7 +166,7 @@ impl Problem {
         panels: &Panels,
         x: &[T],
         weights: &Weights<'_, T>,
-        bias: Option<&[T]>,
+        tail: &Tail<'_, T>,
         out: SendPtr<T>,
     ) {
         let stride = self.rows * self.depth + GAP;
@@ -195,7 +195,7 @@ impl Problem {
                     &transformed[panels.rows(group.clone()).start * self.depth..],
                     stride,
                 );
-                self.group(table, panels, group, weights, &inputs, bias, block, out);
+                self.group(table, panels, group, weights, &inputs, tail, block, out);
             }
         });
     }
@@ -208,7 +208,7 @@ impl Problem {
         panels: &Panels,
         x: &[T],
         weights: &Weights<'_, T>,
-        bias: Option<&[T]>,
+        tail: &Tail<'_, T>,
         out: SendPtr<T>,
     ) {
         let len = self.inputs_len(table.lanes);
@@ -241,7 +241,7 @@ impl Problem {
                     group.clone(),
                     (&transformed, stride),
                     inputs,
-                    bias,
+                    tail,
                     block,
                     out,
                 );
@@ -272,7 +272,7 @@ impl Problem {
         group: Range<usize>,
         weights: (&[T], usize),
         inputs: &[T],
-        bias: Option<&[T]>,
+        tail: &Tail<'_, T>,
         block: usize,
         out: SendPtr<T>,
     ) {
@@ -294,7 +294,7 @@ impl Problem {
             problem: self,
             products: &products,
             rows,
-            bias,
+            tail,
             pairs: self.pairs(block, table.lanes),
             out,
         });
@@ -347,13 +347,14 @@ mod tests {
             turned: false,
         };
         let bias = random.vec::<f32>(75);
+        let tail = Tail::bias(Some(&bias));
         for_every_isa(|| {
             let table = f32::kernel_table();
             let panels = Panels::new(problem.rows, table.packed[1].len());
             let mut outs = [0, 1].map(|_| vec![f32::NAN; 5 * 75 * 7 * 18]);
             let [by_tiles, by_channels] = outs.each_mut().map(|out| SendPtr(out.as_mut_ptr()));
-            problem.tiles_by_tiles(table, &panels, &x, &weights, Some(&bias), by_tiles);
-            problem.channels_by_channels(table, &panels, &x, &weights, Some(&bias), by_channels);
+            problem.tiles_by_tiles(table, &panels, &x, &weights, &tail, by_tiles);
+            problem.channels_by_channels(table, &panels, &x, &weights, &tail, by_channels);
             assert!(outs[0].iter().all(|o| o.is_finite()));
             assert_eq!(outs[0], outs[1]);
         });

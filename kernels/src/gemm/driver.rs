@@ -194,14 +194,27 @@ impl<T: Real> Plan<T> {
             ldc: self.n,
             segment: None,
         };
-        self.run_onto(a, b, beside, epilogue);
+        let (activation, rest) = match epilogue.activation {
+            Activation::Rows(f) => (Some(f), Activation::None),
+            other => (None, other),
+        };
+        let epilogue = Epilogue {
+            activation: rest,
+            ..*epilogue
+        };
+        self.run_onto(a, b, beside, &epilogue);
         const ROWS: usize = 16;
         parallel_for(self.m.div_ceil(ROWS), |t| {
             for row in t * ROWS..((t + 1) * ROWS).min(self.m) {
                 let source = &whole[row * self.n..][..self.n];
                 // SAFETY: this task alone writes this row of C.
                 unsafe {
-                    out.for_each_segment(row, 0..self.n, |j, s| s.copy_from_slice(&source[j..][..s.len()]))
+                    out.for_each_segment(row, 0..self.n, |j, offset, s| {
+                        s.copy_from_slice(&source[j..][..s.len()]);
+                        if let Some(f) = activation {
+                            f(row, offset, s);
+                        }
+                    })
                 };
             }
         });
@@ -342,11 +355,11 @@ impl<T: Real> Plan<T> {
                     .for_each(|strip| rows.clone().for_each(|p| tile(p, strip, a_panel(p))));
             }
         }
-        if let Activation::Function(function) = epilogue.activation {
+        if let Activation::Rows(f) = epilogue.activation {
             let range = self.columns(columns);
             for row in row_range {
                 // SAFETY: this task alone writes these elements of C.
-                unsafe { out.for_each_segment(row, range.clone(), |_, segment| function(segment)) };
+                unsafe { out.for_each_segment(row, range.clone(), |_, offset, s| f(row, offset, s)) };
             }
         }
     }
@@ -420,7 +433,7 @@ impl<T: Real> Plan<T> {
             if tile.beta != T::ZERO {
                 // SAFETY: this task alone writes these elements of C.
                 unsafe {
-                    out.for_each_segment(row, columns.clone(), |j, s| {
+                    out.for_each_segment(row, columns.clone(), |j, _, s| {
                         c[at(row, j)..][..s.len()].copy_from_slice(s)
                     })
                 };
@@ -439,7 +452,7 @@ impl<T: Real> Plan<T> {
         for row in rows.clone() {
             // SAFETY: this task alone writes these elements of C.
             unsafe {
-                out.for_each_segment(row, columns.clone(), |j, s| {
+                out.for_each_segment(row, columns.clone(), |j, _, s| {
                     s.copy_from_slice(&c[at(row, j)..][..s.len()])
                 })
             };
@@ -490,14 +503,19 @@ impl<T: Real> Output<T> {
         }
     }
 
-    /// Calls `f(column, elements)` for the same pieces.
+    /// Calls `f(column, offset, elements)` for the same pieces.
     ///
     /// # Safety
     /// The row and the columns lie inside C, and nobody else accesses these elements.
-    unsafe fn for_each_segment(&self, row: usize, columns: Range<usize>, mut f: impl FnMut(usize, &mut [T])) {
+    unsafe fn for_each_segment(
+        &self,
+        row: usize,
+        columns: Range<usize>,
+        mut f: impl FnMut(usize, usize, &mut [T]),
+    ) {
         self.segments(row, columns, |column, offset, len| {
             // SAFETY: as the caller vouches.
-            f(column, unsafe {
+            f(column, offset, unsafe {
                 std::slice::from_raw_parts_mut(self.c.ptr().add(offset), len)
             })
         });

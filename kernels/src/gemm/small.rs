@@ -66,7 +66,7 @@ struct Place<'a, T> {
 }
 
 impl<T: Real> Place<'_, T> {
-    /// Finishes and stores one element; `Activation::Function` is left to `activate`.
+    /// Finishes and stores one element; `Activation::Rows` is left to `activate`.
     ///
     /// # Safety
     /// The element lies inside C and nobody else accesses it.
@@ -98,31 +98,29 @@ impl<T: Real> Place<'_, T> {
         }
     }
 
-    /// Applies `Activation::Function` to rows `0..m` of columns `from..to`.
+    /// Applies `Activation::Rows` to rows `0..m` of columns `from..to`.
     ///
     /// # Safety
     /// The elements lie inside C and nobody else accesses them.
     unsafe fn activate(&self, m: usize, from: usize, to: usize) {
-        let Activation::Function(function) = self.epilogue.activation else {
+        let Activation::Rows(f) = self.epilogue.activation else {
             return;
         };
-        // SAFETY: contiguous elements of C, for which the caller vouches.
-        unsafe {
-            if self.transposed {
-                for j in from..to {
-                    function(std::slice::from_raw_parts_mut(
-                        self.c.ptr().add(j * self.column),
-                        m,
-                    ));
-                }
+        let (lines, len) = if self.transposed {
+            (from..to, m)
+        } else {
+            (0..m, to - from)
+        };
+        for line in lines {
+            let offset = if self.transposed {
+                line * self.column
             } else {
-                for i in 0..m {
-                    function(std::slice::from_raw_parts_mut(
-                        self.c.ptr().add(i * self.row + from),
-                        to - from,
-                    ));
-                }
-            }
+                line * self.row + from
+            };
+            // SAFETY: contiguous elements of C, for which the caller vouches.
+            f(line, offset, unsafe {
+                std::slice::from_raw_parts_mut(self.c.ptr().add(offset), len)
+            });
         }
     }
 }

@@ -96,9 +96,6 @@ fn every_size_layout_and_set() {
 
 #[test]
 fn epilogues() {
-    fn double(x: &mut [f32]) {
-        x.iter_mut().for_each(|x| *x *= 2.0);
-    }
     for_every_isa(|| {
         let mut random = Lcg::new(2);
         for (m, n, k) in SIZES.into_iter().filter(|&(_, _, k)| k < 9000) {
@@ -107,7 +104,11 @@ fn epilogues() {
                 let (a, b) = (view(&a, m, k, 0), view(&b, k, n, layout));
                 let (rows, columns) = (random.vec::<f32>(m), random.vec::<f32>(n));
                 let (residual, before) = (random.vec::<f32>(m * n), random.vec::<f32>(m * n));
-                for activation in [Activation::None, Activation::Relu, Activation::Function(double)] {
+                let double = |row: usize, offset: usize, piece: &mut [f32]| {
+                    assert!(row * n <= offset && offset + piece.len() <= (row + 1) * n);
+                    piece.iter_mut().for_each(|x| *x *= 2.0);
+                };
+                for activation in [Activation::None, Activation::Relu, Activation::Rows(&double)] {
                     let mut c = before.clone();
                     let epilogue = Epilogue {
                         alpha: 0.5,
@@ -125,7 +126,7 @@ fn epilogues() {
                         *w = match activation {
                             Activation::None => *w,
                             Activation::Relu => w.max(0.0),
-                            Activation::Function(_) => 2.0 * *w,
+                            Activation::Rows(_) => 2.0 * *w,
                         };
                     }
                     assert_close(&c, &want, 5e-5);

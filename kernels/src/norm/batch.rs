@@ -353,9 +353,17 @@ instantiate! {
         out: &mut [T],
     ) {
         check("batch_norm_inference", &[x.len(), out.len()], shape, &[mean.len(), var.len()], [weight, bias]);
+        let [scale, shift] = batch_norm_scale_shift(mean, var, weight, bias, eps);
+        apply(x, shape, &scale, &shift, out)
+    }
+
+    /// What [`batch_norm_inference`] does to each channel: `x·scale + shift`.
+    pub fn batch_norm_scale_shift(
+        mean: &[T], var: &[T], weight: Option<&[T]>, bias: Option<&[T]>, eps: f64
+    ) -> [Vec<T>; 2] {
         let rstd: Vec<T> = var.iter().map(|v| T::from_f64(1.0 / (v.to_f64() + eps).sqrt())).collect();
         let (scale, shift) = scale_and_shift(mean, &rstd, weight, bias);
-        apply(x, shape, &scale, &shift, out)
+        [scale, shift]
     }
 
     /// The gradients of [`batch_norm_train`]; each is computed only where an output is given.

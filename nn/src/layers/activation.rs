@@ -1,17 +1,19 @@
 //! Activation functions as modules: `ReLU`, `GELU`, `Softmax`, … Each is `torch.nn`'s class of the same name; the
 //! formulas stand with the tensor's methods.
 
+use flambeau_tensor::ops::unary::Unary;
 use flambeau_tensor::{DType, Result, Tensor};
 
 use super::text;
-use crate::{Forward, Mode, Module, Parameter, observed};
+use crate::{Forward, Mode, Module, Parameter, Step, observed};
 
-/// Modules without parameters that call one method of the tensor; `field: type = default => how it prints` are settings.
+/// Modules without parameters that call one method of the tensor; `field: type = default => how it prints` are settings. What
+/// follows `in a chain` is the function as a step of one.
 macro_rules! activations {
     ($(
         $(#[$doc:meta])*
         $name:ident $( { $($(#[$field_doc:meta])* $field:ident: $ty:ty = $default:expr => $show:expr),* $(,)? } )?
-            => |$layer:pat_param, $x:ident| $body:expr;
+            => |$layer:pat_param, $x:ident| $body:expr $(, in a chain $step:expr)?;
     )*) => { $(
         activations!(@define $(#[$doc])* $name $( { $($(#[$field_doc])* $field: $ty = $default),* } )?);
 
@@ -28,6 +30,11 @@ macro_rules! activations {
                 let $layer = self;
                 $body
             }
+
+            $(fn as_step(&self, _: usize) -> Option<Step<'_>> {
+                let $layer = self;
+                Some(Step::Activation($step))
+            })?
         }
     )* };
     (@define $(#[$doc:meta])* $name:ident) => {
@@ -62,14 +69,14 @@ impl Forward for ReLU {
         x.relu()
     }
 
-    fn is_relu(&self) -> bool {
-        true
+    fn as_step(&self, _: usize) -> Option<Step<'_>> {
+        Some(Step::Activation(Unary::Relu))
     }
 }
 
 activations! {
     /// `min(max(0, x), 6)`.
-    ReLU6 => |_, x| x.relu6();
+    ReLU6 => |_, x| x.relu6(), in a chain Unary::Hardtanh(0.0, 6.0);
     /// `x` if positive, else `negative_slope·x`.
     LeakyReLU {
         /// Slope below 0.
@@ -91,23 +98,24 @@ activations! {
     GELU {
         /// Whether tanh approximates Φ (`approximate="tanh"`).
         tanh: bool = false => approximate,
-    } => |layer, x| if layer.tanh { x.gelu_tanh() } else { x.gelu() };
+    } => |layer, x| if layer.tanh { x.gelu_tanh() } else { x.gelu() },
+        in a chain if layer.tanh { Unary::GeluTanh } else { Unary::Gelu };
     /// `x·sigmoid(x)`, also called swish.
-    SiLU => |_, x| x.silu();
+    SiLU => |_, x| x.silu(), in a chain Unary::Silu;
     /// `x·tanh(log(1 + eˣ))` (Misra, 2019).
-    Mish => |_, x| x.mish();
+    Mish => |_, x| x.mish(), in a chain Unary::Mish;
     /// `1/(1 + e⁻ˣ)`.
-    Sigmoid => |_, x| x.sigmoid();
+    Sigmoid => |_, x| x.sigmoid(), in a chain Unary::Sigmoid;
     /// `log(sigmoid(x))`.
     LogSigmoid => |_, x| x.logsigmoid();
     /// The hyperbolic tangent.
-    Tanh => |_, x| x.tanh();
+    Tanh => |_, x| x.tanh(), in a chain Unary::Tanh;
     /// `x - tanh(x)`.
     Tanhshrink => |_, x| x.tanhshrink();
     /// `min(max(x + 3, 0), 6)/6`.
-    Hardsigmoid => |_, x| x.hardsigmoid();
+    Hardsigmoid => |_, x| x.hardsigmoid(), in a chain Unary::Hardsigmoid;
     /// `x·min(max(x + 3, 0), 6)/6` (Howard et al., 2019).
-    Hardswish => |_, x| x.hardswish();
+    Hardswish => |_, x| x.hardswish(), in a chain Unary::Hardswish;
     /// `x` between two bounds.
     Hardtanh {
         /// Lower bound.

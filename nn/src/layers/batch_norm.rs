@@ -9,7 +9,7 @@ use flambeau_tensor::{DType, Result, Tensor, ensure, no_grad};
 
 use super::norm::affine;
 use super::text;
-use crate::{Buffer, Forward, Lazy, Member, Mode, Module, Parameter, Visitor, VisitorMut, observed};
+use crate::{Buffer, Forward, Lazy, Member, Mode, Module, Parameter, Step, Visitor, VisitorMut, observed};
 
 thread_local! {
     /// Whether batch norms average over all batches, whatever their momentum is.
@@ -139,6 +139,11 @@ impl ChannelNorm {
         self.mode.is_training() || self.running().is_none()
     }
 
+    /// A norm by its running statistics is a step of a chain.
+    fn as_step(&self) -> Option<Step<'_>> {
+        (!self.uses_input()).then(|| Step::Norm(self.call(0.0)))
+    }
+
     fn batch_norm(&self, op: &str, x: &Tensor, ranks: &[usize]) -> Result<Tensor> {
         check(op, x, self.num_features, ranks)?;
         let fixed = self.options.momentum.filter(|_| !PLAIN_AVERAGES.get());
@@ -222,7 +227,8 @@ impl Member for ChannelNorm {
 }
 
 macro_rules! norms {
-    ($($(#[$doc:meta])* $name:ident, $lazy_name:literal, $default:literal, $dim:literal: |$norm:ident, $x:ident| $body:expr;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident, $lazy_name:literal, $default:literal, $dim:literal: |$norm:ident, $x:ident| $body:expr
+        $(, in a chain of rank $ranks:expr)?;)*) => { $(
         $(#[$doc])*
         ///
         /// Parameters and statistics are reached as fields: `norm.weight`, `norm.running_mean`.
@@ -272,6 +278,10 @@ macro_rules! norms {
                 let $norm = &self.norm;
                 $body
             }
+
+            $(fn as_step(&self, rank: usize) -> Option<Step<'_>> {
+                $ranks.contains(&rank).then(|| self.norm.as_step())?
+            })?
         }
     )* };
 }
@@ -279,13 +289,13 @@ macro_rules! norms {
 norms! {
     /// Batch norm (Ioffe & Szegedy, 2015) over vectors or sequences, `[batch, channels, length?]`: every channel normalised
     /// over the batch and space, by the batch's statistics in training and by running ones otherwise.
-    BatchNorm1d, "LazyBatchNorm1d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm1d", x, &[2, 3]);
+    BatchNorm1d, "LazyBatchNorm1d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm1d", x, &[2, 3]), in a chain of rank [2, 3];
     /// Batch norm (Ioffe & Szegedy, 2015) over images, `[batch, channels, height, width]`: every channel normalised over
     /// the batch and space, by the batch's statistics in training and by running ones otherwise.
-    BatchNorm2d, "LazyBatchNorm2d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm2d", x, &[4]);
+    BatchNorm2d, "LazyBatchNorm2d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm2d", x, &[4]), in a chain of rank [4];
     /// Batch norm (Ioffe & Szegedy, 2015) over volumes, `[batch, channels, depth, height, width]`: every channel normalised
     /// over the batch and space, by the batch's statistics in training and by running ones otherwise.
-    BatchNorm3d, "LazyBatchNorm3d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm3d", x, &[5]);
+    BatchNorm3d, "LazyBatchNorm3d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm3d", x, &[5]), in a chain of rank [5];
     /// Instance norm (Ulyanov et al., 2016) over sequences, `[batch?, channels, length]`: every channel of every sample
     /// normalised over space.
     InstanceNorm1d, "LazyInstanceNorm1d", "INSTANCE", -2: |norm, x| norm.instance_norm("InstanceNorm1d", x, [2, 3]);

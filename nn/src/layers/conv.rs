@@ -3,8 +3,8 @@
 //! Weights are `[out_channels, in_channels/groups, kernel…]`, and `[in_channels, out_channels/groups, kernel…]` of
 //! transposed ones; what is computed stands with [`flambeau_tensor::ops::conv`].
 
-use flambeau_tensor::ops::conv;
 pub use flambeau_tensor::ops::conv::Padding;
+use flambeau_tensor::ops::conv::{self, ConvTail};
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{DType, Result, Shape, Tensor, bail, ensure};
 
@@ -124,10 +124,20 @@ fn parameters<const D: usize>(
     Ok((Parameter::new(weight)?, bias))
 }
 
-/// Pads by so much on either side as `options` say, with something else than zeros.
-fn pad<const D: usize>(x: &Tensor, kernel: &[usize], options: &ConvOptions<D>) -> Result<Tensor> {
+/// The input of a convolution with such options, which is padded unless it is by zeros, and what remains to be done to it.
+fn padded<const D: usize>(
+    x: &Tensor,
+    kernel: &[usize],
+    options: &ConvOptions<D>,
+) -> Result<(Tensor, conv::ConvOptions<D>)> {
+    let rest = |padding| conv::ConvOptions {
+        stride: options.stride,
+        padding,
+        dilation: options.dilation,
+        groups: options.groups,
+    };
     let mode = match options.padding_mode {
-        PaddingMode::Zeros => return Ok(x.clone()),
+        PaddingMode::Zeros => return Ok((x.clone(), rest(options.padding))),
         PaddingMode::Reflect => PadMode::Reflect,
         PaddingMode::Replicate => PadMode::Replicate,
         PaddingMode::Circular => PadMode::Circular,
@@ -144,7 +154,7 @@ fn pad<const D: usize>(x: &Tensor, kernel: &[usize], options: &ConvOptions<D>) -
         };
         padding.extend([before as isize, after as isize]);
     }
-    x.pad(&padding, mode, 0)
+    Ok((x.pad(&padding, mode, 0)?, rest(Padding::Valid)))
 }
 
 /// The settings of a layer from `inputs` to `outputs` channels.
@@ -283,14 +293,14 @@ macro_rules! convolutions {
         impl Forward for $conv {
             #[observed]
             fn forward(&self, x: &Tensor) -> Result<Tensor> {
-                let x = pad(x, &self.weight.shape()[2..], &self.options)?;
-                let padding = match self.options.padding_mode {
-                    PaddingMode::Zeros => self.options.padding,
-                    _ => Padding::Valid,
-                };
-                let ConvOptions { stride, dilation, groups, .. } = self.options;
-                let options = conv::ConvOptions { stride, padding, dilation, groups };
+                let (x, options) = padded(x, &self.weight.shape()[2..], &self.options)?;
                 conv::conv::<$d>(&x, &self.weight, self.bias.as_deref(), &options)
+            }
+
+            #[observed]
+            fn forward_with_tail(&self, x: &Tensor, tail: &ConvTail<'_>) -> Result<Option<Tensor>> {
+                let (x, options) = padded(x, &self.weight.shape()[2..], &self.options)?;
+                conv::conv_with_tail::<$d>(&x, &self.weight, self.bias.as_deref(), &options, tail)
             }
         }
 

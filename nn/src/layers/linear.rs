@@ -1,6 +1,8 @@
 //! Linear layers: `y = x·Wᵀ + b` (`torch.nn.Linear`) and `y = x₁ᵀ·W·x₂ + b` (`torch.nn.Bilinear`); `Identity`.
 
+use flambeau_tensor::ops::conv::ConvTail;
 use flambeau_tensor::ops::linear::{bilinear, linear, linear_relu};
+use flambeau_tensor::ops::unary::Unary;
 use flambeau_tensor::{DType, Result, Tensor};
 
 use super::text;
@@ -81,8 +83,16 @@ impl Forward for Linear {
         linear(x, &self.weight, self.bias.as_deref())
     }
 
-    fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
-        linear_relu(x, &self.weight, self.bias.as_deref())
+    #[observed]
+    fn forward_with_tail(&self, x: &Tensor, tail: &ConvTail<'_>) -> Result<Option<Tensor>> {
+        match tail {
+            ConvTail {
+                norm: None,
+                residual: None,
+                activation: Some(Unary::Relu),
+            } => linear_relu(x, &self.weight, self.bias.as_deref()).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 //! Images `[batch, channels, height, width]` become `[batch, channels / 16, height, width, 16]`, the last block filled up with
 //! zeros. Everything here is of `float32` and not recorded.
 
+pub use flambeau_kernels::blocked::BLOCK;
 use flambeau_kernels::blocked::{self, average, from_blocked, pool, to_blocked};
-pub use flambeau_kernels::blocked::{BLOCK, Finish};
 use flambeau_kernels::conv::ConvShape;
+pub use flambeau_kernels::conv::Finish;
 use flambeau_kernels::unary::unary_in_place;
 
 use super::conv::ConvGeometry;

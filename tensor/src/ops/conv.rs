@@ -11,7 +11,7 @@
 use flambeau_kernels::binary::{Binary, BinaryInt, binary_in_place};
 pub use flambeau_kernels::conv::winograd::{set_winograd_enabled, winograd_enabled};
 use flambeau_kernels::conv::{
-    ConvShape, conv_backward_input, conv_backward_weight, conv_forward, conv_integer,
+    ConvShape, Tail, conv_backward_input, conv_backward_weight, conv_forward, conv_integer,
 };
 use flambeau_kernels::pooling::embed;
 use flambeau_kernels::view::View;
@@ -21,6 +21,10 @@ use crate::graph::{Op, Saved, record};
 use crate::ops::create::checked_numel;
 use crate::value::Value;
 use crate::{DType, Result, Shape, Tensor, bail, ensure, with_float, with_integer};
+
+mod tail;
+
+pub use tail::{ConvTail, conv_with_tail};
 
 /// Zeros around the input of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,7 +277,7 @@ fn compute(
         Value::build::<T>(dtype, shape, |out| {
             match part {
                 _ if nothing => out.fill(0.0),
-                ConvPart::Output => return conv_forward(s, a, b, bias, out),
+                ConvPart::Output => return conv_forward(s, a, b, &Tail::bias(bias), out),
                 ConvPart::Input => conv_backward_input(s, a, b, out),
                 ConvPart::Weight => conv_backward_weight(s, a, b, out),
             }
@@ -382,6 +386,22 @@ pub fn conv<const D: usize>(
     options: &ConvOptions<D>,
 ) -> Result<Tensor> {
     under_autocast!("conv": x, weight, bias => conv(x, weight, bias, options));
+    let (input, geometry) = checked(x, weight, bias, options)?;
+    let out = convolution(&geometry, ConvPart::Output, &input, weight, bias)?;
+    if x.rank() == D + 1 {
+        out.squeeze_dim(0)
+    } else {
+        Ok(out)
+    }
+}
+
+/// The input with a batch dimension and the sizes of a convolution, as [`conv`] describes it.
+fn checked<const D: usize>(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    options: &ConvOptions<D>,
+) -> Result<(Tensor, ConvGeometry)> {
     let op = format!("conv{D}d");
     let ConvOptions {
         stride,
@@ -434,12 +454,7 @@ pub fn conv<const D: usize>(
         },
         rank: D,
     };
-    let out = convolution(&geometry, ConvPart::Output, &input, weight, bias)?;
-    if x.rank() == D + 1 {
-        out.squeeze_dim(0)
-    } else {
-        Ok(out)
-    }
+    Ok((input, geometry))
 }
 
 /// The transposed convolution over `D` dimensions: the gradient of a convolution with respect to its input. Along each
@@ -542,47 +557,4 @@ named! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_difference_filter() {
-        let x = Tensor::new([[1.0f32, 4.0, 9.0, 16.0]]).unwrap();
-        let w = Tensor::new([[[-1.0f32, 1.0]]]).unwrap();
-        let y = conv1d(&x, &w, None, &ConvOptions::default()).unwrap();
-        assert_eq!(
-            (y.shape(), y.to_vec::<f32>().unwrap()),
-            (&[1, 3][..], vec![3.0, 5.0, 7.0])
-        );
-        let same = ConvOptions {
-            padding: Padding::Same,
-            ..ConvOptions::default()
-        };
-        let y = conv1d(&x, &w, None, &same).unwrap();
-        assert_eq!(y.to_vec::<f32>().unwrap(), [3.0, 5.0, 7.0, -16.0]);
-        let options = ConvTransposeOptions {
-            stride: [2],
-            output_padding: [1],
-            ..ConvTransposeOptions::default()
-        };
-        let bias = Tensor::new([10.0f32]).unwrap();
-        let y = conv_transpose1d(&x.narrow(1, 0, 2).unwrap(), &w, Some(&bias), &options).unwrap();
-        assert_eq!(y.to_vec::<f32>().unwrap(), [9.0, 11.0, 6.0, 14.0, 10.0]);
-    }
-
-    #[test]
-    fn wrong_calls_are_errors() {
-        let x = Tensor::zeros((1, 3, 4, 4), DType::F32).unwrap();
-        let w = Tensor::zeros((2, 2, 3, 3), DType::F32).unwrap();
-        let error = conv2d(&x, &w, None, &ConvOptions::default())
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "conv2d: input [1, 3, 4, 4] has 3 channels, weight [2, 2, 3, 3] with 1 groups takes 2"
-        );
-        let w = Tensor::zeros((2, 3, 5, 5), DType::F32).unwrap();
-        assert!(conv2d(&x, &w, None, &ConvOptions::default()).is_err());
-        assert!(conv1d(&x, &w, None, &ConvOptions::default()).is_err());
-    }
-}
+mod tests;

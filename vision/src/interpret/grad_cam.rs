@@ -8,7 +8,7 @@ use flambeau_autograd::{GradOptions, grad};
 use flambeau_tensor::ops::interpolate::{InterpolateMode, InterpolateOptions, InterpolateSize, interpolate};
 use flambeau_tensor::{Result, Tensor, bail, enable_grad, ensure, no_grad};
 
-use crate::models::Classifier;
+use crate::models::{Classifier, Tap};
 
 /// Options of [`grad_cam`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,9 +42,9 @@ pub fn grad_cam(model: &dyn Classifier, images: &Tensor, options: GradCamOptions
         // Tracked even if the model is frozen.
         let images = images.detach().requires_grad(true)?;
         let mut stages = Vec::new();
-        let features = model.forward_tapped(&images, &mut |name, output| {
-            stages.push((name.to_string(), output.clone()));
-        })?;
+        let mut tap = Tap::new(|name, output| stages.push((name.to_string(), output.clone())));
+        let features = model.forward_tapped(&images, &mut tap)?;
+        drop(tap);
         let scores = model.forward_head(&features)?;
         let score = chosen(op, &scores, options.class)?;
         Ok::<_, flambeau_tensor::Error>((score, find_stage(op, features, &stages, options.stage)?))
@@ -129,7 +129,7 @@ fn as_maps(op: &str, x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{self, Options, Tap};
+    use crate::models::{self, Options};
     use flambeau_nn::{Forward, Linear, LinearOptions, Module};
     use flambeau_tensor::DType;
 
@@ -147,7 +147,7 @@ mod tests {
 
     impl Classifier for Means {
         fn forward_tapped(&self, x: &Tensor, tap: &mut Tap<'_>) -> Result<Tensor> {
-            tap("image", x);
+            tap.show("image", x);
             x.mul(1.0)
         }
 

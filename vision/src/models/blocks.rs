@@ -5,7 +5,7 @@ use flambeau_nn::functional::{MaxPoolOptions, Padding, adaptive_avg_pool};
 use flambeau_nn::init::{self, FanMode, Nonlinearity};
 use flambeau_nn::{
     BatchNorm2d, BatchNormOptions, Conv2d, ConvOptions, Forward, Linear, LinearOptions, MaxPool2d, Module,
-    Sequential, observed,
+    ReLU, Sequential, chain, observed,
 };
 use flambeau_tensor::{Result, Tensor};
 
@@ -41,17 +41,30 @@ pub(super) fn pooled(x: &Tensor) -> Result<Tensor> {
 
 /// The output of layers one after the other; each is shown under its name after `prefix`.
 pub(super) fn run(layers: &Sequential, prefix: &str, x: &Tensor, tap: &mut Tap<'_>) -> Result<Tensor> {
+    if tap.is_none() {
+        return chain(x, layers.iter().map(|(_, layer)| layer));
+    }
     layers.iter().try_fold(x.clone(), |x, (name, layer)| {
         let x = layer.forward(&x)?;
-        tap(&format!("{prefix}.{name}"), &x);
+        tap.show(&format!("{prefix}.{name}"), &x);
         Ok(x)
     })
+}
+
+/// The output of stages one after the other, each shown under its name.
+pub(super) fn stages(stages: &[(&dyn Forward, &str)], x: &Tensor, tap: &mut Tap<'_>) -> Result<Tensor> {
+    if tap.is_none() {
+        return chain(x, stages.iter().map(|(layer, _)| *layer));
+    }
+    stages
+        .iter()
+        .try_fold(x.clone(), |x, (layer, name)| stage(*layer, name, &x, tap))
 }
 
 /// The output of a stage, shown under its name.
 pub(super) fn stage(layer: &dyn Forward, name: &str, x: &Tensor, tap: &mut Tap<'_>) -> Result<Tensor> {
     let x = layer.forward(x)?;
-    tap(name, &x);
+    tap.show(name, &x);
     Ok(x)
 }
 
@@ -154,7 +167,7 @@ impl BasicConv2d {
 impl Forward for BasicConv2d {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.bn.forward(&self.conv.forward(x)?)?.relu()
+        chain(x, [&self.conv as &dyn Forward, &self.bn, &ReLU])
     }
 }
 

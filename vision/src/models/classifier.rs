@@ -3,8 +3,35 @@
 use flambeau_nn::Forward;
 use flambeau_tensor::{Result, Tensor, bail, ensure};
 
+/// Who sees the output of the module of a name.
+type Watcher<'a> = dyn FnMut(&str, &Tensor) + 'a;
+
 /// Whom a model shows its intermediate outputs to, under the names of the modules that they come from.
-pub type Tap<'a> = dyn FnMut(&str, &Tensor) + 'a;
+pub struct Tap<'a>(Option<Box<Watcher<'a>>>);
+
+impl<'a> Tap<'a> {
+    /// Shows every output to `f`.
+    pub fn new(f: impl FnMut(&str, &Tensor) + 'a) -> Self {
+        Tap(Some(Box::new(f)))
+    }
+
+    /// Shows them to nobody, so that stages may be done together.
+    pub fn none() -> Self {
+        Tap(None)
+    }
+
+    /// Whether nobody sees the outputs.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Shows the output of the module of that name.
+    pub fn show(&mut self, name: &str, output: &Tensor) {
+        if let Some(f) = &mut self.0 {
+            f(name, output)
+        }
+    }
+}
 
 /// A model that gives a score for each class.
 ///
@@ -32,7 +59,7 @@ pub trait Classifier: Forward {
     /// # Errors
     /// As [`Classifier::forward_tapped`].
     fn forward_features(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward_tapped(x, &mut |_, _| {})
+        self.forward_tapped(x, &mut Tap::none())
     }
 
     /// The scores and, in training, those of the auxiliary heads, which GoogLeNet and Inception v3 have.
@@ -75,12 +102,14 @@ pub struct Outputs {
 /// `Key` with the names that there are if one is not among them; otherwise as [`Classifier::forward_tapped`].
 pub fn intermediate(model: &dyn Classifier, x: &Tensor, names: &[&str]) -> Result<Vec<Tensor>> {
     let (mut found, mut known) = (vec![None; names.len()], Vec::new());
-    model.forward_tapped(x, &mut |name, output| {
+    let mut tap = Tap::new(|name, output| {
         known.push(name.to_string());
         for (place, _) in found.iter_mut().zip(names).filter(|(_, wanted)| **wanted == name) {
             *place = Some(output.clone());
         }
-    })?;
+    });
+    model.forward_tapped(x, &mut tap)?;
+    drop(tap);
     let mut outputs = Vec::with_capacity(names.len());
     for (output, name) in found.into_iter().zip(names) {
         match output {

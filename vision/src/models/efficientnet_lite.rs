@@ -200,14 +200,14 @@ impl Forward for EfficientNetLite {
 impl Classifier for EfficientNetLite {
     fn forward_tapped(&self, x: &Tensor, tap: &mut Tap<'_>) -> Result<Tensor> {
         let mut x = self.bn0.forward(&same(&self.conv_stem, x)?)?;
-        tap("_bn0", &x);
+        tap.show("_bn0", &x);
         x = x.relu6()?;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x)?;
-            tap(&format!("_blocks.{i}"), &x);
+            tap.show(&format!("_blocks.{i}"), &x);
         }
         let x = self.bn1.forward(&same(&self.conv_head, &x)?)?;
-        tap("_bn1", &x);
+        tap.show("_bn1", &x);
         x.relu6()
     }
 

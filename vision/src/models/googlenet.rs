@@ -8,7 +8,7 @@ use flambeau_nn::init::trunc_normal_;
 use flambeau_nn::{AdaptiveAvgPool2d, Dropout, Forward, Linear, MaxPool2d, Module, Sequential, observed};
 use flambeau_tensor::{Result, Tensor};
 
-use super::blocks::{BasicConv2d, Biases, initialise, linear, max_pool, renormalised, stage};
+use super::blocks::{BasicConv2d, Biases, initialise, linear, max_pool, renormalised, stages};
 use super::weights::{IMAGENET1K, acc};
 use super::{Classifier, Options, Outputs, Tap, Weights};
 
@@ -190,7 +190,7 @@ impl Classifier for GoogLeNet {
         } else {
             x.clone()
         };
-        let stages: [(&dyn Forward, &str); 16] = [
+        let all: [(&dyn Forward, &str); 16] = [
             (&self.conv1, "conv1"),
             (&self.maxpool1, "maxpool1"),
             (&self.conv2, "conv2"),
@@ -208,9 +208,7 @@ impl Classifier for GoogLeNet {
             (&self.inception5a, "inception5a"),
             (&self.inception5b, "inception5b"),
         ];
-        stages
-            .into_iter()
-            .try_fold(x, |x, (layer, name)| stage(layer, name, &x, tap))
+        stages(&all, &x, tap)
     }
 
     fn forward_head(&self, features: &Tensor) -> Result<Tensor> {
@@ -226,11 +224,13 @@ impl Classifier for GoogLeNet {
             });
         };
         let (mut first, mut second) = (None, None);
-        let features = self.forward_tapped(x, &mut |name, output| match name {
+        let mut tap = Tap::new(|name, output| match name {
             "inception4a" => first = Some(aux1.forward(output)),
             "inception4d" => second = Some(aux2.forward(output)),
             _ => {}
-        })?;
+        });
+        let features = self.forward_tapped(x, &mut tap)?;
+        drop(tap);
         let auxiliary = [second, first].into_iter().flatten().collect::<Result<_>>()?;
         Ok(Outputs {
             logits: self.forward_head(&features)?,

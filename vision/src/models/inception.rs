@@ -11,7 +11,7 @@ use flambeau_nn::init::trunc_normal_;
 use flambeau_nn::{AdaptiveAvgPool2d, Dropout, Forward, Linear, MaxPool2d, Module, observed};
 use flambeau_tensor::{Result, Tensor};
 
-use super::blocks::{BasicConv2d, Biases, initialise, linear, max_pool, pooled, renormalised, stage};
+use super::blocks::{BasicConv2d, Biases, initialise, linear, max_pool, pooled, renormalised, stages};
 use super::weights::{IMAGENET1K, acc};
 use super::{Classifier, Options, Outputs, Preset, Tap, Weights};
 
@@ -386,7 +386,7 @@ impl Classifier for Inception3 {
         } else {
             x.clone()
         };
-        let stages: [(&dyn Forward, &str); 18] = [
+        let all: [(&dyn Forward, &str); 18] = [
             (&self.Conv2d_1a_3x3, "Conv2d_1a_3x3"),
             (&self.Conv2d_2a_3x3, "Conv2d_2a_3x3"),
             (&self.Conv2d_2b_3x3, "Conv2d_2b_3x3"),
@@ -406,9 +406,7 @@ impl Classifier for Inception3 {
             (&self.Mixed_7b, "Mixed_7b"),
             (&self.Mixed_7c, "Mixed_7c"),
         ];
-        stages
-            .into_iter()
-            .try_fold(x, |x, (layer, name)| stage(layer, name, &x, tap))
+        stages(&all, &x, tap)
     }
 
     fn forward_head(&self, features: &Tensor) -> Result<Tensor> {
@@ -424,11 +422,13 @@ impl Classifier for Inception3 {
             });
         };
         let mut auxiliary = None;
-        let features = self.forward_tapped(x, &mut |name, output| {
+        let mut tap = Tap::new(|name, output| {
             if name == "Mixed_6e" {
                 auxiliary = Some(aux.forward(output));
             }
-        })?;
+        });
+        let features = self.forward_tapped(x, &mut tap)?;
+        drop(tap);
         let auxiliary = auxiliary.into_iter().collect::<Result<_>>()?;
         Ok(Outputs {
             logits: self.forward_head(&features)?,

@@ -6,10 +6,12 @@
 
 use flambeau_nn::functional::Padding;
 use flambeau_nn::init::constant_;
-use flambeau_nn::{Conv2d, ConvOptions, Forward, Linear, MaxPool2d, Module, ReLU, Sequential, observed};
+use flambeau_nn::{
+    Conv2d, ConvOptions, Forward, Linear, MaxPool2d, Module, ReLU, Sequential, chain, chain_onto, observed,
+};
 use flambeau_tensor::{Result, Tensor, ensure};
 
-use super::blocks::{Biases, Kind, conv, initialise, kaiming_fan_out, linear, max_pool, pooled, stage};
+use super::blocks::{Biases, Kind, conv, initialise, kaiming_fan_out, linear, max_pool, pooled, stages};
 use super::weights::{IMAGENET1K, acc, hub};
 use super::{Classifier, Options, Preset, Tap, Weights};
 use crate::ops::{Norm2d, NormLayer};
@@ -110,18 +112,17 @@ impl BasicBlock {
 impl Forward for BasicBlock {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let out = self.relu.forward(&self.bn1.forward(&self.conv1.forward(x)?)?)?;
-        let out = self.bn2.forward(&self.conv2.forward(&out)?)?;
-        self.relu
-            .forward(&add_identity(&out, self.downsample.as_deref(), x)?)
+        let out = chain(x, [&self.conv1 as &dyn Forward, &self.bn1, &self.relu])?;
+        let last: [&dyn Forward; 3] = [&self.conv2, &self.bn2, &self.relu];
+        chain_onto(&out, last, || identity(self.downsample.as_deref(), x))
     }
 }
 
-/// The sum of a branch and what goes past it.
-fn add_identity(branch: &Tensor, downsample: Option<&dyn Forward>, x: &Tensor) -> Result<Tensor> {
+/// What goes past a block.
+fn identity(downsample: Option<&dyn Forward>, x: &Tensor) -> Result<Tensor> {
     match downsample {
-        Some(downsample) => branch.add(&downsample.forward(x)?),
-        None => branch.add(x),
+        Some(downsample) => downsample.forward(x),
+        None => Ok(x.clone()),
     }
 }
 
@@ -172,13 +173,17 @@ impl Bottleneck {
 impl Forward for Bottleneck {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let out = self.relu.forward(&self.bn1.forward(&self.conv1.forward(x)?)?)?;
-        let out = self
-            .relu
-            .forward(&self.bn2.forward(&self.conv2.forward(&out)?)?)?;
-        let out = self.bn3.forward(&self.conv3.forward(&out)?)?;
-        self.relu
-            .forward(&add_identity(&out, self.downsample.as_deref(), x)?)
+        let first: [&dyn Forward; 6] = [
+            &self.conv1,
+            &self.bn1,
+            &self.relu,
+            &self.conv2,
+            &self.bn2,
+            &self.relu,
+        ];
+        let out = chain(x, first)?;
+        let last: [&dyn Forward; 3] = [&self.conv3, &self.bn3, &self.relu];
+        chain_onto(&out, last, || identity(self.downsample.as_deref(), x))
     }
 }
 
@@ -321,15 +326,17 @@ impl Forward for ResNet {
 
 impl Classifier for ResNet {
     fn forward_tapped(&self, x: &Tensor, tap: &mut Tap<'_>) -> Result<Tensor> {
-        // Each output takes the place of the one before, which is free then: they are the largest of the network.
-        let mut x = stage(&self.conv1, "conv1", x, tap)?;
-        x = stage(&self.bn1, "bn1", &x, tap)?;
-        x = stage(&self.relu, "relu", &x, tap)?;
-        x = stage(&self.maxpool, "maxpool", &x, tap)?;
-        x = stage(&self.layer1, "layer1", &x, tap)?;
-        x = stage(&self.layer2, "layer2", &x, tap)?;
-        x = stage(&self.layer3, "layer3", &x, tap)?;
-        stage(&self.layer4, "layer4", &x, tap)
+        let all: [(&dyn Forward, &str); 8] = [
+            (&self.conv1, "conv1"),
+            (&self.bn1, "bn1"),
+            (&self.relu, "relu"),
+            (&self.maxpool, "maxpool"),
+            (&self.layer1, "layer1"),
+            (&self.layer2, "layer2"),
+            (&self.layer3, "layer3"),
+            (&self.layer4, "layer4"),
+        ];
+        stages(&all, x, tap)
     }
 
     fn forward_head(&self, features: &Tensor) -> Result<Tensor> {

@@ -9,7 +9,7 @@ use flambeau_tensor::ops::getitem::step;
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::{Result, Tensor};
 
-use super::blocks::{Biases, conv, initialise, linear, pooled, stage};
+use super::blocks::{Biases, conv, initialise, linear, pooled, stages};
 use super::resnet::{BasicBlock, kaiming};
 use super::{Classifier, Options, Tap};
 use crate::ops::{Norm2d, NormLayer};
@@ -88,12 +88,15 @@ impl Forward for CifarResNet {
 
 impl Classifier for CifarResNet {
     fn forward_tapped(&self, x: &Tensor, tap: &mut Tap<'_>) -> Result<Tensor> {
-        let x = stage(&self.conv1, "conv1", x, tap)?;
-        let x = stage(&self.bn1, "bn1", &x, tap)?;
-        let x = stage(&self.relu, "relu", &x, tap)?;
-        let x = stage(&self.layer1, "layer1", &x, tap)?;
-        let x = stage(&self.layer2, "layer2", &x, tap)?;
-        stage(&self.layer3, "layer3", &x, tap)
+        let all: [(&dyn Forward, &str); 6] = [
+            (&self.conv1, "conv1"),
+            (&self.bn1, "bn1"),
+            (&self.relu, "relu"),
+            (&self.layer1, "layer1"),
+            (&self.layer2, "layer2"),
+            (&self.layer3, "layer3"),
+        ];
+        stages(&all, x, tap)
     }
 
     fn forward_head(&self, features: &Tensor) -> Result<Tensor> {

@@ -4,14 +4,15 @@
 use flambeau_nn::functional::Padding;
 use flambeau_nn::{
     AdaptiveAvgPool2d, Conv2d, ConvOptions, Dropout, Forward, Linear, LinearOptions, Member, Module,
-    Sequential, Visitor, VisitorMut, observed,
+    Sequential, Step, Visitor, VisitorMut, chain, observed,
 };
+use flambeau_tensor::ops::unary::Unary;
 use flambeau_tensor::{Result, Tensor, bail};
 
 use super::{Norm2d, NormLayer};
 
 macro_rules! activations {
-    ($($(#[$doc:meta])* $name:ident => $method:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident => $method:ident, $function:expr;)*) => {
         /// The activation function of a block.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Activation {
@@ -39,25 +40,31 @@ macro_rules! activations {
                     $(Activation::$name => x.$method(),)*
                 }
             }
+
+            fn as_step(&self, _: usize) -> Option<Step<'_>> {
+                Some(Step::Activation(match self {
+                    $(Activation::$name => $function,)*
+                }))
+            }
         }
     };
 }
 
 activations! {
     /// `max(0, x)`.
-    ReLU => relu;
+    ReLU => relu, Unary::Relu;
     /// `min(max(0, x), 6)`.
-    ReLU6 => relu6;
+    ReLU6 => relu6, Unary::Hardtanh(0.0, 6.0);
     /// `x·sigmoid(x)`.
-    SiLU => silu;
+    SiLU => silu, Unary::Silu;
     /// `x·Φ(x)`.
-    GELU => gelu;
+    GELU => gelu, Unary::Gelu;
     /// `x·min(max(x + 3, 0), 6)/6`.
-    Hardswish => hardswish;
+    Hardswish => hardswish, Unary::Hardswish;
     /// `1/(1 + e⁻ˣ)`.
-    Sigmoid => sigmoid;
+    Sigmoid => sigmoid, Unary::Sigmoid;
     /// `min(max(x + 3, 0), 6)/6`.
-    Hardsigmoid => hardsigmoid;
+    Hardsigmoid => hardsigmoid, Unary::Hardsigmoid;
 }
 
 impl Member for Activation {
@@ -205,14 +212,12 @@ impl Conv2dNormActivation {
 impl Forward for Conv2dNormActivation {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = self.conv.forward(x)?;
-        if let Some(norm) = &self.norm {
-            x = norm.forward(&x)?;
-        }
-        match &self.activation {
-            Some(activation) => activation.forward(&x),
-            None => Ok(x),
-        }
+        let conv: [Option<&dyn Forward>; 3] = [
+            Some(&self.conv),
+            self.norm.as_ref().map(|norm| norm as _),
+            self.activation.as_ref().map(|activation| activation as _),
+        ];
+        chain(x, conv.into_iter().flatten())
     }
 }
 

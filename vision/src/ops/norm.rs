@@ -2,8 +2,8 @@
 //! layer norm over the channels of each pixel (`LayerNorm2d` of torchvision's ConvNeXt).
 
 use flambeau_nn::{
-    BatchNorm2d, BatchNormOptions, Buffer, Forward, LayerNorm, LayerNormOptions, Member, Module, Visitor,
-    VisitorMut, observed,
+    BatchNorm2d, BatchNormOptions, Buffer, Forward, LayerNorm, LayerNormOptions, Member, Module, Step,
+    Visitor, VisitorMut, observed,
 };
 use flambeau_tensor::{DType, Result, Tensor};
 
@@ -131,6 +131,10 @@ impl Forward for Norm2d {
     #[observed]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.module().forward(x)
+    }
+
+    fn as_step(&self, rank: usize) -> Option<Step<'_>> {
+        self.module().as_step(rank)
     }
 }
 

@@ -3,8 +3,8 @@
 //! Some rows of `LANES` channels are transposed into `[row, column, channel]` with their padding in place, convolved one
 //! position per vector, and transposed back. Each sum runs in the order of the way along the rows and has the same bits.
 
-use super::super::ConvShape;
 use super::super::backward::Phase;
+use super::super::{ConvShape, Tail};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
 use crate::simd::{Real, Simd, WithSimd};
@@ -35,7 +35,7 @@ pub(super) struct Channels<'a, T> {
     pub(super) channels: usize,
     pub(super) x: &'a [T],
     pub(super) w: &'a [T],
-    pub(super) bias: Option<&'a [T]>,
+    pub(super) tail: &'a Tail<'a, T>,
 }
 
 /// Columns beyond which a row with its padding takes too much memory as vectors.
@@ -164,6 +164,7 @@ impl<T: Real> WithSimd<T> for Task<'_, T> {
         let mut sums = Buf::<T>::take(band * width * S::LANES);
         let mut weights = Buf::<T>::take(taps * S::LANES);
         let per_plane = height.div_ceil(self.rows);
+        let rest = all.tail.without_bias();
         for piece in self.pieces {
             let (block, piece) = (piece / per_plane, piece % per_plane);
             let first = piece * self.rows;
@@ -177,7 +178,7 @@ impl<T: Real> WithSimd<T> for Task<'_, T> {
                 // SAFETY: `count` planes of weights; the buffer holds a vector for every tap.
                 unsafe { transpose(s, w.as_ptr(), taps, count, taps, weights.as_mut_ptr()) };
                 // SAFETY: `count` elements of the bias.
-                let bias = all.bias.map_or(s.splat(T::ZERO), |b| unsafe {
+                let bias = all.tail.bias.map_or(s.splat(T::ZERO), |b| unsafe {
                     s.load_partial(b[channel..][..count].as_ptr(), count)
                 });
                 let top = (first / all.step[1] * stride) as isize + frame.low[0];
@@ -192,12 +193,17 @@ impl<T: Real> WithSimd<T> for Task<'_, T> {
                     for (phase, taps) in all.phases.iter().zip(&frame.taps) {
                         convolve(s, all, phase, taps, padded, pitch, &weights, bias, sums);
                     }
-                    let out = self
-                        .out
-                        .ptr()
-                        .wrapping_add(plane * out_plane + (first + start) * width);
+                    let at = plane * out_plane + (first + start) * width;
+                    let out = self.out.ptr().wrapping_add(at);
                     // SAFETY: the sums of these rows, which this piece alone writes, in each of `count` planes.
                     unsafe { transpose_back(s, sums, out, out_plane, count) };
+                    for i in 0..count {
+                        // SAFETY: these rows of one of the planes.
+                        let written = unsafe {
+                            std::slice::from_raw_parts_mut(out.add(i * out_plane), (end - start) * width)
+                        };
+                        rest.apply(channel + i, at + i * out_plane, written);
+                    }
                 }
             }
         }
@@ -293,7 +299,6 @@ fn fill<S: Simd>(
 
 /// The sums of a phase in the rows that `sums` holds, the first of which reads from the start of `padded` on.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "all are of one piece")]
 fn convolve<S: Simd>(
     s: S,
     all: &Channels<'_, S::Elem>,
@@ -380,7 +385,7 @@ impl<T: Real> Tile<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::super::super::unfold::Window;
-    use super::super::super::{ConvShape, backward::phases, conv_backward_input};
+    use super::super::super::{ConvShape, Tail, backward::phases, conv_backward_input};
     use super::super::{along_rows, backward_along_rows, backward_channels, forward_channels};
     use super::pays;
     use crate::simd::Real;
@@ -451,9 +456,10 @@ mod tests {
             let (bias, grad) = (random.vec::<T>(s.out_channels), random.vec::<T>(s.output_len()));
             let window = Window::forward(&s);
             for bias in [None, Some(&bias[..])] {
+                let tail = &Tail::bias(bias);
                 let mut results = [0, 1].map(|_| vec![T::ONE; s.output_len()]);
-                forward_channels(&s, &window, &x, &w, bias, &mut results[0]);
-                along_rows(&s, &window, &x, &w, bias, &mut results[1]);
+                forward_channels(&s, &window, &x, &w, tail, &mut results[0]);
+                along_rows(&s, &window, &x, &w, tail, &mut results[1]);
                 same_bits(&s, &results);
             }
             let mut results = [0, 1].map(|_| vec![T::ONE; s.input_len()]);

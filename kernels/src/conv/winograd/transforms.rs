@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::{GAP, POINTS, Problem, Weights};
+use super::{GAP, POINTS, Problem, Tail, Weights};
 use crate::pool::SendPtr;
 use crate::simd::{Real, Simd, WithSimd};
 
@@ -218,7 +218,7 @@ pub(super) struct TransformOutputs<'a, T> {
     pub(super) problem: &'a Problem,
     pub(super) products: &'a [T],
     pub(super) rows: Range<usize>,
-    pub(super) bias: Option<&'a [T]>,
+    pub(super) tail: &'a Tail<'a, T>,
     pub(super) pairs: Range<usize>,
     pub(super) out: SendPtr<T>,
 }
@@ -279,7 +279,7 @@ impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
             problem,
             products,
             rows,
-            bias,
+            tail,
             pairs,
             out,
         } = self;
@@ -293,7 +293,7 @@ impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
         // 8 columns of one row of each pair of a vector, and what a vector read from the last pair's place goes beyond.
         let mut line = [T::ZERO; 8 * 8 + 8];
         for row in rows.clone() {
-            let bias = s.splat(bias.map_or(T::ZERO, |b| b[row]));
+            let tail = tail.of_channel(s, row);
             for group in 0..2 {
                 let mut half = [[s.splat(T::ZERO); 6]; 4];
                 for x in 0..6 {
@@ -311,10 +311,8 @@ impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
                     }
                 }
                 for y in 0..4 {
-                    let [a, b, c, d] = output_points(s, half[y]);
-                    let values = [s.add(a, bias), s.add(b, bias), s.add(c, bias), s.add(d, bias)];
                     // SAFETY: 8 columns of each pair.
-                    unsafe { s.interleave(values, line.as_mut_ptr()) };
+                    unsafe { s.interleave(output_points(s, half[y]), line.as_mut_ptr()) };
                     for span in spans[group].iter().filter(|span| y < span.rows) {
                         let at = span.offset + (row * height + y) * width;
                         for start in (0..span.columns).step_by(S::LANES) {
@@ -322,6 +320,7 @@ impl<T: Real> WithSimd<T> for TransformOutputs<'_, T> {
                             // SAFETY: columns of a row of the output which this task alone writes.
                             unsafe {
                                 let values = s.load(line.as_ptr().add(span.line + start));
+                                let values = tail.of(s, values, at + start, count);
                                 s.store_partial(out.ptr().wrapping_add(at + start), values, count);
                             }
                         }
