@@ -1,4 +1,5 @@
-//! Convolutions in which every output channel reads one input channel, computed directly along the rows.
+//! Convolutions in which every output channel reads one input channel, computed directly: along the rows, or with vectors of
+//! channels where rows are short or have strides (`channels`).
 
 mod channels;
 
