@@ -186,7 +186,14 @@ impl<T: Real> Lines<'_, T> {
                 }
             }
         }
+        // Vector by vector into memory, as the loop below picks sums by number: those above stay registers.
+        let mut sums = [[s.splat(T::ZERO); VECTORS]; ROWS];
         for i in 0..ROWS {
+            for v in 0..VECTORS {
+                sums[i][v] = acc[i][v];
+            }
+        }
+        for (i, sums) in sums.iter().enumerate() {
             let channel = panel * ROWS + i;
             let tail = self.tail.of_channel(s, channel);
             let at = self.image + channel * plane + line * width;
@@ -195,7 +202,7 @@ impl<T: Real> Lines<'_, T> {
                 let count = (columns.end - column).min(S::LANES);
                 // SAFETY: columns of this row of the output, which this task alone writes.
                 unsafe {
-                    let value = tail.of(s, acc[i][v], at + column, count);
+                    let value = tail.of(s, sums[v], at + column, count);
                     s.store_partial(self.base.ptr().wrapping_add(at + column), value, count);
                 }
             }
