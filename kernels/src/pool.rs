@@ -56,6 +56,11 @@ pub fn side_by_side(tasks: usize, f: impl Fn(usize) + Sync) {
     }
 }
 
+/// The threads that a parallel call of this thread may use: one inside of a task, where such calls run serially.
+pub fn available_threads() -> usize {
+    if INSIDE.get() { 1 } else { num_threads() }
+}
+
 /// A chunk length for `len` elements: at least `min`, at most 128 chunks, a multiple of 64, and never a function of
 /// the number of threads.
 pub fn chunk_len(len: usize, min: usize) -> usize {

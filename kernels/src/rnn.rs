@@ -24,9 +24,12 @@ pub trait RealKernels<T: crate::element::Pod>: Kernels<T> + backward::Kernels<T>
 impl RealKernels<f32> for f32 {}
 impl RealKernels<f64> for f64 {}
 
+use std::ops::Range;
+
 use crate::element::instantiate;
 use crate::gemm::MatRef;
 use crate::mem::Buf;
+use crate::pool::{SendPtr, available_threads, parallel_for};
 use crate::simd::Real;
 use cell::Step;
 use product::{Packed, product};
@@ -67,6 +70,11 @@ impl RnnKind {
 
 /// Elements of gates that are made before the steps which use them: a part of the second-level cache.
 const GATE_ELEMENTS: usize = 1 << 17;
+
+/// Bytes of recurrent weights up to which every thread may read all of them at every step: they stay in its own cache.
+const SHARED_WEIGHTS: usize = 1 << 20;
+/// Sequences of a thread from which on it takes them through the steps by itself: the rows of a tile.
+const SEQUENCES: usize = 8;
 
 /// Sizes of a sequence.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +124,30 @@ impl RnnShape<'_> {
         order
     }
 
+    /// Takes the sequences through some steps of the order: calls `f` with a step and those of its sequences that come together.
+    /// Where there are enough of them, every thread takes its own, so that none waits for another after each step; else they
+    /// all come together, and `f` may share its work.
+    fn in_parts<T>(
+        &self,
+        order: &[(usize, usize)],
+        steps: impl Iterator<Item = usize> + Clone + Sync,
+        f: impl Fn(usize, Range<usize>) + Sync,
+    ) {
+        let most = steps.clone().map(|i| order[i].1).max().unwrap_or(0);
+        let threads = available_threads();
+        let weights = self.kind.gates() * self.hidden * self.hidden * size_of::<T>();
+        let apart = weights <= SHARED_WEIGHTS && most >= threads * SEQUENCES;
+        let parts = if apart { threads } else { 1 };
+        parallel_for(parts, |part| {
+            for i in steps.clone() {
+                let [start, end] = [part, part + 1].map(|part| (part * most / parts).min(order[i].1));
+                if start < end {
+                    f(i, start..end);
+                }
+            }
+        });
+    }
+
     fn check<T: Real>(&self, weights: &RnnWeights<'_, T>, x: &[T], states: [(&str, &[T]); 2]) {
         let gates = self.kind.gates() * self.hidden;
         assert!(
@@ -145,6 +177,12 @@ impl RnnShape<'_> {
             self.batch() * self.hidden
         }
     }
+}
+
+/// The first row of some steps, and how many they have.
+fn span(steps: &[(usize, usize)]) -> (usize, usize) {
+    let first = steps.iter().map(|step| step.0).min().unwrap_or(0);
+    (first, steps.iter().map(|step| step.1).sum())
 }
 
 /// The parameters of a layer and direction.
@@ -216,30 +254,45 @@ instantiate! {
         // The input's part of the gates is made for as many steps at a time as stay in the cache.
         let order = shape.order();
         let together = (GATE_ELEMENTS / (shape.batch() * width)).max(1);
-        for steps in order.chunks(together) {
-            let rows: usize = steps.iter().map(|step| step.1).sum();
-            let Some(first) = steps.iter().map(|step| step.0).min() else {
-                continue;
-            };
+        for start in (0..order.len()).step_by(together) {
+            let steps = start..(start + together).min(order.len());
+            let (first, rows) = span(&order[steps.clone()]);
             if gates.len() < rows * width {
                 gates = Buf::take(rows * width);
             }
             let input = &x[first * shape.input..];
             product(input, shape.input, &w_ih, &mut gates[..rows * width], weights.b_ih.into());
-            for &(start, count) in steps {
-                let recurrent = &mut recurrent[..count * width];
-                product(h_n, hidden, &w_hh, recurrent, weights.b_hh.into());
+            let states = [&mut *h_n, &mut *c_n, &mut *out, &mut *reserve, &mut *recurrent];
+            let [h, c, out, reserve, recurrent] = states.map(|data| SendPtr(data.as_mut_ptr()));
+            let gates = &gates[..];
+            shape.in_parts::<T>(&order, steps, |i, part| {
+                let (at, count) = (order[i].0 + part.start, part.len());
+                // SAFETY: this task alone accesses these sequences, whose rows lie inside each slice, as has been checked.
+                let (h, c, out, kept, recurrent) = unsafe {
+                    let rows = |data: SendPtr<T>, first: usize, width: usize| {
+                        std::slice::from_raw_parts_mut(data.ptr().add(first * width), count * width)
+                    };
+                    let cell = if c0.is_empty() { 0 } else { hidden };
+                    (
+                        rows(h, part.start, hidden),
+                        rows(c, part.start, cell),
+                        rows(out, at, hidden),
+                        rows(reserve, at, kept),
+                        rows(recurrent, part.start, width),
+                    )
+                };
+                product(h, hidden, &w_hh, recurrent, weights.b_hh.into());
                 T::dispatch(Step {
                     kind: shape.kind,
                     hidden,
-                    gates: &gates[(start - first) * width..][..count * width],
+                    gates: &gates[(at - first) * width..][..count * width],
                     recurrent,
-                    h: &mut h_n[..count * hidden],
-                    c: c_n,
-                    kept: &mut reserve[start * kept..][..count * kept],
+                    h,
+                    c,
+                    kept,
                 });
-                out[start * hidden..][..count * hidden].copy_from_slice(&h_n[..count * hidden]);
-            }
+                out.copy_from_slice(h);
+            });
         }
     }
 }

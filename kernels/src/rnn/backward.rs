@@ -3,11 +3,11 @@
 
 use super::cell::StepBackward;
 use super::product::{GAP, Packed, Plus, product};
-use super::{RnnKind, RnnShape, RnnWeights};
+use super::{RnnKind, RnnShape, RnnWeights, span};
 use crate::element::instantiate;
 use crate::gemm::{Epilogue, MatRef, gemm};
 use crate::mem::Buf;
-use crate::pool::parallel_chunks_mut;
+use crate::pool::{SendPtr, parallel_chunks_mut};
 use crate::simd;
 use crate::simd::Real;
 
@@ -110,49 +110,59 @@ instantiate! {
         let kept = shape.kind.kept() * hidden;
         for end in (1..=order.len()).rev().step_by(together) {
             let steps = end.saturating_sub(together)..end;
-            let rows: usize = order[steps.clone()].iter().map(|step| step.1).sum();
-            let Some(first) = order[steps.clone()].iter().map(|step| step.0).min() else {
-                continue;
-            };
-            for i in steps.rev() {
-                let (start, count) = order[i];
-                let states = start * hidden..(start + count) * hidden;
-                let here = (start - first) * hidden..(start - first + count) * hidden;
-                let gates = (start - first) * stride..(start - first + count) * stride;
+            let (first, rows) = span(&order[steps.clone()]);
+            let states = [&mut *grad_h, &mut *grad_c, &mut *h_before, &mut *c_before];
+            let [h, c, h_states, c_states] = states.map(|data| SendPtr(data.as_mut_ptr()));
+            let [gates, through] = [&mut *grad_gates, &mut *grad_recurrent].map(|data| SendPtr(data.as_mut_ptr()));
+            shape.in_parts::<T>(&order, steps.rev(), |i, part| {
+                let (at, count) = (order[i].0 + part.start, part.len());
+                // SAFETY: this task alone accesses these sequences, whose rows lie inside each slice, as has been checked.
+                let (grad_h, grad_c, h, c, grad_gates, grad_recurrent) = unsafe {
+                    let rows = |data: SendPtr<T>, first: usize, width: usize| {
+                        std::slice::from_raw_parts_mut(data.ptr().add(first * width), count * width)
+                    };
+                    let cell = if c0.is_empty() { 0 } else { hidden };
+                    (
+                        rows(h, part.start, hidden),
+                        rows(c, part.start, cell),
+                        rows(h_states, at - first, hidden),
+                        rows(c_states, part.start, cell),
+                        rows(gates, at - first, stride),
+                        rows(through, at - first, if is_gru { stride } else { 0 }),
+                    )
+                };
                 // A sequence that was not there at the previous step of this direction begins here.
                 let (from, there) = i.checked_sub(1).map_or((0, 0), |i| order[i]);
-                let there = there.min(count);
-                let (continued, begun) = h_before[here.clone()].split_at_mut(there * hidden);
-                continued.copy_from_slice(&out[from * hidden..][..there * hidden]);
-                begun.copy_from_slice(&h0[there * hidden..count * hidden]);
+                let there = there.clamp(part.start, part.end);
+                let from = from + part.start..from + there;
+                let (continued, begun) = h.split_at_mut(from.len() * hidden);
+                continued.copy_from_slice(&out[from.start * hidden..from.end * hidden]);
+                begun.copy_from_slice(&h0[there * hidden..part.end * hidden]);
                 if !c0.is_empty() {
-                    let (continued, begun) = c_before[..count * hidden].split_at_mut(there * hidden);
-                    for (row, to) in continued.chunks_exact_mut(hidden).enumerate() {
-                        to.copy_from_slice(&reserve[(from + row) * kept + 4 * hidden..][..hidden]);
+                    let (continued, begun) = c.split_at_mut(from.len() * hidden);
+                    for (row, to) in from.zip(continued.chunks_exact_mut(hidden)) {
+                        to.copy_from_slice(&reserve[row * kept + 4 * hidden..][..hidden]);
                     }
-                    begun.copy_from_slice(&c0[there * hidden..count * hidden]);
+                    begun.copy_from_slice(&c0[there * hidden..part.end * hidden]);
                 }
+                let rows = at * hidden..(at + count) * hidden;
                 T::dispatch(StepBackward {
                     kind: shape.kind,
                     hidden,
-                    out: &out[states.clone()],
-                    h: &h_before[here],
-                    c: &c_before,
-                    kept: &reserve[start * kept..][..count * kept],
-                    grad_out: &grad_out[states],
-                    grad_h: &mut grad_h[..count * hidden],
+                    out: &out[rows.clone()],
+                    h,
+                    c,
+                    kept: &reserve[at * kept..][..count * kept],
+                    grad_out: &grad_out[rows],
+                    grad_h,
                     grad_c,
                     stride,
-                    grad_gates: &mut grad_gates[gates.clone()],
-                    grad_recurrent: if is_gru {
-                        &mut grad_recurrent[gates.clone()]
-                    } else {
-                        &mut []
-                    },
+                    grad_gates,
+                    grad_recurrent,
                 });
-                let through = if is_gru { &grad_recurrent } else { &grad_gates };
-                product(&through[gates], stride, &w_hh, &mut grad_h[..count * hidden], Plus::Itself);
-            }
+                let through = if is_gru { grad_recurrent } else { grad_gates };
+                product(through, stride, &w_hh, grad_h, Plus::Itself);
+            });
 
             let grad_recurrent = if is_gru { &grad_recurrent } else { &grad_gates };
             let [input, recurrent] =

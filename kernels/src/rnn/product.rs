@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::gemm::{DEPTH_BLOCK, MatRef, PackB};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, num_threads, parallel_for};
-use crate::simd::{Real, Simd, WithSimd};
+use crate::simd::{Real, Simd, WithSimd, twin};
 
 /// Elements to leave between rows that would otherwise be a multiple of [`PAGE`] apart: a cache line or two.
 pub(super) const GAP: usize = 16;
@@ -203,6 +203,57 @@ impl<T: Real> WithSimd<T> for Task<'_, T> {
     }
 }
 
+/// How far the rows of A lie from the first one. The distance of row `i` is the odd part of `i`, which a register holds, times a
+/// power of two, which an address takes care of: so no instruction is spent on addresses.
+struct Rows([usize; HIGHEST / 2]);
+
+impl Rows {
+    /// For rows `stride` bytes apart.
+    #[inline(always)]
+    fn new(stride: usize) -> Self {
+        // Hidden from the compiler, which would add the stride row by row.
+        Rows(std::array::from_fn(|i| {
+            twin(((2 * i + 1) * stride) as *const u8) as usize
+        }))
+    }
+
+    #[inline(always)]
+    fn of(&self, row: usize) -> usize {
+        if row == 0 {
+            return 0;
+        }
+        let powers = row.trailing_zeros();
+        self.0[row >> powers >> 1] << powers
+    }
+}
+
+/// One step of the inner dimension: an element of each row of A times a row of the panel.
+///
+/// # Safety
+/// The element of each row lies in A, and B has VECTORS vectors.
+#[inline(always)]
+unsafe fn step<S: Simd, const ROWS: usize>(
+    s: S,
+    a: *const S::Elem,
+    rows: &Rows,
+    b: *const S::Elem,
+    sums: &mut [[S::Vector; VECTORS]; ROWS],
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let mut row = [s.splat(S::Elem::ZERO); VECTORS];
+        for v in 0..VECTORS {
+            row[v] = s.load(b.add(v * S::LANES));
+        }
+        for i in 0..ROWS {
+            let x = s.splat(*a.byte_add(rows.of(i)));
+            for v in 0..VECTORS {
+                sums[i][v] = s.mul_add(x, row[v], sums[i][v]);
+            }
+        }
+    }
+}
+
 /// A tile of C, which stays in registers, and where its operands lie.
 struct Tile<T> {
     depth: usize,
@@ -226,19 +277,16 @@ impl<T: Real> Tile<T> {
         // SAFETY: all addresses lie in the operands, which the caller vouches for.
         unsafe {
             let mut sums = [[s.splat(T::ZERO); VECTORS]; ROWS];
-            let mut b = self.b;
-            for k in 0..self.depth {
-                let mut row = [s.splat(T::ZERO); VECTORS];
-                for v in 0..VECTORS {
-                    row[v] = s.load(b.add(v * S::LANES));
-                }
-                for i in 0..ROWS {
-                    let x = s.splat(*self.a.add(i * self.a_stride + k));
-                    for v in 0..VECTORS {
-                        sums[i][v] = s.mul_add(x, row[v], sums[i][v]);
-                    }
-                }
-                b = b.add(VECTORS * S::LANES);
+            let (mut a, mut b) = (self.a, self.b);
+            let rows = Rows::new(self.a_stride * size_of::<T>());
+            // Two steps at a time: the core issues few instructions beside the multiplications.
+            for _ in 0..self.depth / 2 {
+                step::<S, ROWS>(s, a, &rows, b, &mut sums);
+                step::<S, ROWS>(s, a.add(1), &rows, b.add(VECTORS * S::LANES), &mut sums);
+                (a, b) = (a.add(2), b.add(2 * VECTORS * S::LANES));
+            }
+            if self.depth % 2 == 1 {
+                step::<S, ROWS>(s, a, &rows, b, &mut sums);
             }
             if self.count < VECTORS * S::LANES {
                 let mut spilled = [s.splat(T::ZERO); HIGHEST * VECTORS];
