@@ -238,13 +238,13 @@ fn backward_matches_differences() {
 #[test]
 fn the_bits_do_not_depend_on_the_threads() {
     let mut random = Lcg::new(23);
-    for kind in KINDS {
+    for (kind, reverse) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         let shape = RnnShape {
             kind,
             input: 40,
             hidden: 70,
             steps: &[300, 300, 260, 250],
-            reverse: false,
+            reverse,
         };
         let case = Case::<f32>::new(&shape, &mut random);
         same_bits_for_any_threads(|| {
