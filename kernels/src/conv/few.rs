@@ -22,7 +22,7 @@ const ROWS: usize = 8;
 /// Vectors of a tile.
 const VECTORS: usize = 3;
 /// Share of a row's last vector that may be idle: one in so many.
-const IDLE: usize = 5;
+const IDLE: usize = 4;
 /// Elements of padded planes at a time, which stay in the last cache.
 const PADDED: usize = 4 << 20;
 /// Tasks for each thread.

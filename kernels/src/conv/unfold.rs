@@ -89,6 +89,9 @@ pub(super) struct Unfold<'a, T> {
     first_channel: usize,
 }
 
+/// Channels by which a copied one is asked for ahead.
+const AHEAD: usize = 5;
+
 /// One masked load: lanes of `mask` from `offset + lane · stride`.
 #[derive(Clone, Copy)]
 struct Load {
@@ -132,6 +135,16 @@ impl<'a, T: Real> Unfold<'a, T> {
             image: channels * window.in_plane(),
             first_channel,
         }
+    }
+
+    /// Where in a channel of the first image these columns begin, if the window reads one position for each of the output and
+    /// they lie in one image.
+    fn contiguous(&self, columns: &Range<usize>) -> Option<usize> {
+        let (window, plane) = (self.window, self.window.out_plane());
+        let pointwise =
+            window.taps[..] == [[0; 3]] && window.stride == [1; 3] && window.input == window.output;
+        let image = columns.start / plane;
+        (pointwise && columns.end <= (image + 1) * plane).then(|| image * self.image + columns.start % plane)
     }
 
     /// The loads of columns `columns`, cut into vectors of `lanes`.
@@ -298,8 +311,44 @@ impl<T: Real, const TRANSPOSED: bool> Pack<'_, T, TRANSPOSED> {
         }
     }
 
+    /// Copies channels, each from `start` on.
+    #[inline(always)]
+    fn copy<S: Simd<Elem = T>>(self, s: S, start: usize) {
+        let Pack {
+            unfold,
+            depth,
+            columns,
+            width,
+            dst,
+        } = self;
+        let plane = unfold.window.in_plane();
+        for (row, channel) in depth.clone().enumerate() {
+            let base = unfold.channel(channel).wrapping_add(start);
+            for (q, first) in (0..columns.len()).step_by(width).enumerate() {
+                let (from, count) = (base.wrapping_add(first), (columns.len() - first).min(width));
+                // SAFETY: `count` elements of the channel; the caller of `PackB::pack` vouches for the panels.
+                unsafe {
+                    let to = dst.add((q * depth.len() + row) * width);
+                    for v in (0..width).step_by(S::LANES) {
+                        s.prefetch(from.wrapping_add(AHEAD * plane + v));
+                        let here = count.saturating_sub(v).min(S::LANES);
+                        let vector = if here == S::LANES {
+                            s.load(from.add(v))
+                        } else {
+                            s.load_partial(from.wrapping_add(v), here)
+                        };
+                        s.store(to.add(v), vector);
+                    }
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn rows<S: Simd<Elem = T>, const STRIDE: usize>(self, s: S) {
+        if let Some(start) = self.unfold.contiguous(&self.columns) {
+            return self.copy(s, start);
+        }
         let Pack {
             unfold,
             depth,

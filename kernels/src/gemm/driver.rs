@@ -20,6 +20,8 @@ pub(crate) const DEPTH_BLOCK: usize = 384;
 const PRIVATE_BYTES: usize = 640 << 10;
 /// Multiplications below which a product is one task: some microseconds.
 const SERIAL_WORK: usize = 1 << 18;
+/// Elements that are packed in about the time that it takes to fork.
+const SERIAL_PACK: usize = 1 << 13;
 /// Tasks per thread, so that a thread that is late leaves its share to the others.
 const TASKS_PER_THREAD: usize = 4;
 /// Tiles' widths below which a segment of C is short: then a good part of the tiles crosses its end.
@@ -127,7 +129,7 @@ impl<T: Real> Plan<T> {
     pub(crate) fn pack_a(&self, a: &dyn PackA<T>) -> Buf<T> {
         let mut packed = Buf::<T>::take(self.m * self.k);
         let base = SendPtr(packed.as_mut_ptr());
-        self.pack_all(self.row_panels, &|block, panels| {
+        self.pack_all(self.m * self.k, self.row_panels, &|block, panels| {
             let (depth, cuts) = (self.depth(block), self.cuts(panels));
             let offset = self.m * depth.start + cuts[0] * depth.len();
             // SAFETY: panels are disjoint and inside the buffer; the ranges lie inside A.
@@ -140,7 +142,7 @@ impl<T: Real> Plan<T> {
     pub(crate) fn pack_b(&self, b: &dyn PackB<T>) -> Buf<T> {
         let mut packed = Buf::<T>::take(self.column_panels * self.width * self.k);
         let base = SendPtr(packed.as_mut_ptr());
-        self.pack_all(self.column_panels, &|block, panels| {
+        self.pack_all(self.n * self.k, self.column_panels, &|block, panels| {
             let depth = self.depth(block);
             let offset = self.width * (self.column_panels * depth.start + panels.start * depth.len());
             // SAFETY: panels are disjoint and inside the buffer; the ranges lie inside B.
@@ -149,12 +151,13 @@ impl<T: Real> Plan<T> {
         packed
     }
 
-    fn pack_all(&self, panels: usize, pack: &(dyn Fn(usize, Range<usize>) + Sync)) {
+    fn pack_all(&self, elements: usize, panels: usize, pack: &(dyn Fn(usize, Range<usize>) + Sync)) {
         const TOGETHER: usize = 16;
-        let enough = self.tasks().div_ceil(self.depth_blocks).min(panels);
+        let tasks = self.tasks().min(elements.div_ceil(SERIAL_PACK));
+        let enough = tasks.div_ceil(self.depth_blocks).min(panels);
         let groups = panels.div_ceil(TOGETHER).max(enough);
         let total = groups * self.depth_blocks;
-        let tasks = self.tasks().min(total);
+        let tasks = tasks.min(total);
         parallel_for(tasks, |t| {
             for i in t * total / tasks..(t + 1) * total / tasks {
                 let (block, group) = (i / groups, i % groups);
