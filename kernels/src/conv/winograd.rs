@@ -173,14 +173,17 @@ impl Problem {
         let mut transformed = Buf::<T>::take(POINTS * stride);
         let base = SendPtr(transformed.as_mut_ptr());
         parallel_ranges(panels.count * self.depth, 64, |range| {
-            for i in range {
-                let (panel, k) = (i / self.depth, i % self.depth);
+            let mut at = range.start;
+            while at < range.end {
+                let (panel, k) = (at / self.depth, at % self.depth);
+                let depth = k..(k + range.end - at).min(self.depth);
+                at += depth.len();
                 let rows = panels.rows(panel..panel + 1);
                 let offset = rows.start * self.depth + k * rows.len();
                 T::dispatch(TransformWeights {
                     weights,
                     rows,
-                    k,
+                    depth,
                     dst: base.ptr().wrapping_add(offset),
                     stride,
                 });
@@ -224,15 +227,13 @@ impl Problem {
             let mut transformed = Buf::<T>::take(POINTS * stride);
             for panel in group.clone() {
                 let rows = panels.rows(panel..panel + 1);
-                for k in 0..self.depth {
-                    T::dispatch(TransformWeights {
-                        weights,
-                        rows: rows.clone(),
-                        k,
-                        dst: transformed[(rows.start - start) * self.depth + k * rows.len()..].as_mut_ptr(),
-                        stride,
-                    });
-                }
+                T::dispatch(TransformWeights {
+                    weights,
+                    rows: rows.clone(),
+                    depth: 0..self.depth,
+                    dst: transformed[(rows.start - start) * self.depth..].as_mut_ptr(),
+                    stride,
+                });
             }
             for (block, inputs) in inputs.chunks(len).enumerate() {
                 self.group(

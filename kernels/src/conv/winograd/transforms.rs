@@ -11,11 +11,11 @@ use crate::simd::{Real, Simd, WithSimd};
 /// Elements from one row of a pair's half-transformed inputs to the next, of which 10 are used.
 const ROW: usize = 16;
 
-/// G·g·Gᵀ of the kernels of a panel of rows, for one k: `dst[point · stride + i]`.
+/// G·g·Gᵀ of the kernels of a panel of rows, for some k: `dst[point · stride + (k − depth.start) · rows.len() + i]`.
 pub(super) struct TransformWeights<'a, T> {
     pub(super) weights: &'a Weights<'a, T>,
     pub(super) rows: Range<usize>,
-    pub(super) k: usize,
+    pub(super) depth: Range<usize>,
     pub(super) dst: *mut T,
     pub(super) stride: usize,
 }
@@ -45,51 +45,56 @@ impl<T: Real> WithSimd<T> for TransformWeights<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let TransformWeights {
-            weights,
-            rows,
-            k,
-            dst,
-            stride,
-        } = self;
+        for (i, k) in self.depth.clone().enumerate() {
+            let dst = self.dst.wrapping_add(i * self.rows.len());
+            for first in self.rows.clone().step_by(S::LANES) {
+                self.kernels(s, first, k, dst.wrapping_add(first - self.rows.start));
+            }
+        }
+    }
+}
+
+impl<T: Real> TransformWeights<'_, T> {
+    /// The kernels of as many rows as there are lanes, from `first` on.
+    #[inline(always)]
+    fn kernels<S: Simd<Elem = T>>(&self, s: S, first: usize, k: usize, dst: *mut T) {
+        let weights = self.weights;
+        let count = (self.rows.end - first).min(S::LANES);
+        let kernels = &weights.w[first * weights.row_stride + k * weights.depth_stride..];
+        assert!(kernels.len() >= (count - 1) * weights.row_stride + 9);
         let mut taps = [T::ZERO; 9 * 16];
-        for first in rows.clone().step_by(S::LANES) {
-            let count = (rows.end - first).min(S::LANES);
-            let kernels = &weights.w[first * weights.row_stride + k * weights.depth_stride..];
-            assert!(kernels.len() >= (count - 1) * weights.row_stride + 9);
-            // Tap t of all kernels as a vector: a transposition, in two parts where there are fewer than 9 lanes.
-            for tap in (0..9).step_by(S::LANES) {
-                let number = (9 - tap).min(S::LANES);
-                // SAFETY: `count` kernels of 9 taps, as asserted, and 9 vectors.
-                unsafe {
-                    let (src, taps) = (kernels.as_ptr().add(tap), taps.as_mut_ptr().add(tap * S::LANES));
-                    s.transpose(src, weights.row_stride, count, number, taps, S::LANES, S::LANES);
-                }
+        // Tap t of all kernels as a vector: a transposition, in two parts where there are fewer than 9 lanes.
+        for tap in (0..9).step_by(S::LANES) {
+            let number = (9 - tap).min(S::LANES);
+            // SAFETY: `count` kernels of 9 taps, as asserted, and 9 vectors.
+            unsafe {
+                let (src, taps) = (kernels.as_ptr().add(tap), taps.as_mut_ptr().add(tap * S::LANES));
+                s.transpose(src, weights.row_stride, count, number, taps, S::LANES, S::LANES);
             }
-            let mut half = [[s.splat(T::ZERO); 3]; 6];
-            for x in 0..3 {
-                let mut g = [s.splat(T::ZERO); 3];
-                for y in 0..3 {
-                    let tap = if weights.turned {
-                        8 - (3 * y + x)
-                    } else {
-                        3 * y + x
-                    };
-                    // SAFETY: one of 9 vectors.
-                    g[y] = unsafe { s.load(taps.as_ptr().add(tap * S::LANES)) };
-                }
-                let points = weight_points(s, g);
-                for y in 0..6 {
-                    half[y][x] = points[y];
-                }
+        }
+        let mut half = [[s.splat(T::ZERO); 3]; 6];
+        for x in 0..3 {
+            let mut g = [s.splat(T::ZERO); 3];
+            for y in 0..3 {
+                let tap = if weights.turned {
+                    8 - (3 * y + x)
+                } else {
+                    3 * y + x
+                };
+                // SAFETY: one of 9 vectors.
+                g[y] = unsafe { s.load(taps.as_ptr().add(tap * S::LANES)) };
             }
+            let points = weight_points(s, g);
             for y in 0..6 {
-                let points = weight_points(s, half[y]);
-                for x in 0..6 {
-                    let p = dst.wrapping_add((6 * y + x) * stride + first - rows.start);
-                    // SAFETY: the rows of this panel and k, which this call alone writes.
-                    unsafe { s.store_partial(p, points[x], count) };
-                }
+                half[y][x] = points[y];
+            }
+        }
+        for y in 0..6 {
+            let points = weight_points(s, half[y]);
+            for x in 0..6 {
+                let p = dst.wrapping_add((6 * y + x) * self.stride);
+                // SAFETY: the rows of this panel and k, which this task alone writes.
+                unsafe { s.store_partial(p, points[x], count) };
             }
         }
     }
