@@ -185,6 +185,15 @@ fn span(steps: &[(usize, usize)]) -> (usize, usize) {
     (first, steps.iter().map(|step| step.1).sum())
 }
 
+/// Some rows of `width` elements.
+///
+/// # Safety
+/// They lie inside the slice that begins at `data`, and nobody else accesses them.
+unsafe fn rows_of<'a, T>(data: SendPtr<T>, rows: Range<usize>, width: usize) -> &'a mut [T] {
+    // SAFETY: as the caller vouches.
+    unsafe { std::slice::from_raw_parts_mut(data.ptr().add(rows.start * width), rows.len() * width) }
+}
+
 /// The parameters of a layer and direction.
 #[derive(Clone, Copy, Debug)]
 pub struct RnnWeights<'a, T> {
@@ -269,16 +278,12 @@ instantiate! {
                 let (at, count) = (order[i].0 + part.start, part.len());
                 // SAFETY: this task alone accesses these sequences, whose rows lie inside each slice, as has been checked.
                 let (h, c, out, kept, recurrent) = unsafe {
-                    let rows = |data: SendPtr<T>, first: usize, width: usize| {
-                        std::slice::from_raw_parts_mut(data.ptr().add(first * width), count * width)
-                    };
-                    let cell = if c0.is_empty() { 0 } else { hidden };
                     (
-                        rows(h, part.start, hidden),
-                        rows(c, part.start, cell),
-                        rows(out, at, hidden),
-                        rows(reserve, at, kept),
-                        rows(recurrent, part.start, width),
+                        rows_of(h, part.clone(), hidden),
+                        rows_of(c, part.clone(), if c0.is_empty() { 0 } else { hidden }),
+                        rows_of(out, at..at + count, hidden),
+                        rows_of(reserve, at..at + count, kept),
+                        rows_of(recurrent, part, width),
                     )
                 };
                 product(h, hidden, &w_hh, recurrent, weights.b_hh.into());

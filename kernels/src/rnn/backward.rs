@@ -3,7 +3,7 @@
 
 use super::cell::StepBackward;
 use super::product::{GAP, Packed, Plus, product};
-use super::{RnnKind, RnnShape, RnnWeights, span};
+use super::{RnnKind, RnnShape, RnnWeights, rows_of, span};
 use crate::element::instantiate;
 use crate::gemm::{Epilogue, MatRef, gemm};
 use crate::mem::Buf;
@@ -118,17 +118,15 @@ instantiate! {
                 let (at, count) = (order[i].0 + part.start, part.len());
                 // SAFETY: this task alone accesses these sequences, whose rows lie inside each slice, as has been checked.
                 let (grad_h, grad_c, h, c, grad_gates, grad_recurrent) = unsafe {
-                    let rows = |data: SendPtr<T>, first: usize, width: usize| {
-                        std::slice::from_raw_parts_mut(data.ptr().add(first * width), count * width)
-                    };
+                    let here = at - first..at - first + count;
                     let cell = if c0.is_empty() { 0 } else { hidden };
                     (
-                        rows(h, part.start, hidden),
-                        rows(c, part.start, cell),
-                        rows(h_states, at - first, hidden),
-                        rows(c_states, part.start, cell),
-                        rows(gates, at - first, stride),
-                        rows(through, at - first, if is_gru { stride } else { 0 }),
+                        rows_of(h, part.clone(), hidden),
+                        rows_of(c, part.clone(), cell),
+                        rows_of(h_states, here.clone(), hidden),
+                        rows_of(c_states, part.clone(), cell),
+                        rows_of(gates, here.clone(), stride),
+                        rows_of(through, here, if is_gru { stride } else { 0 }),
                     )
                 };
                 // A sequence that was not there at the previous step of this direction begins here.
