@@ -131,8 +131,8 @@ instantiate! {
                 };
                 // A sequence that was not there at the previous step of this direction begins here.
                 let (from, there) = i.checked_sub(1).map_or((0, 0), |i| order[i]);
-                let there = there.clamp(part.start, part.end);
-                let from = from + part.start..from + there;
+                let from = from + part.start.min(there)..from + part.end.min(there);
+                let there = part.start + from.len();
                 let (continued, begun) = h.split_at_mut(from.len() * hidden);
                 continued.copy_from_slice(&out[from.start * hidden..from.end * hidden]);
                 begun.copy_from_slice(&h0[there * hidden..part.end * hidden]);
