@@ -48,6 +48,17 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `x · 2^n` for integral `n` between the smallest normal exponent and the largest.
     fn scale_by_power_of_two(self, x: Self::Vector, n: Self::Vector) -> Self::Vector;
+    /// The same for any integral `n` at which the result may leave the normal range, at either end.
+    #[inline(always)]
+    fn scale_by_any_power_of_two(self, x: Self::Vector, n: Self::Vector) -> Self::Vector {
+        // Two steps, because 2^n itself may leave it.
+        let [.., round] = Self::Elem::EXP_RANGE;
+        let half = self.sub(
+            self.mul_add(n, self.splat(Self::Elem::from_f64(0.5)), self.splat(round)),
+            self.splat(round),
+        );
+        self.scale_by_power_of_two(self.scale_by_power_of_two(x, half), self.sub(n, half))
+    }
 
     /// # Safety
     /// `p` is valid for reads of `LANES` elements.
@@ -412,17 +423,12 @@ fn exp_tail<S: Simd>(s: S, r: S::Vector) -> S::Vector {
 /// e^x to about 1 ulp; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::Vector) -> S::Vector {
-    let [lowest, highest, .., round] = S::Elem::EXP_RANGE;
+    let [lowest, highest, ..] = S::Elem::EXP_RANGE;
     // `min` and `max` return their second operand when one is NaN.
     let clamped = s.max(s.splat(lowest), s.min(s.splat(highest), x));
     let (n, r) = reduce_argument(s, clamped);
     let p = s.mul_add(exp_tail(s, r), r, s.splat(S::Elem::ONE));
-    // Two steps, because 2^n itself leaves the normal range at both ends.
-    let half = s.sub(
-        s.mul_add(n, s.splat(S::Elem::from_f64(0.5)), s.splat(round)),
-        s.splat(round),
-    );
-    s.scale_by_power_of_two(s.scale_by_power_of_two(p, half), s.sub(n, half))
+    s.scale_by_any_power_of_two(p, n)
 }
 
 /// 1 / (1 + e^−x).

@@ -53,6 +53,11 @@ pub(crate) type DotKernel<T> = unsafe fn(usize, *const T, usize, *const T, usize
 /// into `depth` rows of `width`, zero beyond `rows`. Copies, if it is `pack_rows`: see there.
 pub(crate) type PackKernel<T> = unsafe fn(*const T, usize, usize, usize, *mut T, usize, usize);
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Steps of the inner dimension that are packed for all panels before the next ones, where a step's elements are
+/// contiguous across panels: few enough that their cache lines stay.
+pub(super) const STEPS: usize = 8;
 /// Columns of one call of a dot kernel.
 pub(crate) const DOTS: usize = 4;
 /// The greatest height of a micro-kernel that reads B where it lies.
@@ -141,7 +146,7 @@ unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED:
     // SAFETY: as the caller vouches.
     unsafe {
         if AHEAD {
-            for line in (0..VECTORS * S::LANES).step_by(64 / size_of::<S::Elem>()) {
+            for line in (0..VECTORS * S::LANES).step_by(LINE / size_of::<S::Elem>()) {
                 s.prefetch(at.b.wrapping_add(tile.ahead + line));
             }
         }
@@ -181,11 +186,10 @@ unsafe fn finish<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     // SAFETY: the tile's pointers cover ROWS rows of VECTORS vectors, the last of which has `last` lanes.
     unsafe {
-        let whole = tile.alpha == S::Elem::ONE
-            && tile.last == S::LANES
-            && tile.row_bias.is_null()
-            && tile.residual.is_null();
+        let unbiased = tile.last == S::LANES && tile.row_bias.is_null() && tile.residual.is_null();
+        let whole = unbiased && tile.alpha == S::Elem::ONE;
         let plain = whole && tile.column_bias.is_null() && !tile.relu;
+        let scaled = unbiased && tile.column_bias.is_null() && !tile.relu && tile.beta == S::Elem::ZERO;
         if whole && !tile.column_bias.is_null() && tile.beta == S::Elem::ZERO {
             // A linear layer's tile.
             let mut bias = [s.splat(S::Elem::ZERO); VECTORS];
@@ -219,6 +223,14 @@ unsafe fn finish<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 for v in 0..VECTORS {
                     let p = tile.c.add(i * tile.ldc + v * S::LANES);
                     s.store(p, s.add(s.load(p), acc[i][v]));
+                }
+            }
+        } else if scaled {
+            // Scores.
+            let alpha = s.splat(tile.alpha);
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    s.store(tile.c.add(i * tile.ldc + v * S::LANES), s.mul(acc[i][v], alpha));
                 }
             }
         } else {
@@ -376,8 +388,16 @@ pub(crate) unsafe fn pack_rows<S: Simd>(
     // SAFETY: blocks inside those that the caller vouches for.
     unsafe {
         let s = S::assume();
+        // Pieces of rows that are far from each other are not foreseen by the machine.
+        let far = src_stride * size_of::<S::Elem>() >= 1024;
         for k in 0..depth {
             let (from, to) = (src.wrapping_add(k * src_stride), dst.add(k * dst_stride));
+            if far {
+                let ahead = src.wrapping_add((k + STEPS) * src_stride);
+                for line in (0..rows).step_by(LINE / size_of::<S::Elem>()) {
+                    s.prefetch(ahead.wrapping_add(line));
+                }
+            }
             let mut i = 0;
             while i + S::LANES <= rows {
                 s.store(to.add(i), s.load(from.add(i)));

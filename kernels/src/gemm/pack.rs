@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::MatRef;
+use super::kernel::STEPS;
 use crate::simd::Real;
 
 /// A left operand.
@@ -27,10 +28,6 @@ pub(crate) trait PackB<T: Real>: Sync {
     /// The ranges lie inside the operand and `dst` holds the panels.
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T);
 }
-
-/// Steps of the inner dimension that are packed for all panels before the next ones, where a step's elements are
-/// contiguous across panels: few enough that their cache lines stay.
-const STEPS: usize = 8;
 
 impl<T: Real> PackA<T> for MatRef<'_, T> {
     unsafe fn pack(&self, cuts: &[usize], depth: Range<usize>, dst: *mut T) {

@@ -115,8 +115,8 @@ impl Simd for Avx512F32 {
         Self(())
     }
     arithmetic!(f32, __m512, _mm512_set1_ps, add = _mm512_add_ps, sub = _mm512_sub_ps, mul = _mm512_mul_ps,
-        div = _mm512_div_ps, max = _mm512_max_ps, min = _mm512_min_ps, scale_by_power_of_two = _mm512_scalef_ps;
-        _mm512_fmadd_ps);
+        div = _mm512_div_ps, max = _mm512_max_ps, min = _mm512_min_ps, scale_by_power_of_two = _mm512_scalef_ps,
+        scale_by_any_power_of_two = _mm512_scalef_ps; _mm512_fmadd_ps);
     memory!(f32, __m512, _mm512_loadu_ps, _mm512_storeu_ps);
     avx512_masked!(
         f32,
@@ -286,8 +286,8 @@ impl Simd for Avx512F64 {
         Self(())
     }
     arithmetic!(f64, __m512d, _mm512_set1_pd, add = _mm512_add_pd, sub = _mm512_sub_pd, mul = _mm512_mul_pd,
-        div = _mm512_div_pd, max = _mm512_max_pd, min = _mm512_min_pd, scale_by_power_of_two = _mm512_scalef_pd;
-        _mm512_fmadd_pd);
+        div = _mm512_div_pd, max = _mm512_max_pd, min = _mm512_min_pd, scale_by_power_of_two = _mm512_scalef_pd,
+        scale_by_any_power_of_two = _mm512_scalef_pd; _mm512_fmadd_pd);
     memory!(f64, __m512d, _mm512_loadu_pd, _mm512_storeu_pd);
     avx512_masked!(
         f64,
