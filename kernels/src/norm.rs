@@ -9,8 +9,8 @@ mod group;
 mod layer;
 
 pub use batch::{
-    batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference, batch_norm_inference_backward,
-    batch_norm_scale_shift, batch_norm_train,
+    Clamp, Clamped, batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference, batch_norm_inference_backward,
+    batch_norm_scale_shift, batch_norm_shift, batch_norm_train,
 };
 pub use group::{group_norm, group_norm_backward};
 pub use layer::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
@@ -19,6 +19,7 @@ use crate::element::Float;
 use crate::lanes::block_sum;
 use crate::pool::SendPtr;
 use crate::simd;
+use crate::unary::{choose, clamp};
 
 /// The instantiations that [`Float`] promises.
 #[doc(hidden)]
@@ -58,29 +59,72 @@ simd! {
         }
     }
 
-    /// `Σgrad` and `Σgrad·(x - mean)`.
-    fn grad_sums[T: Float](grad: &[T], x: &[T], mean: T) -> (f64, f64) {
-        const BLOCK: usize = 4096; // that of `block_sum`, so that a block is read from memory once
-        let (mut sum, mut dot) = (0.0, 0.0);
-        for (grad, x) in grad.chunks(BLOCK).zip(x[..grad.len()].chunks(BLOCK)) {
-            sum += block_sum!(g in grad => g);
-            dot += block_sum!(g in grad, x in x => g * (x - mean));
+    /// `out = clamp(x·scale + shift)`.
+    fn scale_shift_clamp[T: Float](x: &[T], scale: T, shift: T, limits: Clamp<T>, out: &mut [T]) {
+        for (o, &x) in out.iter_mut().zip(x) {
+            *o = clamp(x * scale + shift, limits.low, limits.high);
         }
-        (sum, dot)
     }
 
-    /// `out = grad·a - (x - mean)·b - c`; the gradient lies in `out` unless given.
-    fn grad_row[T: Float](grad: Option<&[T]>, x: &[T], mean: T, a: T, b: T, c: T, out: &mut [T]) {
-        match grad {
-            Some(grad) => {
-                for ((o, &g), &x) in out.iter_mut().zip(grad).zip(x) {
-                    *o = g * a - (x - mean) * b - c;
-                }
+    /// `Σgrad` and `Σgrad·(x - mean)`, of what the gate lets pass.
+    fn grad_sums[T: Float](grad: &[T], x: &[T], mean: T, gate: Option<Gate<T>>) -> (f64, f64) {
+        match gate {
+            Some(gate) => sums_of(grad, x, mean, |g, x| gate.pass(g, x)),
+            None => sums_of(grad, x, mean, |g, _| g),
+        }
+    }
+
+    /// `out = grad·a - (x - mean)·b - c`, of what the gate lets pass; the gradient lies in `out` unless given.
+    fn grad_row[T: Float](
+        grad: Option<&[T]>, x: &[T], mean: T, factors: [T; 3], gate: Option<Gate<T>>, out: &mut [T],
+    ) {
+        let [a, b, c] = factors;
+        match gate {
+            Some(gate) => grad_of(grad, x, out, |g, x| gate.pass(g, x) * a - (x - mean) * b - c),
+            None => grad_of(grad, x, out, |g, x| g * a - (x - mean) * b - c),
+        }
+    }
+}
+
+/// Where the gradient of a clamped `y = x·scale + shift` passes.
+#[derive(Clone, Copy)]
+struct Gate<T> {
+    scale: T,
+    shift: T,
+    limits: Clamp<T>,
+}
+
+impl<T: Float> Gate<T> {
+    /// 0 from a limit on, as for `clamp` by itself; NaN passes.
+    #[inline(always)]
+    fn pass(&self, grad: T, x: T) -> T {
+        let y = x * self.scale + self.shift;
+        choose(y <= self.limits.low || y >= self.limits.high, T::ZERO, grad)
+    }
+}
+
+#[inline(always)]
+fn sums_of<T: Float>(grad: &[T], x: &[T], mean: T, pass: impl Fn(T, T) -> T) -> (f64, f64) {
+    const BLOCK: usize = 4096; // that of `block_sum`, so that a block is read from memory once
+    let (mut sum, mut dot) = (0.0, 0.0);
+    for (grad, x) in grad.chunks(BLOCK).zip(x[..grad.len()].chunks(BLOCK)) {
+        sum += block_sum!(g in grad, x in x => pass(g, x));
+        dot += block_sum!(g in grad, x in x => pass(g, x) * (x - mean));
+    }
+    (sum, dot)
+}
+
+#[inline(always)]
+fn grad_of<T: Float>(grad: Option<&[T]>, x: &[T], out: &mut [T], f: impl Fn(T, T) -> T) {
+    match grad {
+        Some(grad) => {
+            for ((o, &g), &x) in out.iter_mut().zip(grad).zip(x) {
+                *o = f(g, x);
             }
-            None => {
-                for (o, &x) in out.iter_mut().zip(x) {
-                    *o = *o * a - (x - mean) * b - c;
-                }
+        }
+        None => {
+            for (o, &x) in out.iter_mut().zip(x) {
+                *o = f(*o, x);
             }
         }
     }

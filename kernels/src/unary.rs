@@ -110,7 +110,7 @@ fn sign<T: Float>(x: T) -> T {
 
 /// `x` raised to at least `min`, then lowered to at most `max`.
 #[inline(always)]
-fn clamp<T: Float>(x: T, min: T, max: T) -> T {
+pub(crate) fn clamp<T: Float>(x: T, min: T, max: T) -> T {
     let raised = choose(x < min, min, x);
     choose(raised > max, max, raised)
 }

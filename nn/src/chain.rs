@@ -19,8 +19,9 @@ pub enum Step<'a> {
 
 /// The output of layers one after the other, as [`Sequential`](crate::Sequential) gives it.
 ///
-/// Under [`no_grad`](crate::no_grad), if nobody watches the calls, a norm with fixed statistics and an activation are done while the
-/// layer before them writes its outputs, if it can: to the same bits, without another pass.
+/// If nobody watches the calls, a norm with fixed statistics and an activation are done while the layer before them writes its
+/// outputs, if it can: to the same bits, without another pass. Under [`no_grad`](crate::no_grad) that is a convolution or a linear
+/// layer, in training a batch norm.
 ///
 /// # Errors
 /// Those of the layers.
@@ -32,7 +33,7 @@ where
     let mut layers = layers.into_iter().peekable();
     while let Some(layer) = layers.next() {
         let (tail, steps) = match layers.peek() {
-            Some(next) if next.as_step(x.rank()).is_some() && is_one_pass() => tail(x.rank(), layers.clone()),
+            Some(next) if next.as_step(x.rank()).is_some() && !is_watched() => tail(x.rank(), layers.clone()),
             _ => Default::default(),
         };
         let done = match steps {

@@ -10,8 +10,9 @@ use flambeau_nn::{
     Hardswish, Linear, LinearOptions, Module, ReLU, ReLU6, Result, Sequential, SiLU, chain, chain_onto,
     observed, summary,
 };
+use flambeau_autograd::Backward;
 use flambeau_tensor::ops::conv::ConvTail;
-use flambeau_tensor::{DType, Tensor, no_grad};
+use flambeau_tensor::{DType, Tensor, no_grad, random as generator};
 
 /// A layer that counts the calls in which it did more than its own work.
 #[derive(Module)]
@@ -245,4 +246,39 @@ fn sequences_and_linear_layers() {
         &want,
     );
     assert_eq!(linear.calls(), 1);
+}
+
+/// In training a batch norm does the activation that follows: the bits of both, and of their gradients, and the same statistics.
+#[test]
+fn a_norm_in_training_does_the_activation() {
+    let activations: [&dyn Forward; 3] = [&ReLU, &ReLU6, &SiLU];
+    for shape in [[4, 6, 5, 5], [2, 6, 70, 64], [3, 6, 1, 1]] {
+        for activation in activations {
+            let run = |one_by_one: bool| {
+                generator::fork(4, || {
+                    let norm = Counted::new(norm(6));
+                    norm.layer.train();
+                    let x = random(shape).mul(3.0).unwrap().requires_grad(true).unwrap();
+                    let y = match one_by_one {
+                        true => activation.forward(&norm.forward(&x).unwrap()).unwrap(),
+                        false => chain(&x, [&norm as &dyn Forward, activation]).unwrap(),
+                    };
+                    y.mul(&random(shape)).unwrap().sum().unwrap().backward().unwrap();
+                    assert_eq!(norm.calls(), usize::from(!one_by_one));
+                    let parameters = norm.layer.parameters();
+                    let slopes = parameters.iter().map(|p| p.grad().unwrap()).chain(x.grad());
+                    let mut results: Vec<Tensor> = slopes.collect();
+                    let state = norm.layer.state_dict().into_values();
+                    results.extend(state.map(|tensor| tensor.to_dtype(DType::F32).unwrap()));
+                    results.push(y);
+                    results
+                })
+            };
+            let (got, want) = (run(false), run(true));
+            assert_eq!([got.len(), want.len()], [3 + 5 + 1; 2]);
+            for (got, want) in got.iter().zip(&want) {
+                assert_same(&got.detach(), want);
+            }
+        }
+    }
 }

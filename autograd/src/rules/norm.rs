@@ -1,13 +1,15 @@
 //! Rules of the normalisations `y = x̂·w + b` with `x̂ = (x - mean)·rstd`:
 //! `dx = rstd·(g - mean(g) - x̂·mean(g·x̂))` with `g = dy·w`, `dw = Σ dy·x̂`, `db = Σ dy`.
 //!
+//! A gradient that an activation in the same pass stops is 0 from the start.
+//!
 //! RMS norm has no mean to subtract, and neither input nor gradient have one taken off; where statistics are given,
 //! `dx = rstd·g`. Without `create_graph` one fused kernel computes all; with it, the formulas above are recorded.
 
 use flambeau_tensor::ops::norm::{NormKind, NormOp};
 use flambeau_tensor::{Result, Tensor, is_grad_enabled};
 
-use super::{Context, Grads};
+use super::{Context, Grads, zero_where};
 
 pub(super) fn backward(op: &NormOp, cx: &Context<'_>) -> Result<Grads> {
     let bias_at = 1 + usize::from(op.weight.is_some());
@@ -41,7 +43,10 @@ fn recorded(op: &NormOp, cx: &Context<'_>, wanted: [bool; 3]) -> Result<[Option<
     let mean = |x: &Tensor| x.sum_dim(&view.reduced, true)?.mul(1.0 / count as f64);
     // Statistics of half-width floats are computed in float32, as in the forward pass.
     let full = op.statistics()[0].dtype();
-    let dy = cx.grad()?.to_dtype(full)?.reshape(&view.input[..])?;
+    let mut dy = cx.grad()?.to_dtype(full)?.reshape(&view.input[..])?;
+    if let Some(stopped) = op.stopped()? {
+        dy = zero_where(&stopped, &dy)?;
+    }
     let x = cx.tensor(&op.input).to_dtype(full)?.reshape(&view.input[..])?;
     let weight = match &op.weight {
         Some(weight) => Some(cx.tensor(weight).to_dtype(full)?.reshape(&view.weight[..])?),

@@ -24,7 +24,7 @@ use flambeau_tensor::ops::loss::{
     ctc_loss,
 };
 use flambeau_tensor::ops::norm::{
-    BatchNormOptions, RunningStats, batch_norm, group_norm, layer_norm, rms_norm,
+    BatchNormOptions, RunningStats, batch_norm, batch_norm_activated, group_norm, layer_norm, rms_norm,
 };
 use flambeau_tensor::ops::pad::PadMode;
 use flambeau_tensor::ops::pool::{
@@ -35,6 +35,7 @@ use flambeau_tensor::ops::rnn::{RnnKind, RnnOutput, RnnParameters, rnn_layer};
 use flambeau_tensor::ops::segment::Segments;
 use flambeau_tensor::ops::sparse::{Pattern, sampled_matmul, sparse_matmul};
 use flambeau_tensor::ops::stft::{self, StftOptions};
+use flambeau_tensor::ops::unary::Unary;
 use flambeau_tensor::ops::{binary, special};
 use flambeau_tensor::random::fork;
 use flambeau_tensor::{DType, Reduction, Result, Tensor, bail, step};
@@ -245,6 +246,13 @@ pub(super) const ROWS: &[Row] = rows! {
     // Normalisation and attention.
     batch_norm [[3, 2, 2], [2], [2]] |x| {
         batch_norm(&x[0], true, &BatchNormOptions { weight: Some(&x[1]), bias: Some(&x[2]), ..BatchNormOptions::default() })
+    };
+    batch_norm_rectified [[3, 2, 2], [2], [2]] |x| {
+        batch_norm_activated(&x[0], &BatchNormOptions { weight: Some(&x[1]), bias: Some(&x[2]), ..BatchNormOptions::default() }, Unary::Relu)
+    };
+    batch_norm_between_limits [[3, 2, 2], [2], [2]] |x| {
+        let options = BatchNormOptions { weight: Some(&x[1]), bias: Some(&x[2]), ..BatchNormOptions::default() };
+        batch_norm_activated(&x[0], &options, Unary::Hardtanh(-0.4, 0.6))?.mul(&x[0])
     };
     batch_norm_inference [[3, 2], [2]] |x| {
         let (mean, var) = (Tensor::new([0.5f64, -0.5])?, Tensor::new([2.0f64, 0.5])?);

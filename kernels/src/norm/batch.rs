@@ -4,7 +4,7 @@
 //! normalised; else by planes of `inner` elements of one channel of one sample. Where `inner` is 1 (fully connected layers)
 //! whole rows of channels are treated at once. Sums run over planes, or pieces of a channel, however the work is cut.
 
-use super::{grad_row, grad_sums, part, scale_shift};
+use super::{Gate, grad_row, grad_sums, part, scale_shift, scale_shift_clamp};
 use crate::element::{Float, instantiate};
 use crate::elementwise::GRAIN;
 use crate::pool::{self, SendPtr};
@@ -19,6 +19,34 @@ const ROWS: usize = 64;
 const TASK_BYTES: usize = 512 << 10;
 /// Bytes of one channel that are found in a cache again.
 const CACHED: usize = 2 << 20;
+
+/// Limits of what a batch norm gives, kept in the same pass: a rectifier is `[0, NaN]`, as a limit that is NaN does not bind.
+#[derive(Clone, Copy, Debug)]
+pub struct Clamp<T> {
+    /// Less becomes this.
+    pub low: T,
+    /// More becomes this.
+    pub high: T,
+}
+
+/// The limits that a forward pass kept, for its gradients.
+#[derive(Clone, Copy, Debug)]
+pub struct Clamped<'a, T> {
+    /// The limits.
+    pub limits: Clamp<T>,
+    /// [`batch_norm_shift`] of each channel.
+    pub shift: &'a [T],
+}
+
+impl<T: Float> Clamped<'_, T> {
+    fn gate(&self, channel: usize, rstd: &[T], weight: Option<&[T]>) -> Gate<T> {
+        Gate {
+            scale: rstd[channel] * weight.map_or(T::ONE, |w| w[channel]),
+            shift: self.shift[channel],
+            limits: self.limits,
+        }
+    }
+}
 
 simd! {
     /// `out = x·scale + shift` along a row of channels.
@@ -84,8 +112,15 @@ fn for_planes([batch, channels, inner]: [usize; 3], f: impl Fn(usize, Range<usiz
     pool::parallel_ranges(count, group, |range| range.for_each(&plane))
 }
 
-/// `out = x·scale[channel] + shift[channel]`.
-fn apply<T: Float>(x: &[T], shape: [usize; 3], scale: &[T], shift: &[T], out: &mut [T]) {
+/// `out = x·scale[channel] + shift[channel]`, between limits if there are any and `inner` is not 1.
+fn apply<T: Float>(
+    x: &[T],
+    shape: [usize; 3],
+    scale: &[T],
+    shift: &[T],
+    limits: Option<Clamp<T>>,
+    out: &mut [T],
+) {
     let base = SendPtr(out.as_mut_ptr());
     for_planes(shape, |channel, range| {
         // SAFETY: the ranges are disjoint and inside `out`.
@@ -93,9 +128,16 @@ fn apply<T: Float>(x: &[T], shape: [usize; 3], scale: &[T], shift: &[T], out: &m
         if shape[2] == 1 {
             scale_shift_row(&x[range], scale, shift, out)
         } else {
-            scale_shift(&x[range], scale[channel], shift[channel], out)
+            apply_plane(&x[range], scale[channel], shift[channel], limits, out)
         }
     })
+}
+
+fn apply_plane<T: Float>(x: &[T], scale: T, shift: T, limits: Option<Clamp<T>>, out: &mut [T]) {
+    match limits {
+        Some(limits) => scale_shift_clamp(x, scale, shift, limits, out),
+        None => scale_shift(x, scale, shift, out),
+    }
 }
 
 /// Calls `f(i, range)` for the planes of the i-th of some channels, the last image first: what has been read last is in the nearest
@@ -134,12 +176,13 @@ fn statistics<T: Float>(
     }
 }
 
-/// Per channel: `Σgrad` and `Σgrad·(x - mean)`.
+/// Per channel: `Σgrad` and `Σgrad·(x - mean)`, of what passes the channel's gate if `inner` is not 1.
 fn channel_sums<T: Float>(
     grad: &[T],
     x: &[T],
     mean: &[T],
     [batch, channels, inner]: [usize; 3],
+    gate: impl Fn(usize) -> Option<Gate<T>> + Sync,
 ) -> Vec<(f64, f64)> {
     // One partial sum per plane, or per some rows of channels: summed per channel afterwards, in order.
     let rows = if inner == 1 { batch.div_ceil(ROWS) } else { batch };
@@ -161,7 +204,7 @@ fn channel_sums<T: Float>(
         let to = SendPtr(partial.as_mut_ptr());
         for_planes([batch, channels, inner], |channel, range| {
             let plane = range.start / inner;
-            let sums = grad_sums(&grad[range.clone()], &x[range], mean[channel]);
+            let sums = grad_sums(&grad[range.clone()], &x[range], mean[channel], gate(channel));
             // SAFETY: each plane has one element of its own.
             unsafe { *to.ptr().add(plane) = sums };
         });
@@ -175,12 +218,14 @@ fn channel_sums<T: Float>(
     sums
 }
 
-/// `out = grad·a - (x - mean)·b - c` with one `mean`, `a`, `b`, `c` per channel; the gradient lies in `out` unless given.
+/// `out = grad·a - (x - mean)·b - c` with one `mean`, `a`, `b`, `c` per channel, of what passes the channel's gate if `inner` is
+/// not 1; the gradient lies in `out` unless given.
 fn grad_planes<T: Float>(
     grad: Option<&[T]>,
     x: &[T],
     shape: [usize; 3],
     [mean, a, b, c]: [&[T]; 4],
+    gate: impl Fn(usize) -> Option<Gate<T>> + Sync,
     out: SendPtr<T>,
 ) {
     for_planes(shape, |k, range| {
@@ -190,7 +235,7 @@ fn grad_planes<T: Float>(
         if shape[2] == 1 {
             grad_channels_row(grad, x, mean, a, b, c, out)
         } else {
-            grad_row(grad, x, mean[k], a[k], b[k], c[k], out)
+            grad_row(grad, x, mean[k], [a[k], b[k], c[k]], gate(k), out)
         }
     })
 }
@@ -226,8 +271,10 @@ fn backward<T: Float>(
     mean: &[T],
     rstd: &[T],
     weight: Option<&[T]>,
+    clamped: Option<Clamped<'_, T>>,
 ) -> Vec<(f64, f64)> {
     let [batch, channels, inner] = shape;
+    let gate = |k: usize| clamped.map(|clamped| clamped.gate(k, rstd, weight));
     let n = (batch * inner) as f64;
     let len = gradient.len();
     let (beside, to) = match gradient {
@@ -252,25 +299,24 @@ fn backward<T: Float>(
         for image in 0..batch {
             for (k, s) in range.clone().zip(&mut *sums) {
                 let start = (image * channels + k) * inner;
-                let plane = grad_sums(grad(start..start + inner), &x[start..start + inner], mean[k]);
+                let plane = grad_sums(grad(start..start + inner), &x[start..start + inner], mean[k], gate(k));
                 *s = (s.0 + plane.0, s.1 + plane.1);
             }
         }
         let factors: Vec<_> = range.clone().zip(sums).map(|(k, s)| factors(k, *s)).collect();
         let first = range.start;
         planes_backwards(shape, range, |k, at| {
-            let [a, b, c] = factors[k];
             // SAFETY: each plane has one owner, too.
             let out = unsafe { part(to, at.start, at.len()) };
             let grad = beside.map(|grad| &grad[at.clone()]);
-            grad_row(grad, &x[at], mean[first + k], a, b, c, out)
+            grad_row(grad, &x[at], mean[first + k], factors[k], gate(first + k), out)
         });
     });
     if !done {
-        sums = channel_sums(grad(0..len), x, mean, shape);
+        sums = channel_sums(grad(0..len), x, mean, shape, gate);
         let factors: Vec<_> = sums.iter().enumerate().map(|(k, &s)| factors(k, s)).collect();
         let [a, b, c] = [0, 1, 2].map(|i| factors.iter().map(|f| f[i]).collect::<Vec<T>>());
-        grad_planes(beside, x, shape, [mean, &a, &b, &c], to);
+        grad_planes(beside, x, shape, [mean, &a, &b, &c], gate, to);
     }
     sums
 }
@@ -319,13 +365,14 @@ fn check<T>(
 instantiate! {
     trait Kernels for f32, f64 where Float;
 
-    /// Batch norm of `x` with shape `[batch, channels, inner]` by the batch's own statistics. `mean`, `var` (biased) and
-    /// `rstd` receive one value per channel.
+    /// Batch norm of `x` with shape `[batch, channels, inner]` by the batch's own statistics, then between limits if there are
+    /// any, in planes of more than one element. `mean`, `var` (biased) and `rstd` receive one value per channel.
     pub fn batch_norm_train(
-        x: &[T], shape: [usize; 3], weight: Option<&[T]>, bias: Option<&[T]>, eps: f64,
+        x: &[T], shape: [usize; 3], weight: Option<&[T]>, bias: Option<&[T]>, eps: f64, limits: Option<Clamp<T>>,
         out: &mut [T], mean: &mut [T], var: &mut [T], rstd: &mut [T],
     ) {
         check("batch_norm_train", &[x.len(), out.len()], shape, &[mean.len(), var.len(), rstd.len()], [weight, bias]);
+        assert!(limits.is_none() || shape[2] > 1, "batch_norm_train: limits are for planes");
         let to_out = SendPtr(out.as_mut_ptr());
         let to_statistics = [&mut *mean, &mut *var, &mut *rstd].map(|s| SendPtr(s.as_mut_ptr()));
         let done = for_channels::<T>(shape, 1, |range| {
@@ -337,14 +384,21 @@ instantiate! {
             planes_backwards(shape, range, |k, at| {
                 // SAFETY: as above.
                 let out = unsafe { part(to_out, at.start, at.len()) };
-                scale_shift(&x[at], scale[k], shift[k], out)
+                apply_plane(&x[at], scale[k], shift[k], limits, out)
             });
         });
         if !done {
             statistics(x, shape, 0..shape[1], eps, mean, var, rstd);
             let (scale, shift) = scale_and_shift(mean, rstd, weight, bias);
-            apply(x, shape, &scale, &shift, out)
+            apply(x, shape, &scale, &shift, limits, out)
         }
+    }
+
+    /// What [`batch_norm_train`] adds to the scaled inputs of each channel.
+    pub fn batch_norm_shift(
+        mean: &[T], rstd: &[T], weight: Option<&[T]>, bias: Option<&[T]>
+    ) -> Vec<T> {
+        scale_and_shift(mean, rstd, weight, bias).1
     }
 
     /// Batch norm by given statistics.
@@ -354,7 +408,7 @@ instantiate! {
     ) {
         check("batch_norm_inference", &[x.len(), out.len()], shape, &[mean.len(), var.len()], [weight, bias]);
         let [scale, shift] = batch_norm_scale_shift(mean, var, weight, bias, eps);
-        apply(x, shape, &scale, &shift, out)
+        apply(x, shape, &scale, &shift, None, out)
     }
 
     /// What [`batch_norm_inference`] does to each channel: `x·scale + shift`.
@@ -366,15 +420,17 @@ instantiate! {
         [scale, shift]
     }
 
-    /// The gradients of [`batch_norm_train`]; each is computed only where an output is given.
+    /// The gradients of [`batch_norm_train`], with its limits; each is computed only where an output is given.
     pub fn batch_norm_backward(
         grad: &[T], x: &[T], shape: [usize; 3], mean: &[T], rstd: &[T], weight: Option<&[T]>,
+        clamped: Option<Clamped<'_, T>>,
         dx: Option<&mut [T]>, dweight: Option<&mut [T]>, dbias: Option<&mut [T]>,
     ) {
-        check("batch_norm_backward", &[x.len(), grad.len()], shape, &[mean.len(), rstd.len()], [weight, None]);
+        check("batch_norm_backward", &[x.len(), grad.len()], shape, &[mean.len(), rstd.len()], [weight, clamped.map(|c| c.shift)]);
+        assert!(clamped.is_none() || shape[2] > 1, "batch_norm_backward: limits are for planes");
         let sums = match dx {
-            Some(dx) => backward(Gradient::Beside(grad, dx), x, shape, mean, rstd, weight),
-            None => channel_sums(grad, x, mean, shape),
+            Some(dx) => backward(Gradient::Beside(grad, dx), x, shape, mean, rstd, weight, clamped),
+            None => channel_sums(grad, x, mean, shape, |k| clamped.map(|clamped| clamped.gate(k, rstd, weight))),
         };
         affine_grads(&sums, rstd, dweight, dbias);
     }
@@ -382,10 +438,12 @@ instantiate! {
     /// [`batch_norm_backward`] with the gradient of the input in place of that of the output.
     pub fn batch_norm_backward_in_place(
         grad: &mut [T], x: &[T], shape: [usize; 3], mean: &[T], rstd: &[T], weight: Option<&[T]>,
+        clamped: Option<Clamped<'_, T>>,
         dweight: Option<&mut [T]>, dbias: Option<&mut [T]>,
     ) {
-        check("batch_norm_backward", &[x.len(), grad.len()], shape, &[mean.len(), rstd.len()], [weight, None]);
-        let sums = backward(Gradient::InPlace(grad), x, shape, mean, rstd, weight);
+        check("batch_norm_backward", &[x.len(), grad.len()], shape, &[mean.len(), rstd.len()], [weight, clamped.map(|c| c.shift)]);
+        assert!(clamped.is_none() || shape[2] > 1, "batch_norm_backward: limits are for planes");
+        let sums = backward(Gradient::InPlace(grad), x, shape, mean, rstd, weight, clamped);
         affine_grads(&sums, rstd, dweight, dbias);
     }
 
@@ -400,10 +458,10 @@ instantiate! {
         if let Some(dx) = dx {
             assert_eq!(dx.len(), x.len(), "batch_norm_inference_backward: the gradient's length differs");
             let scale: Vec<T> = (0..channels).map(|k| rstd[k] * weight.map_or(T::ONE, |w| w[k])).collect();
-            apply(grad, shape, &scale, &vec![T::ZERO; channels], dx);
+            apply(grad, shape, &scale, &vec![T::ZERO; channels], None, dx);
         }
         if dweight.is_some() || dbias.is_some() {
-            affine_grads(&channel_sums(grad, x, mean, shape), &rstd, dweight, dbias);
+            affine_grads(&channel_sums(grad, x, mean, shape, |_| None), &rstd, dweight, dbias);
         }
     }
 }

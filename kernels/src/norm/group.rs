@@ -77,7 +77,7 @@ instantiate! {
             let (mut sum, mut dot) = (0.0, 0.0);
             for i in 0..per_group {
                 let (channel, at) = (row % groups * per_group + i, row * n + i * inner);
-                let part = grad_sums(&grad[at..at + inner], &x[at..at + inner], m);
+                let part = grad_sums(&grad[at..at + inner], &x[at..at + inner], m, None);
                 // SAFETY: each row owns the sums of its channels.
                 unsafe { *to_sums.ptr().add(row * per_group + i) = part };
                 sum += part.0 * scale(channel).to_f64();
@@ -91,7 +91,7 @@ instantiate! {
                 // SAFETY: each row has one owner.
                 let out = unsafe { std::slice::from_raw_parts_mut(to_x.ptr().add(at), inner) };
                 let (slope, shift) = (T::from_f64(slope), T::from_f64(shift));
-                grad_row(Some(&grad[at..at + inner]), &x[at..at + inner], m, r * scale(channel), slope, shift, out);
+                grad_row(Some(&grad[at..at + inner]), &x[at..at + inner], m, [r * scale(channel), slope, shift], None, out);
             }
         });
         let channel_sum = |channel: usize, f: &dyn Fn(usize) -> f64| {

@@ -189,6 +189,7 @@ fn batch_norm() {
             Some(&w),
             Some(&b),
             eps,
+            None,
             &mut out,
             &mut mean,
             &mut var,
@@ -203,6 +204,7 @@ fn batch_norm() {
             &mean,
             &rstd,
             Some(&w),
+            None,
             Some(&mut dx),
             Some(&mut dw),
             Some(&mut db),
@@ -261,6 +263,7 @@ fn batch_norm_has_the_same_bits_by_channels_and_by_planes_beside_and_in_place() 
             Some(&w),
             Some(&b),
             1e-5,
+            None,
             &mut out,
             &mut mean,
             &mut var,
@@ -274,6 +277,7 @@ fn batch_norm_has_the_same_bits_by_channels_and_by_planes_beside_and_in_place() 
             &mean,
             &rstd,
             Some(&w),
+            None,
             Some(&mut dx),
             Some(&mut dw),
             Some(&mut db),
@@ -287,12 +291,72 @@ fn batch_norm_has_the_same_bits_by_channels_and_by_planes_beside_and_in_place() 
             &mean,
             &rstd,
             Some(&w),
+            None,
             Some(&mut dw_again),
             Some(&mut db_again),
         );
         assert!(in_place == dx && dw_again == dw && db_again == db);
         [out, mean, var, rstd, dx, dw, db].concat()
     });
+}
+
+/// The pass that keeps limits gives the bits of a pass for the norm and one for the limits, forward and backward.
+#[test]
+fn batch_norm_between_limits_has_the_bits_of_two_passes() {
+    for shape in [[4, 6, 9000], [2, 3, 50], [3, 2, 18]] {
+        let [batch, channels, inner] = shape;
+        let len = batch * channels * inner;
+        let of = |n: usize, seed| noise(n, seed).iter().map(|&x| x as f32).collect::<Vec<_>>();
+        let (mut x, grad, w) = (of(len, 1), of(len, 4), of(channels, 2));
+        let b: Vec<f32> = of(channels, 3).iter().map(|b| b / 10.0).collect();
+        for (low, high, poisoned) in [(0.0, f32::NAN, false), (-0.3, 0.7, false), (0.0, f32::NAN, true)] {
+            if poisoned {
+                x[0] = f32::NAN;
+            }
+            let limits = Clamp { low, high };
+            same_bits_for_any_threads(|| {
+                let [mut plain, mut out] = [0; 2].map(|_| vec![0.0; len]);
+                let [mut mean, mut var, mut rstd] = [0; 3].map(|_| vec![0.0; channels]);
+                for (limits, out) in [(None, &mut plain), (Some(limits), &mut out)] {
+                    let (w, b) = (Some(&w[..]), Some(&b[..]));
+                    batch_norm_train(&x, shape, w, b, 1e-5, limits, out, &mut mean, &mut var, &mut rstd);
+                }
+                for y in &mut plain {
+                    *y = clamp(*y, low, high);
+                }
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&out), bits(&plain));
+
+                let shift = batch_norm_shift(&mean, &rstd, Some(&w), Some(&b));
+                let clamped = Some(Clamped { limits, shift: &shift });
+                let passes = |(&g, &y): (&f32, &f32)| choose(y <= low || y >= high, 0.0, g);
+                let passed: Vec<f32> = grad.iter().zip(&plain).map(passes).collect();
+                assert!(poisoned || passed.contains(&0.0));
+                let results = [(&passed, None), (&grad, clamped)].map(|(grad, clamped)| {
+                    let (mut dx, [mut dw, mut db]) = (vec![0.0; len], [0; 2].map(|_| vec![0.0; channels]));
+                    let outputs = (Some(&mut dx[..]), Some(&mut dw[..]), Some(&mut db[..]));
+                    let (to_x, to_w, to_b) = outputs;
+                    batch_norm_backward(grad, &x, shape, &mean, &rstd, Some(&w), clamped, to_x, to_w, to_b);
+                    let mut in_place = grad.clone();
+                    batch_norm_backward_in_place(
+                        &mut in_place,
+                        &x,
+                        shape,
+                        &mean,
+                        &rstd,
+                        Some(&w),
+                        clamped,
+                        None,
+                        None,
+                    );
+                    assert_eq!(bits(&in_place), bits(&dx));
+                    [dx, dw, db].concat()
+                });
+                assert_eq!(bits(&results[1]), bits(&results[0]));
+                bits(&out).into_iter().chain(bits(&results[1])).map(f64::from).collect::<Vec<f64>>()
+            });
+        }
+    }
 }
 
 #[test]
@@ -308,11 +372,12 @@ fn batch_norm_of_rows_of_channels_has_the_same_bits_beside_and_in_place() {
         &mean,
         &rstd,
         Some(&w),
+        None,
         Some(&mut dx),
         None,
         None,
     );
     let mut in_place = grad.clone();
-    batch_norm_backward_in_place(&mut in_place, &x, shape, &mean, &rstd, Some(&w), None, None);
+    batch_norm_backward_in_place(&mut in_place, &x, shape, &mean, &rstd, Some(&w), None, None, None);
     assert_eq!(in_place, dx);
 }

@@ -4,7 +4,11 @@
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
-use flambeau_tensor::ops::norm::{BatchNormOptions as Call, RunningStats, batch_norm, instance_norm};
+use flambeau_tensor::ops::conv::ConvTail;
+use flambeau_tensor::ops::norm::{
+    BatchNormOptions as Call, RunningStats, batch_norm, batch_norm_activated, instance_norm,
+};
+use flambeau_tensor::ops::unary::Unary;
 use flambeau_tensor::{DType, Result, Tensor, ensure, no_grad};
 
 use super::norm::affine;
@@ -144,7 +148,14 @@ impl ChannelNorm {
         (!self.uses_input()).then(|| Step::Norm(self.call(0.0)))
     }
 
-    fn batch_norm(&self, op: &str, x: &Tensor, ranks: &[usize]) -> Result<Tensor> {
+    /// The norm, and then an activation if there is one.
+    fn batch_norm(
+        &self,
+        op: &str,
+        x: &Tensor,
+        ranks: &[usize],
+        activation: Option<Unary>,
+    ) -> Result<Tensor> {
         check(op, x, self.num_features, ranks)?;
         let fixed = self.options.momentum.filter(|_| !PLAIN_AVERAGES.get());
         let mut momentum = fixed.unwrap_or(0.0);
@@ -158,7 +169,26 @@ impl ChannelNorm {
                 momentum = 1.0 / batches.item_f64()?;
             }
         }
-        batch_norm(x, self.uses_input(), &self.call(momentum))
+        match activation {
+            Some(activation) => batch_norm_activated(x, &self.call(momentum), activation),
+            None => batch_norm(x, self.uses_input(), &self.call(momentum)),
+        }
+    }
+
+    /// [`ChannelNorm::batch_norm`] and what follows, if that is but an activation and the statistics are those of the input.
+    fn batch_norm_with_tail(
+        &self,
+        op: &str,
+        x: &Tensor,
+        ranks: &[usize],
+        tail: &ConvTail<'_>,
+    ) -> Result<Option<Tensor>> {
+        match *tail {
+            ConvTail { norm: None, residual: None, activation: Some(activation) } if self.uses_input() => {
+                self.batch_norm(op, x, ranks, Some(activation)).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn instance_norm(&self, op: &str, x: &Tensor, [without_batch, with_batch]: [usize; 2]) -> Result<Tensor> {
@@ -228,7 +258,7 @@ impl Member for ChannelNorm {
 
 macro_rules! norms {
     ($($(#[$doc:meta])* $name:ident, $lazy_name:literal, $default:literal, $dim:literal: |$norm:ident, $x:ident| $body:expr
-        $(, in a chain of rank $ranks:expr)?;)*) => { $(
+        $(, in a chain $ranks:expr)?;)*) => { $(
         $(#[$doc])*
         ///
         /// Parameters and statistics are reached as fields: `norm.weight`, `norm.running_mean`.
@@ -279,7 +309,12 @@ macro_rules! norms {
                 $body
             }
 
-            $(fn as_step(&self, rank: usize) -> Option<Step<'_>> {
+            $(#[observed]
+            fn forward_with_tail(&self, x: &Tensor, tail: &ConvTail<'_>) -> Result<Option<Tensor>> {
+                self.norm.batch_norm_with_tail(stringify!($name), x, &$ranks, tail)
+            }
+
+            fn as_step(&self, rank: usize) -> Option<Step<'_>> {
                 $ranks.contains(&rank).then(|| self.norm.as_step())?
             })?
         }
@@ -289,13 +324,13 @@ macro_rules! norms {
 norms! {
     /// Batch norm (Ioffe & Szegedy, 2015) over vectors or sequences, `[batch, channels, length?]`: every channel normalised
     /// over the batch and space, by the batch's statistics in training and by running ones otherwise.
-    BatchNorm1d, "LazyBatchNorm1d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm1d", x, &[2, 3]), in a chain of rank [2, 3];
+    BatchNorm1d, "LazyBatchNorm1d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm1d", x, &[2, 3], None), in a chain [2, 3];
     /// Batch norm (Ioffe & Szegedy, 2015) over images, `[batch, channels, height, width]`: every channel normalised over
     /// the batch and space, by the batch's statistics in training and by running ones otherwise.
-    BatchNorm2d, "LazyBatchNorm2d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm2d", x, &[4]), in a chain of rank [4];
+    BatchNorm2d, "LazyBatchNorm2d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm2d", x, &[4], None), in a chain [4];
     /// Batch norm (Ioffe & Szegedy, 2015) over volumes, `[batch, channels, depth, height, width]`: every channel normalised
     /// over the batch and space, by the batch's statistics in training and by running ones otherwise.
-    BatchNorm3d, "LazyBatchNorm3d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm3d", x, &[5]), in a chain of rank [5];
+    BatchNorm3d, "LazyBatchNorm3d", "BATCH", 1: |norm, x| norm.batch_norm("BatchNorm3d", x, &[5], None), in a chain [5];
     /// Instance norm (Ulyanov et al., 2016) over sequences, `[batch?, channels, length]`: every channel of every sample
     /// normalised over space.
     InstanceNorm1d, "LazyInstanceNorm1d", "INSTANCE", -2: |norm, x| norm.instance_norm("InstanceNorm1d", x, [2, 3]);

@@ -10,8 +10,9 @@ use flambeau_kernels::reduce::var_mean;
 use flambeau_kernels::view::View;
 
 use crate::graph::{Op, Saved, record};
+use crate::ops::unary::{self, Unary};
 use crate::value::Value;
-use crate::{DType, Result, Shape, Tensor, bail, ensure, no_grad, with_float};
+use crate::{DType, Result, Shape, Tensor, bail, ensure, no_grad, trace, with_float};
 
 mod gradient;
 
@@ -49,6 +50,15 @@ pub struct NormOp {
     mean: Value,
     /// Reciprocal standard deviations, for `BatchInference` variances.
     rstd: Value,
+    /// What was done to the result in the same pass.
+    clamped: Option<Clamped>,
+}
+
+/// Limits of the result, and what was added to the scaled input of each channel before.
+#[derive(Clone, Debug)]
+struct Clamped {
+    limits: [f64; 2],
+    shift: Value,
 }
 
 /// The operation's name.
@@ -94,6 +104,32 @@ impl NormOp {
         }
     }
 
+    /// Where the slope of the activation in the same pass is 0, in the view of the input, if there is one.
+    ///
+    /// # Errors
+    /// Those of the operations.
+    pub fn stopped(&self) -> Result<Option<Tensor>> {
+        let Some(Clamped { limits: [low, high], shift }) = &self.clamped else {
+            return Ok(None);
+        };
+        no_grad(|| {
+            let NormView { input, weight: per_channel, .. } = self.view();
+            let tensor = |value: &Value| Tensor::from_value(value.clone()).reshape(&per_channel[..]);
+            let mut scale = tensor(&self.rstd)?;
+            if let Some(weight) = &self.weight {
+                scale = scale.mul(&tensor(&weight.value)?)?;
+            }
+            let x = Tensor::from_value(self.input.value.clone()).reshape(&input[..])?;
+            let y = x.mul(&scale)?.add(&tensor(shift)?)?;
+            // Limits in the type in which they were kept.
+            let [low, high] = [low, high].map(|&limit| match y.dtype() {
+                DType::F32 => f64::from(limit as f32),
+                _ => limit,
+            });
+            y.le(low)?.logical_or(&y.ge(high)?).map(Some)
+        })
+    }
+
     /// The given means and variances of `BatchInference`.
     pub fn statistics(&self) -> [Tensor; 2] {
         [
@@ -112,6 +148,7 @@ struct Normalised {
     rstd: Value,
     /// Biased variances, of `Batch` only.
     var: Option<Value>,
+    clamped: Option<Clamped>,
 }
 
 /// `x` normalised, everything in `float32` or `float64`.
@@ -122,6 +159,7 @@ fn compute(
     bias: Option<&Value>,
     given: Option<[&Value; 2]>,
     eps: f64,
+    limits: Option<[f64; 2]>,
 ) -> Result<Normalised> {
     let x = x.contiguous()?;
     let dtype = x.dtype;
@@ -142,7 +180,7 @@ fn compute(
             let out = Value::build::<T>(dtype, x.shape.clone(), |out| {
                 norm::batch_norm_inference(data, shape, m, v, w, b, eps, out)
             })?;
-            return Ok(Normalised { out, mean: mean.clone(), rstd: var.clone(), var: None });
+            return Ok(Normalised { out, mean: mean.clone(), rstd: var.clone(), var: None, clamped: None });
         }
         let [mut mean, mut rstd, mut var] = [statistics; 3].map(Buf::<T>::take);
         let out = Value::build::<T>(dtype, x.shape.clone(), |out| match kind {
@@ -152,7 +190,8 @@ fn compute(
                 }
             }
             NormKind::Batch(shape) | NormKind::BatchInference(shape) => {
-                norm::batch_norm_train(data, shape, w, b, eps, out, &mut mean, &mut var, &mut rstd)
+                let limits = limits.map(|[low, high]| norm::Clamp { low: low as T, high: high as T });
+                norm::batch_norm_train(data, shape, w, b, eps, limits, out, &mut mean, &mut var, &mut rstd)
             }
             NormKind::Group(shape, groups) => {
                 norm::group_norm(data, shape, groups, w, b, eps, out, &mut mean, &mut rstd)
@@ -164,8 +203,13 @@ fn compute(
             }
         })?;
         let wrap = |buffer| Value::new(buffer, dtype, Shape::new(&[statistics]));
+        let clamped = limits.map(|limits| {
+            let mut shift = Buf::<T>::take(statistics);
+            shift.copy_from_slice(&norm::batch_norm_shift(&mean, &rstd, w, b));
+            Clamped { limits, shift: wrap(shift) }
+        });
         let var = matches!(kind, NormKind::Batch(_)).then(|| wrap(var));
-        Ok(Normalised { out, mean: wrap(mean), rstd: wrap(rstd), var })
+        Ok(Normalised { out, mean: wrap(mean), rstd: wrap(rstd), var, clamped })
     })
 }
 
@@ -178,6 +222,7 @@ fn normalise(
     bias: Option<&Tensor>,
     given: Option<[&Tensor; 2]>,
     eps: f64,
+    limits: Option<[f64; 2]>,
 ) -> Result<(Tensor, Option<[Tensor; 2]>)> {
     let dtype = x.dtype();
     ensure!(
@@ -206,8 +251,13 @@ fn normalise(
         None => None,
     };
     let given = given.as_ref().map(|[mean, var]| [mean, var]);
-    let Normalised { out, mean, rstd, var } =
-        compute(kind, &cast(&a.value)?, wv.as_ref(), bv.as_ref(), given, eps)?;
+    let Normalised {
+        out,
+        mean,
+        rstd,
+        var,
+        clamped,
+    } = compute(kind, &cast(&a.value)?, wv.as_ref(), bv.as_ref(), given, eps, limits)?;
     let mut inputs = vec![&a];
     inputs.extend(&w);
     inputs.extend(&b);
@@ -220,6 +270,7 @@ fn normalise(
             eps,
             mean: mean.clone(),
             rstd: rstd.clone(),
+            clamped: clamped.clone(),
         })
     });
     Ok((y, var.map(|var| [mean, var].map(Tensor::from_value))))
@@ -331,7 +382,7 @@ impl BatchNormOptions<'_> {
         };
         let kind = NormKind::BatchInference(shape);
         let given = Some([running.mean, running.var]);
-        Ok(normalise(op, kind, x, self.weight, self.bias, given, self.eps)?.0)
+        Ok(normalise(op, kind, x, self.weight, self.bias, given, self.eps, None)?.0)
     }
 }
 
@@ -352,12 +403,48 @@ pub fn batch_norm(x: &Tensor, training: bool, options: &BatchNormOptions<'_>) ->
         return x.copy();
     }
     let shape = channels(op, x)?;
-    let [batch, channels, inner] = shape;
-    options.check(op, channels)?;
+    options.check(op, shape[1])?;
     if !training {
         return options.inference(op, x, shape);
     }
-    let n = batch * inner;
+    in_training(x, shape, options, None)
+}
+
+/// [`batch_norm`] in training and then an activation, to the same bits. ReLU and hardtanh (ReLU6) of `float32` and `float64`
+/// planes are done in the same pass, forward and backward.
+///
+/// # Errors
+/// Those of [`batch_norm`].
+pub fn batch_norm_activated(
+    x: &Tensor,
+    options: &BatchNormOptions<'_>,
+    activation: Unary,
+) -> Result<Tensor> {
+    let limits = match activation {
+        Unary::Relu => Some([0.0, f64::NAN]), // which does not bind
+        Unary::Hardtanh(low, high) => Some([low, high]),
+        _ => None,
+    };
+    let planes = x.rank() > 2 && x.numel() > 0 && !x.dtype().is_half();
+    if let (Some(_), true, false) = (limits, planes, trace::is_enabled()) {
+        let shape = channels("batch_norm", x)?;
+        if shape[2] > 1 {
+            options.check("batch_norm", shape[1])?;
+            return in_training(x, shape, options, limits);
+        }
+    }
+    batch_norm(x, true, options)?.unary(unary::name(activation), activation)
+}
+
+/// Batch norm by the batch's own statistics, which also updates the running ones.
+fn in_training(
+    x: &Tensor,
+    shape: [usize; 3],
+    options: &BatchNormOptions<'_>,
+    limits: Option<[f64; 2]>,
+) -> Result<Tensor> {
+    let op = "batch_norm";
+    let n = shape[0] * shape[2];
     ensure!(
         n != 1,
         Value,
@@ -365,7 +452,7 @@ pub fn batch_norm(x: &Tensor, training: bool, options: &BatchNormOptions<'_>) ->
         x.shape()
     );
     let kind = NormKind::Batch(shape);
-    let (y, statistics) = normalise(op, kind, x, options.weight, options.bias, None, options.eps)?;
+    let (y, statistics) = normalise(op, kind, x, options.weight, options.bias, None, options.eps, limits)?;
     if let (Some(running), Some(statistics), true) = (options.running, statistics, n > 0) {
         running.update(&statistics, n, options.momentum)?;
     }
@@ -395,7 +482,7 @@ pub fn instance_norm(x: &Tensor, use_input_stats: bool, options: &BatchNormOptio
         x.shape()
     );
     let kind = NormKind::Group(shape, channels.max(1));
-    let y = normalise(op, kind, x, options.weight, options.bias, None, options.eps)?.0;
+    let y = normalise(op, kind, x, options.weight, options.bias, None, options.eps, None)?.0;
     if let Some(running) = options.running
         && x.numel() > 0
     {
@@ -457,7 +544,7 @@ pub fn group_norm(
         "{op}: expected more than 1 value per channel, got an input {:?} with {groups} groups",
         x.shape()
     );
-    Ok(normalise(op, NormKind::Group(shape, groups), x, weight, bias, None, eps)?.0)
+    Ok(normalise(op, NormKind::Group(shape, groups), x, weight, bias, None, eps, None)?.0)
 }
 
 /// `[rows, n]` of an input whose trailing dimensions are `normalized_shape`; weight and bias flattened.
@@ -508,7 +595,7 @@ pub fn layer_norm(
 ) -> Result<Tensor> {
     let (shape, [weight, bias]) = rows("layer_norm", x, normalized_shape, [weight, bias])?;
     let kind = NormKind::Layer(shape);
-    Ok(normalise("layer_norm", kind, x, weight.as_ref(), bias.as_ref(), None, eps)?.0)
+    Ok(normalise("layer_norm", kind, x, weight.as_ref(), bias.as_ref(), None, eps, None)?.0)
 }
 
 /// RMS norm (Zhang & Sennrich, 2019): the trailing dimensions `normalized_shape` divided by their root mean square.
@@ -528,7 +615,7 @@ pub fn rms_norm(
         _ => f32::EPSILON as f64, // half-width floats are computed in float32, with its epsilon
     });
     let kind = NormKind::Rms(shape);
-    Ok(normalise("rms_norm", kind, x, weight.as_ref(), None, None, eps)?.0)
+    Ok(normalise("rms_norm", kind, x, weight.as_ref(), None, None, eps, None)?.0)
 }
 
 #[cfg(test)]

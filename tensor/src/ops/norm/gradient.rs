@@ -2,13 +2,24 @@
 
 use flambeau_kernels::mem::Buf;
 use flambeau_kernels::norm::{
-    batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference_backward, group_norm_backward,
+    self, batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference_backward, group_norm_backward,
     layer_norm_backward, rms_norm_backward,
 };
 
-use super::{NormKind, NormOp, name};
+use super::{Clamped, NormKind, NormOp, name};
+use crate::optimizer::Real;
 use crate::value::Value;
 use crate::{Result, Shape, Tensor, ensure, with_float};
+
+impl Clamped {
+    fn for_kernel<T: Real>(&self) -> Result<norm::Clamped<'_, T>> {
+        let [low, high] = self.limits.map(T::from_f64);
+        Ok(norm::Clamped {
+            limits: norm::Clamp { low, high },
+            shift: self.shift.data::<T>()?,
+        })
+    }
+}
 
 /// Gradients of a normalisation: of the input, the weight and the bias.
 pub type NormGrads = [Option<Tensor>; 3];
@@ -43,9 +54,10 @@ impl Tensor {
             let mut buffers = [0, 1, 2].map(|i| wanted[i].then(|| buffer(sizes[i])));
             let [dx, dw, db] = &mut buffers;
             let [dx, dw, db] = [dx, dw, db].map(|buffer| buffer.as_deref_mut());
+            let clamped = op.clamped.as_ref().map(Clamped::for_kernel::<T>).transpose()?;
             if !x_data.is_empty() {
                 match op.kind {
-                    NormKind::Batch(shape) => batch_norm_backward(g, x_data, shape, m, r, w, dx, dw, db),
+                    NormKind::Batch(shape) => batch_norm_backward(g, x_data, shape, m, r, w, clamped, dx, dw, db),
                     NormKind::BatchInference(shape) => {
                         batch_norm_inference_backward(g, x_data, shape, m, r, w, op.eps, dx, dw, db)
                     }
@@ -80,8 +92,9 @@ impl Tensor {
             let w = weight.as_ref().map(|w| w.data::<T>()).transpose()?;
             let mut buffers = [wanted[1], wanted[2]].map(|wanted| wanted.then(|| Buf::<T>::take(shape[1])));
             let [dw, db] = buffers.each_mut().map(|buffer| buffer.as_deref_mut());
+            let clamped = op.clamped.as_ref().map(Clamped::for_kernel::<T>).transpose()?;
             self.write::<T, _>("norm_backward_", |grad| {
-                batch_norm_backward_in_place(grad, x, shape, m, r, w, dw, db)
+                batch_norm_backward_in_place(grad, x, shape, m, r, w, clamped, dw, db)
             })?;
             let [dw, db] = buffers.map(|buffer| {
                 buffer.map(|buffer| Tensor::from_value(Value::new(buffer, full, Shape::new(&[shape[1]]))))
