@@ -15,6 +15,7 @@ mod few;
 mod fold;
 mod integer;
 mod padded;
+mod pointwise;
 mod tail;
 mod unfold;
 mod weight;

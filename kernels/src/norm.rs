@@ -9,8 +9,8 @@ mod group;
 mod layer;
 
 pub use batch::{
-    Clamp, Clamped, batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference, batch_norm_inference_backward,
-    batch_norm_scale_shift, batch_norm_shift, batch_norm_train,
+    Clamp, Clamped, batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference,
+    batch_norm_inference_backward, batch_norm_scale_shift, batch_norm_shift, batch_norm_train,
 };
 pub use group::{group_norm, group_norm_backward};
 pub use layer::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};

@@ -4,13 +4,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use flambeau_autograd::Backward;
 use flambeau_nn::functional::Padding;
 use flambeau_nn::{
     BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions, Conv1d, Conv2d, ConvOptions, ELU, Forward, GELU,
     Hardswish, Linear, LinearOptions, Module, ReLU, ReLU6, Result, Sequential, SiLU, chain, chain_onto,
     observed, summary,
 };
-use flambeau_autograd::Backward;
 use flambeau_tensor::ops::conv::ConvTail;
 use flambeau_tensor::{DType, Tensor, no_grad, random as generator};
 

@@ -5,14 +5,14 @@
 //! every stride-th tap, and is a convolution with stride 1 of its own.
 //!
 //! The gradient of the weight has a file for each of its ways: `weight` for most, `winograd/weight` for large 3 × 3
-//! convolutions of many channels, `direct` for few channels. What is left, such as many channels of few positions, is a
+//! convolutions of many channels, `pointwise` for 1 × 1 ones of few, `direct` for very few. What is left, such as many channels of few positions, is a
 //! product with the transpose of the unfolded image.
 
 use crate::element::instantiate;
 use std::ops::Range;
 
 use super::unfold::{Unfold, UnfoldTransposed, Window};
-use super::{ConvShape, depthwise, direct, fold, for_each_group, multiply, weight, winograd};
+use super::{ConvShape, depthwise, direct, fold, for_each_group, multiply, pointwise, weight, winograd};
 use crate::gemm::{Epilogue, MatRef, Operand, Output, PackA, Plan};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_chunks_mut, parallel_for};
@@ -150,6 +150,9 @@ instantiate! {
         }
         if winograd::weight::pays::<T>(shape) {
             return winograd::weight::backward_weight(shape, x, grad_out, grad_w);
+        }
+        if pointwise::pays::<T>(shape) {
+            return pointwise::backward_weight(shape, x, grad_out, grad_w);
         }
         if weight::pays::<T>(shape) {
             return weight::backward_weight(shape, x, grad_out, grad_w);

@@ -257,6 +257,27 @@ fn winograd_matches_within_its_error() {
 }
 
 #[test]
+fn gradients_of_the_weight_by_dot_products_match() {
+    let dim = |size| (size, 1, 1, 0, 0, 1);
+    let shapes = [
+        // The last tiles are not full, nor are the last vectors.
+        shape(3, [5, 31], 1, [ONE, dim(23), dim(23)]),
+        shape(2, [20, 26], 2, [ONE, dim(19), dim(29)]),
+        // Planes in several pieces, more outputs than one task takes.
+        shape(2, [4, 60], 1, [dim(3), dim(31), dim(27)]),
+    ];
+    for_every_isa(|| {
+        assert!(
+            shapes
+                .iter()
+                .all(|s| pointwise::pays::<f32>(s) && pointwise::pays::<f64>(s))
+        );
+        convolutions_match::<f32>(&shapes, 1e-5);
+        convolutions_match::<f64>(&shapes, 1e-13);
+    });
+}
+
+#[test]
 fn gradients_of_the_weight_by_winograd_match_within_their_error() {
     let dim = |size, before, after| (size, 3, 1, before, after, 1);
     let shapes = [
@@ -298,6 +319,7 @@ fn the_bits_do_not_depend_on_the_threads() {
         shape(3, [40, 40], 40, [ONE, d, d]),
         shape(3, [60, 60], 1, [ONE, (5, 3, 1, 1, 1, 1), (5, 3, 1, 1, 1, 1)]),
         shape(7, [16, 24], 1, [ONE, d, (28, 3, 2, 1, 1, 1)]),
+        shape(3, [16, 30], 1, [ONE, (28, 1, 1, 0, 0, 1), (28, 1, 1, 0, 0, 1)]),
         shape(6, [150, 300], 1, [ONE, (7, 3, 1, 1, 1, 1), (5, 3, 1, 1, 1, 1)]),
     ] {
         let (x, w) = (

@@ -299,7 +299,12 @@ fn backward<T: Float>(
         for image in 0..batch {
             for (k, s) in range.clone().zip(&mut *sums) {
                 let start = (image * channels + k) * inner;
-                let plane = grad_sums(grad(start..start + inner), &x[start..start + inner], mean[k], gate(k));
+                let plane = grad_sums(
+                    grad(start..start + inner),
+                    &x[start..start + inner],
+                    mean[k],
+                    gate(k),
+                );
                 *s = (s.0 + plane.0, s.1 + plane.1);
             }
         }

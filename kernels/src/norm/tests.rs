@@ -328,7 +328,10 @@ fn batch_norm_between_limits_has_the_bits_of_two_passes() {
                 assert_eq!(bits(&out), bits(&plain));
 
                 let shift = batch_norm_shift(&mean, &rstd, Some(&w), Some(&b));
-                let clamped = Some(Clamped { limits, shift: &shift });
+                let clamped = Some(Clamped {
+                    limits,
+                    shift: &shift,
+                });
                 let passes = |(&g, &y): (&f32, &f32)| choose(y <= low || y >= high, 0.0, g);
                 let passed: Vec<f32> = grad.iter().zip(&plain).map(passes).collect();
                 assert!(poisoned || passed.contains(&0.0));
@@ -353,7 +356,11 @@ fn batch_norm_between_limits_has_the_bits_of_two_passes() {
                     [dx, dw, db].concat()
                 });
                 assert_eq!(bits(&results[1]), bits(&results[0]));
-                bits(&out).into_iter().chain(bits(&results[1])).map(f64::from).collect::<Vec<f64>>()
+                bits(&out)
+                    .into_iter()
+                    .chain(bits(&results[1]))
+                    .map(f64::from)
+                    .collect::<Vec<f64>>()
             });
         }
     }

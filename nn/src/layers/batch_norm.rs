@@ -149,13 +149,7 @@ impl ChannelNorm {
     }
 
     /// The norm, and then an activation if there is one.
-    fn batch_norm(
-        &self,
-        op: &str,
-        x: &Tensor,
-        ranks: &[usize],
-        activation: Option<Unary>,
-    ) -> Result<Tensor> {
+    fn batch_norm(&self, op: &str, x: &Tensor, ranks: &[usize], activation: Option<Unary>) -> Result<Tensor> {
         check(op, x, self.num_features, ranks)?;
         let fixed = self.options.momentum.filter(|_| !PLAIN_AVERAGES.get());
         let mut momentum = fixed.unwrap_or(0.0);
@@ -184,9 +178,11 @@ impl ChannelNorm {
         tail: &ConvTail<'_>,
     ) -> Result<Option<Tensor>> {
         match *tail {
-            ConvTail { norm: None, residual: None, activation: Some(activation) } if self.uses_input() => {
-                self.batch_norm(op, x, ranks, Some(activation)).map(Some)
-            }
+            ConvTail {
+                norm: None,
+                residual: None,
+                activation: Some(activation),
+            } if self.uses_input() => self.batch_norm(op, x, ranks, Some(activation)).map(Some),
             _ => Ok(None),
         }
     }

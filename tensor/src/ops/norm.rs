@@ -109,11 +109,19 @@ impl NormOp {
     /// # Errors
     /// Those of the operations.
     pub fn stopped(&self) -> Result<Option<Tensor>> {
-        let Some(Clamped { limits: [low, high], shift }) = &self.clamped else {
+        let Some(Clamped {
+            limits: [low, high],
+            shift,
+        }) = &self.clamped
+        else {
             return Ok(None);
         };
         no_grad(|| {
-            let NormView { input, weight: per_channel, .. } = self.view();
+            let NormView {
+                input,
+                weight: per_channel,
+                ..
+            } = self.view();
             let tensor = |value: &Value| Tensor::from_value(value.clone()).reshape(&per_channel[..]);
             let mut scale = tensor(&self.rstd)?;
             if let Some(weight) = &self.weight {
@@ -257,7 +265,15 @@ fn normalise(
         rstd,
         var,
         clamped,
-    } = compute(kind, &cast(&a.value)?, wv.as_ref(), bv.as_ref(), given, eps, limits)?;
+    } = compute(
+        kind,
+        &cast(&a.value)?,
+        wv.as_ref(),
+        bv.as_ref(),
+        given,
+        eps,
+        limits,
+    )?;
     let mut inputs = vec![&a];
     inputs.extend(&w);
     inputs.extend(&b);
@@ -415,11 +431,7 @@ pub fn batch_norm(x: &Tensor, training: bool, options: &BatchNormOptions<'_>) ->
 ///
 /// # Errors
 /// Those of [`batch_norm`].
-pub fn batch_norm_activated(
-    x: &Tensor,
-    options: &BatchNormOptions<'_>,
-    activation: Unary,
-) -> Result<Tensor> {
+pub fn batch_norm_activated(x: &Tensor, options: &BatchNormOptions<'_>, activation: Unary) -> Result<Tensor> {
     let limits = match activation {
         Unary::Relu => Some([0.0, f64::NAN]), // which does not bind
         Unary::Hardtanh(low, high) => Some([low, high]),
@@ -452,7 +464,16 @@ fn in_training(
         x.shape()
     );
     let kind = NormKind::Batch(shape);
-    let (y, statistics) = normalise(op, kind, x, options.weight, options.bias, None, options.eps, limits)?;
+    let (y, statistics) = normalise(
+        op,
+        kind,
+        x,
+        options.weight,
+        options.bias,
+        None,
+        options.eps,
+        limits,
+    )?;
     if let (Some(running), Some(statistics), true) = (options.running, statistics, n > 0) {
         running.update(&statistics, n, options.momentum)?;
     }
@@ -544,7 +565,17 @@ pub fn group_norm(
         "{op}: expected more than 1 value per channel, got an input {:?} with {groups} groups",
         x.shape()
     );
-    Ok(normalise(op, NormKind::Group(shape, groups), x, weight, bias, None, eps, None)?.0)
+    Ok(normalise(
+        op,
+        NormKind::Group(shape, groups),
+        x,
+        weight,
+        bias,
+        None,
+        eps,
+        None,
+    )?
+    .0)
 }
 
 /// `[rows, n]` of an input whose trailing dimensions are `normalized_shape`; weight and bias flattened.
@@ -595,7 +626,17 @@ pub fn layer_norm(
 ) -> Result<Tensor> {
     let (shape, [weight, bias]) = rows("layer_norm", x, normalized_shape, [weight, bias])?;
     let kind = NormKind::Layer(shape);
-    Ok(normalise("layer_norm", kind, x, weight.as_ref(), bias.as_ref(), None, eps, None)?.0)
+    Ok(normalise(
+        "layer_norm",
+        kind,
+        x,
+        weight.as_ref(),
+        bias.as_ref(),
+        None,
+        eps,
+        None,
+    )?
+    .0)
 }
 
 /// RMS norm (Zhang & Sennrich, 2019): the trailing dimensions `normalized_shape` divided by their root mean square.

@@ -2,8 +2,8 @@
 
 use flambeau_kernels::mem::Buf;
 use flambeau_kernels::norm::{
-    self, batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference_backward, group_norm_backward,
-    layer_norm_backward, rms_norm_backward,
+    self, batch_norm_backward, batch_norm_backward_in_place, batch_norm_inference_backward,
+    group_norm_backward, layer_norm_backward, rms_norm_backward,
 };
 
 use super::{Clamped, NormKind, NormOp, name};
