@@ -5,6 +5,7 @@ use flambeau_nn::{
     BatchNorm2d, BatchNormOptions, Buffer, Forward, LayerNorm, LayerNormOptions, Member, Module, Step,
     Visitor, VisitorMut, observed,
 };
+use flambeau_tensor::ops::conv::ConvTail;
 use flambeau_tensor::{DType, Result, Tensor};
 
 /// Implements `Module` and `Member` for a type that shows another module in its place.
@@ -133,6 +134,10 @@ impl Forward for Norm2d {
         self.module().forward(x)
     }
 
+    fn forward_with_tail(&self, x: &Tensor, tail: &ConvTail<'_>) -> Result<Option<Tensor>> {
+        self.module().forward_with_tail(x, tail)
+    }
+
     fn as_step(&self, rank: usize) -> Option<Step<'_>> {
         self.module().as_step(rank)
     }
@@ -224,7 +229,26 @@ impl Forward for LayerNorm2d {
 
 #[cfg(test)]
 mod tests {
+    use flambeau_tensor::ops::unary::Unary;
+    use flambeau_tensor::random;
+
     use super::*;
+
+    /// Blocks of models have a pass less in training.
+    #[test]
+    fn a_norm_in_training_does_the_rectifier() {
+        let norm = NormLayer::BATCH.build(3).unwrap();
+        let x = random::fork(1, || Tensor::randn((2, 3, 4, 4), DType::F32)).unwrap();
+        let tail = ConvTail {
+            activation: Some(Unary::Relu),
+            ..ConvTail::default()
+        };
+        let done = norm.forward_with_tail(&x, &tail).unwrap().unwrap();
+        let want = norm.forward(&x).unwrap().relu().unwrap();
+        assert_eq!(done.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+        norm.eval();
+        assert!(norm.forward_with_tail(&x, &tail).unwrap().is_none());
+    }
 
     #[test]
     fn a_frozen_norm_is_a_batch_norm_in_evaluation() {
