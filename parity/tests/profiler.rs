@@ -43,7 +43,8 @@ fn a_training_step_is_seen_whole() {
         ("Sequential", 0),
     ];
     assert_eq!(of(Kind::Module), modules);
-    let rules = ["cross_entropy", "linear", "reshape", "batch_norm", "conv"].map(|name| format!("{name}_backward"));
+    let rules =
+        ["cross_entropy", "linear", "reshape", "batch_norm", "conv"].map(|name| format!("{name}_backward"));
     let found = of(Kind::Gradient);
     for rule in &rules {
         assert!(found.contains(&(rule, 0)), "{rule} is not among {found:?}");
