@@ -33,7 +33,9 @@ where
     let mut layers = layers.into_iter().peekable();
     while let Some(layer) = layers.next() {
         let (tail, steps) = match layers.peek() {
-            Some(next) if next.as_step(x.rank()).is_some() && !is_watched() => tail(x.rank(), layers.clone()),
+            Some(next) if next.as_step(x.rank()).is_some() && may_join(layer) => {
+                tail(x.rank(), layers.clone())
+            }
             _ => Default::default(),
         };
         let done = match steps {
@@ -51,9 +53,9 @@ where
     Ok(x)
 }
 
-/// Whether several layers may be one pass.
-fn is_one_pass() -> bool {
-    !is_grad_enabled() && !is_watched()
+/// Whether a layer may do what follows in its pass.
+fn may_join(layer: &dyn Forward) -> bool {
+    !is_watched() && (!is_grad_enabled() || layer.joins_recorded())
 }
 
 /// The steps at the beginning of `layers` that one pass takes, for outputs of so many dimensions, and how many they are.
@@ -85,7 +87,7 @@ pub fn chain_onto(
     if let (Some(Step::Norm(norm_step)), Some(Step::Activation(function)), true) = (
         norm.as_step(x.rank()),
         activation.as_step(x.rank()),
-        is_one_pass(),
+        !is_grad_enabled() && !is_watched(),
     ) {
         let residual = shortcut()?;
         let tail = ConvTail {

@@ -299,6 +299,11 @@ pub trait Forward: Module {
         Ok(None)
     }
 
+    /// Whether [`forward_with_tail`](Forward::forward_with_tail) has a pass while operations are recorded.
+    fn joins_recorded(&self) -> bool {
+        false
+    }
+
     /// What the module does to a tensor of so many dimensions, if that is a step which the layer before may do on its way: see
     /// [`chain`](crate::chain).
     fn as_step(&self, _rank: usize) -> Option<Step<'_>> {
@@ -367,6 +372,10 @@ impl<M: Forward + ?Sized> Forward for Box<M> {
 
     fn forward_with_tail(&self, x: &Tensor, tail: &ConvTail<'_>) -> Result<Option<Tensor>> {
         (**self).forward_with_tail(x, tail)
+    }
+
+    fn joins_recorded(&self) -> bool {
+        (**self).joins_recorded()
     }
 
     fn as_step(&self, rank: usize) -> Option<Step<'_>> {

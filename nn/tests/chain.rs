@@ -51,6 +51,10 @@ impl<L: Forward> Forward for Counted<L> {
         }
         Ok(done)
     }
+
+    fn joins_recorded(&self) -> bool {
+        self.layer.joins_recorded()
+    }
 }
 
 fn conv(channels: [usize; 2], kernel: usize, stride: usize, groups: usize, bias: bool) -> Conv2d {

@@ -310,6 +310,10 @@ macro_rules! norms {
                 self.norm.batch_norm_with_tail(stringify!($name), x, &$ranks, tail)
             }
 
+            fn joins_recorded(&self) -> bool {
+                self.norm.uses_input()
+            }
+
             fn as_step(&self, rank: usize) -> Option<Step<'_>> {
                 $ranks.contains(&rank).then(|| self.norm.as_step())?
             })?

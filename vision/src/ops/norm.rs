@@ -138,6 +138,10 @@ impl Forward for Norm2d {
         self.module().forward_with_tail(x, tail)
     }
 
+    fn joins_recorded(&self) -> bool {
+        self.module().joins_recorded()
+    }
+
     fn as_step(&self, rank: usize) -> Option<Step<'_>> {
         self.module().as_step(rank)
     }
