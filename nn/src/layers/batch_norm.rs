@@ -148,7 +148,7 @@ impl ChannelNorm {
         (!self.uses_input()).then(|| Step::Norm(self.call(0.0)))
     }
 
-    /// The norm, and then an activation if there is one.
+    /// The norm, and then an activation if there is one: by the statistics of the input, where `uses_input` says so.
     fn batch_norm(&self, op: &str, x: &Tensor, ranks: &[usize], activation: Option<Unary>) -> Result<Tensor> {
         check(op, x, self.num_features, ranks)?;
         let fixed = self.options.momentum.filter(|_| !PLAIN_AVERAGES.get());
