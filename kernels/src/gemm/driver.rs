@@ -3,7 +3,7 @@
 //! Every element of C is a sum over the same blocks of the inner dimension in the same order, however rows and columns
 //! are cut into tasks, so the cut may follow the number of threads and the bits still do not.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use smallvec::SmallVec;
 
@@ -18,6 +18,8 @@ use crate::simd::Real;
 pub(crate) const DEPTH_BLOCK: usize = 384;
 /// Bytes of a private block of A or B, which must share the second-level cache with what streams past it.
 const PRIVATE_BYTES: usize = 640 << 10;
+/// Bytes of a panel of B up to which it stays in the first-level cache while A streams past.
+const PANEL_BYTES: RangeInclusive<usize> = 16 << 10..=32 << 10;
 /// Multiplications below which a product is one task: some microseconds.
 const SERIAL_WORK: usize = 1 << 18;
 /// Elements that are packed in about the time that it takes to fork.
@@ -288,8 +290,11 @@ impl<T: Real> Plan<T> {
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
-        // With B in the second-level cache, a panel of A is packed just before its use and stays in the first.
-        let one_by_one = matches!((a, b), (Operand::Source(_), Operand::Source(_)));
+        // What is packed just before its use and stays in the first-level cache: a panel of B if it is small enough, since
+        // A streams past it with less traffic than B past a panel of A.
+        let both = matches!((a, b), (Operand::Source(_), Operand::Source(_)));
+        let by_columns = both && PANEL_BYTES.contains(&(self.width * self.longest_depth() * size_of::<T>()));
+        let one_by_one = both && !by_columns;
         let cuts = self.cuts(rows.clone());
         let row_range = cuts[0]..cuts[rows.len()];
         let mut a_block: Buf<T> = match a {
@@ -301,10 +306,26 @@ impl<T: Real> Plan<T> {
         };
         let mut b_block: Buf<T> = match b {
             Operand::Packed(_) => Buf::take(0),
+            Operand::Source(_) if by_columns => Buf::take(self.width * self.longest_depth()),
             Operand::Source(_) => Buf::take(columns.len() * self.width * self.longest_depth()),
         };
         for block in 0..self.depth_blocks {
             let depth = self.depth(block);
+            if let (Operand::Source(a), Operand::Source(b), true) = (a, b, by_columns) {
+                // SAFETY: the panels lie inside A and fill the private block.
+                unsafe { a.pack(&cuts, depth.clone(), a_block.as_mut_ptr()) };
+                for q in columns.clone() {
+                    let range = self.columns(q..q + 1);
+                    // SAFETY: the panel lies inside B and fits in the buffer.
+                    unsafe { b.pack(depth.clone(), range, self.width, b_block.as_mut_ptr()) };
+                    let strip = self.strip(block, q, b_block.as_ptr(), epilogue);
+                    for p in rows.clone() {
+                        let offset = (self.row(p) - row_range.start) * depth.len();
+                        self.tile(&strip, p, a_block[offset..].as_ptr(), 0, out, epilogue);
+                    }
+                }
+                continue;
+            }
             let b_panels: *const T = match b {
                 Operand::Packed(whole) => {
                     let offset = self.column_panels * depth.start + columns.start * depth.len();

@@ -388,6 +388,21 @@ pub(crate) unsafe fn pack_rows<S: Simd>(
     // SAFETY: blocks inside those that the caller vouches for.
     unsafe {
         let s = S::assume();
+        let far = src_stride * size_of::<S::Elem>() >= 1024;
+        if rows == 2 * S::LANES && width == rows {
+            for k in 0..depth {
+                if far {
+                    let ahead = src.wrapping_add((k + STEPS) * src_stride);
+                    s.prefetch(ahead);
+                    s.prefetch(ahead.wrapping_add(S::LANES));
+                }
+                let (from, to) = (src.wrapping_add(k * src_stride), dst.add(k * dst_stride));
+                let x = [s.load(from), s.load(from.add(S::LANES))];
+                s.store(to, x[0]);
+                s.store(to.add(S::LANES), x[1]);
+            }
+            return;
+        }
         // Pieces of rows that are far from each other are not foreseen by the machine.
         let far = src_stride * size_of::<S::Elem>() >= 1024;
         for k in 0..depth {

@@ -61,7 +61,7 @@ impl<T: Real> PackA<T> for MatRef<'_, T> {
 
 impl<T: Real> PackB<T> for MatRef<'_, T> {
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
-        let step = if self.column_stride == 1 {
+        let step = if self.column_stride == 1 && columns.len() > width {
             STEPS
         } else {
             depth.len().max(1)
