@@ -129,9 +129,9 @@ struct At<T> {
 
 /// One step of the inner dimension of a tile. `AHEAD` asks for the B of a later one.
 ///
-/// Where an instruction takes one element of memory for all lanes, half the rows of a tile of two vectors read theirs twice, in
-/// place of spreading it in a register first: fewer instructions for as many multiplications, and no more than the two loads
-/// beside two of them that a core manages.
+/// Where an instruction takes one element of memory for all lanes, most rows of a tile of two vectors read theirs twice, in
+/// place of spreading it in a register first: fewer instructions for as many multiplications. The rest spread it, because a
+/// core manages no more than two loads beside two multiplications.
 ///
 /// # Safety
 /// As for [`micro`].
@@ -160,7 +160,7 @@ unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED:
             };
         }
         for i in 0..ROWS {
-            if S::SPREADS && VECTORS == 2 && i < ROWS / 2 {
+            if S::SPREADS && VECTORS == 2 && i < ROWS * 5 / 7 {
                 acc[i][0] = s.mul_add(s.splat(*at.a.add(i)), row[0], acc[i][0]);
                 acc[i][1] = s.mul_add(s.splat(*at.twin.add(i)), row[1], acc[i][1]);
                 continue;
