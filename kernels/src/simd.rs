@@ -219,6 +219,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
         #[cfg(not(target_arch = "x86_64"))]
         let _ = p;
     }
+
+    /// As [`Self::prefetch`], but into the second-level cache only.
+    #[inline(always)]
+    fn prefetch_second(self, p: *const Self::Elem) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = p;
+    }
 }
 
 /// The same pointer, which the compiler does not know to be the same: what is read through both is read twice.

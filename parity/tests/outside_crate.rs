@@ -7,6 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+/// Crates that ask for what others do not, and all their features.
+const FEATURES: [(&str, &[&str]); 6] = [
+    ("audio", &[]),
+    ("data", &["gif", "webp"]),
+    ("hub", &["download"]),
+    ("tensor", &["ndarray"]),
+    ("text", &[]),
+    ("vision", &["download", "gif", "webp"]),
+];
+
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -15,12 +25,24 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// Runs a program far from the workspace, with its versions of dependencies and its settings for them: then what is built
-/// already in its target directory is used again, and only Flambeau itself is compiled anew. Returns what it prints.
+/// Runs a program far from the workspace, with its versions of dependencies, its settings and its features for them: then
+/// what is built already in its target directory is used again, and only Flambeau itself is compiled anew. Returns what it
+/// prints.
 fn run(name: &str, manifest: &str, program: &str) -> String {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let copy = temporary.join(name);
     fs::create_dir_all(copy.join("src")).unwrap();
+    // Nothing of what is for tests is built, but by this resolver its features count.
+    let (depends, rest) = manifest.split_once("[workspace]\n").unwrap();
+    assert!(rest.is_empty());
+    let features = FEATURES.map(|(name, features)| {
+        let path = workspace().join(name);
+        format!("flambeau-{name} = {{ path = {path:?}, features = {features:?} }}\n")
+    });
+    let manifest = format!(
+        "{depends}[workspace]\nresolver = \"1\"\n\n[dev-dependencies]\n{}",
+        features.concat()
+    );
     fs::write(copy.join("Cargo.toml"), manifest).unwrap();
     fs::write(copy.join("src/main.rs"), program).unwrap();
     fs::copy(workspace().join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();

@@ -28,6 +28,8 @@ const SERIAL_PACK: usize = 1 << 13;
 const TASKS_PER_THREAD: usize = 4;
 /// Tiles' widths below which a segment of C is short: then a good part of the tiles crosses its end.
 const SHORT_SEGMENT: usize = 4;
+/// Bytes that a tile asks for with every two steps at most: a line.
+const MOST_REQUESTED: usize = 64;
 /// The tallest and the widest tile of any instruction set, in elements.
 const MAX_TILE: usize = 14 * 64;
 
@@ -321,7 +323,8 @@ impl<T: Real> Plan<T> {
                     let strip = self.strip(block, q, b_block.as_ptr(), epilogue);
                     for p in rows.clone() {
                         let offset = (self.row(p) - row_range.start) * depth.len();
-                        self.tile(&strip, p, a_block[offset..].as_ptr(), 0, out, epilogue);
+                        let a = a_block[offset..].as_ptr();
+                        self.tile(&strip, p, a, Ahead::NOTHING, out, epilogue);
                     }
                 }
                 continue;
@@ -345,16 +348,16 @@ impl<T: Real> Plan<T> {
                     self.strip(block, q, b, epilogue)
                 })
                 .collect();
-            let tile = |p: usize, strip: &Strip<T>, a: *const T| {
-                // The last panel of A asks for the next one of B, which takes the place of what was read.
-                let ahead = usize::from(p + 1 == rows.end) * self.width * depth.len();
+            let tile = |p: usize, strip: &Strip<T>, a: *const T, ahead: Ahead<T>| {
                 self.tile(strip, p, a, ahead, out, epilogue);
             };
             if let (Operand::Source(source), true) = (a, one_by_one) {
                 for (i, p) in rows.clone().enumerate() {
                     // SAFETY: the panel lies inside A and fits in the buffer.
                     unsafe { source.pack(&cuts[i..i + 2], depth.clone(), a_block.as_mut_ptr()) };
-                    strips.iter().for_each(|strip| tile(p, strip, a_block.as_ptr()));
+                    strips
+                        .iter()
+                        .for_each(|strip| tile(p, strip, a_block.as_ptr(), Ahead::NOTHING));
                 }
                 continue;
             }
@@ -368,15 +371,23 @@ impl<T: Real> Plan<T> {
                     a_block.as_ptr()
                 }
             };
-            // SAFETY: the panel lies inside the packed block.
-            let a_panel = |p: usize| unsafe { a_panels.add((self.row(p) - row_range.start) * depth.len()) };
+            let a_panel = |p: usize| a_panels.wrapping_add((self.row(p) - row_range.start) * depth.len());
+            // While a panel is in use, the next one comes from the last cache, a part of it with each tile.
             if let Operand::Source(_) = b {
-                rows.clone()
-                    .for_each(|p| strips.iter().for_each(|strip| tile(p, strip, a_panel(p))));
+                for p in rows.clone() {
+                    let next = Ahead::new(a_panel(p + 1), self.height * depth.len(), strips.len(), depth.len());
+                    for (i, strip) in strips.iter().enumerate() {
+                        tile(p, strip, a_panel(p), next.part(i, depth.len()));
+                    }
+                }
             } else {
-                strips
-                    .iter()
-                    .for_each(|strip| rows.clone().for_each(|p| tile(p, strip, a_panel(p))));
+                for strip in &strips {
+                    let len = self.width * depth.len();
+                    let next = Ahead::new(strip.b.wrapping_add(len), len, rows.len(), depth.len());
+                    for (i, p) in rows.clone().enumerate() {
+                        tile(p, strip, a_panel(p), next.part(i, depth.len()));
+                    }
+                }
             }
         }
         if let Activation::Rows(f) = epilogue.activation {
@@ -419,14 +430,16 @@ impl<T: Real> Plan<T> {
         strip: &Strip<T>,
         p: usize,
         a: *const T,
-        ahead: usize,
+        ahead: Ahead<T>,
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
         let rows = self.row(p)..self.row(p + 1);
         let mut tile = Tile {
             row_bias: pointer(epilogue.row_bias, strip.last, rows.start),
-            ahead,
+            // Without requests, what is at hand.
+            ahead: if ahead.requested == 0 { a } else { ahead.from },
+            requested: ahead.requested,
             ..strip.tile
         };
         let Some(offset) = out.offset(rows.start, strip.columns.clone()) else {
@@ -495,6 +508,39 @@ struct Strip<T> {
     last: bool,
     /// All but what depends on the panel of A.
     tile: Tile<T>,
+}
+
+/// A panel that is asked for while the one before it is in use.
+#[derive(Clone, Copy)]
+struct Ahead<T> {
+    from: *const T,
+    /// Elements with every two steps of a tile.
+    requested: usize,
+}
+
+impl<T: Real> Ahead<T> {
+    const NOTHING: Self = Ahead {
+        from: std::ptr::null(),
+        requested: 0,
+    };
+
+    /// A panel of `len` elements from `from` on, which need not be there, spread over tiles of `depth` steps.
+    fn new(from: *const T, len: usize, tiles: usize, depth: usize) -> Self {
+        Ahead {
+            from,
+            requested: len
+                .div_ceil((tiles * (depth / 2)).max(1))
+                .min(MOST_REQUESTED / size_of::<T>()),
+        }
+    }
+
+    /// What tile `i` asks for.
+    fn part(self, i: usize, depth: usize) -> Self {
+        Ahead {
+            from: self.from.wrapping_add(i * self.requested * (depth / 2)),
+            ..self
+        }
+    }
 }
 
 /// The values from `offset` on, if there are any and the block is the last one.

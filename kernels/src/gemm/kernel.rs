@@ -23,8 +23,9 @@ pub(crate) struct Tile<T> {
     /// Laid out like C, or null.
     pub(crate) residual: *const T,
     pub(crate) relu: bool,
-    /// Elements by which a packed B is asked for ahead of its use.
-    pub(crate) ahead: usize,
+    /// What later tiles read, and how many elements of it this one asks for with every two steps.
+    pub(crate) ahead: *const T,
+    pub(crate) requested: usize,
 }
 
 impl<T: Real> Tile<T> {
@@ -40,7 +41,8 @@ impl<T: Real> Tile<T> {
             column_bias: std::ptr::null(),
             residual: std::ptr::null(),
             relu: false,
-            ahead: 0,
+            ahead: c,
+            requested: 0,
         }
     }
 }
@@ -94,26 +96,30 @@ pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, con
     // SAFETY: all addresses lie in the panels and in the tile, which the caller vouches for.
     unsafe {
         let s = S::assume();
-        for i in 0..ROWS {
-            s.prefetch(tile.c.wrapping_add(i * tile.ldc));
-            s.prefetch(tile.c.wrapping_add(i * tile.ldc + (VECTORS - 1) * S::LANES));
-        }
         let mut acc = [[s.splat(S::Elem::ZERO); VECTORS]; ROWS];
         let mut at = At { a, twin: twin(a), b };
-        // Two steps at a time, and requests ahead only where there are some: the core issues few instructions beside
-        // the multiplications, and fewer when it is shared.
-        if UNPACKED || tile.ahead == 0 {
-            for _ in 0..depth / 2 {
-                step::<S, ROWS, VECTORS, UNPACKED, false>(s, &mut at, b_stride, tile, &mut acc);
-                step::<S, ROWS, VECTORS, UNPACKED, false>(s, &mut at, b_stride, tile, &mut acc);
-            }
-            if depth % 2 == 1 {
-                step::<S, ROWS, VECTORS, UNPACKED, false>(s, &mut at, b_stride, tile, &mut acc);
-            }
-        } else {
-            for _ in 0..depth {
-                step::<S, ROWS, VECTORS, UNPACKED, true>(s, &mut at, b_stride, tile, &mut acc);
-            }
+        // Two steps at a time, by addresses that are one register each: the core issues few instructions beside the
+        // multiplications, and fewer when it is shared. First the rows of C are asked for, one by one, since many requests
+        // at once would hold up what the steps read.
+        let (mut c, mut ahead) = (tile.c.cast_const(), tile.ahead);
+        let rows = ROWS.min(depth / 2);
+        for _ in 0..rows {
+            s.prefetch(c);
+            s.prefetch(c.wrapping_add((VECTORS - 1) * S::LANES));
+            c = c.wrapping_add(tile.ldc);
+            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
+            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
+            (at.a, at.twin) = (twin(at.a), twin(at.twin));
+        }
+        for _ in rows..depth / 2 {
+            s.prefetch_second(ahead);
+            ahead = ahead.wrapping_add(tile.requested);
+            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
+            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
+            (at.a, at.twin) = (twin(at.a), twin(at.twin));
+        }
+        if depth % 2 == 1 {
+            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
         }
         finish::<S, ROWS, VECTORS>(s, &acc, tile);
     }
@@ -127,7 +133,7 @@ struct At<T> {
     b: *const T,
 }
 
-/// One step of the inner dimension of a tile. `AHEAD` asks for the B of a later one.
+/// One step of the inner dimension of a tile.
 ///
 /// Where an instruction takes one element of memory for all lanes, most rows of a tile of two vectors read theirs twice, in
 /// place of spreading it in a register first: fewer instructions for as many multiplications. The rest spread it, because a
@@ -136,7 +142,7 @@ struct At<T> {
 /// # Safety
 /// As for [`micro`].
 #[inline(always)]
-unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool, const AHEAD: bool>(
+unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
     s: S,
     at: &mut At<S::Elem>,
     b_stride: usize,
@@ -145,11 +151,6 @@ unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED:
 ) {
     // SAFETY: as the caller vouches.
     unsafe {
-        if AHEAD {
-            for line in (0..VECTORS * S::LANES).step_by(LINE / size_of::<S::Elem>()) {
-                s.prefetch(at.b.wrapping_add(tile.ahead + line));
-            }
-        }
         let mut row = [s.splat(S::Elem::ZERO); VECTORS];
         for v in 0..VECTORS {
             let p = at.b.add(v * S::LANES);

@@ -228,7 +228,8 @@ fn along_rows<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, place: &Place<'_, T>)
                     column_bias: pointer(e.column_bias, j),
                     residual: pointer(e.residual, j),
                     relu: matches!(e.activation, Activation::Relu),
-                    ahead: 0,
+                    ahead: place.c.ptr(),
+                    requested: 0,
                 }
             };
             // SAFETY: k rows of `columns` elements of B, and a tile inside C or the buffer.

@@ -49,36 +49,51 @@ instantiate! {
     }
 }
 
-/// Where a row of windows lies wholly inside the input in the last dimension: output positions `from..to`.
-#[inline(always)]
-fn inside(w: &Window) -> (usize, usize) {
-    let span = (w.kernel[2] - 1) * w.dilation[2];
-    let from = w.padding[2].div_ceil(w.stride[2]).min(w.output[2]);
-    let to = match (w.input[2] + w.padding[2]).checked_sub(span + 1) {
-        Some(last) => (last / w.stride[2] + 1).min(w.output[2]),
-        None => 0,
-    };
-    (from, to.max(from))
+/// Outputs that are made at a time: as many rows as stay in the first-level cache.
+const BLOCK: usize = 2048;
+/// Outputs are filled up to a multiple of this, so that no loop has a rest.
+const UNROLLED: usize = 64;
+
+/// Some rows of the input with their padding, one for each row of outputs, end to end: the windows of all rows are one long
+/// row then, however short each of them is.
+struct Lines<T: Pod> {
+    cells: Buf<T>,
+    /// Outputs from one row to the next, those that reach into the next row's cells included.
+    pitch: usize,
+    stride: usize,
+    /// Cells before a row, and cells of it.
+    padding: usize,
+    width: usize,
+    /// Rows of outputs of a block.
+    rows: usize,
 }
 
-simd! {
-    fn pool_plane_values[T: Number](x: &[T], out: &mut [T], w: &Window) {
-        let ([_, height, width], [out_d, out_h, out_w]) = (w.input, w.output);
-        // The maximum over the window's rows, then over its columns.
-        let mut line = Buf::<T>::take(width);
-        for z in 0..out_d {
-            for y in 0..out_h {
-                line.fill(T::LEAST);
-                let ((z0, z1), (y0, y1)) = (w.range(0, z), w.range(1, y));
-                for z in (z0..z1).step_by(w.dilation[0]) {
-                    for y in (y0..y1).step_by(w.dilation[1]) {
-                        let row = &x[(z * height + y) * width..][..width];
-                        line.iter_mut().zip(row).for_each(|(m, &x)| *m = keep_larger(*m, x));
-                    }
-                }
-                columns(&line, &mut out[(z * out_h + y) * out_w..][..out_w], w);
-            }
+impl<T: Number> Lines<T> {
+    fn new(w: &Window) -> Self {
+        let (stride, padding) = (w.stride[2], w.padding[2]);
+        let span = (w.kernel[2] - 1) * w.dilation[2];
+        let pitch = w.output[2] + span.div_ceil(stride);
+        let rows = (BLOCK / pitch).clamp(1, w.output[1].max(1));
+        let mut cells = Buf::take((rows * pitch).next_multiple_of(UNROLLED) * stride + span);
+        cells.fill(T::LEAST);
+        Lines {
+            cells,
+            pitch,
+            stride,
+            padding,
+            width: w.input[2].min((pitch * stride).saturating_sub(padding)),
+            rows,
         }
+    }
+
+    /// Outputs of a block of `rows` rows, filled up.
+    fn len(&self, rows: usize) -> usize {
+        (rows * self.pitch).next_multiple_of(UNROLLED)
+    }
+
+    /// Where the cells of a row lie.
+    fn row(&mut self, row: usize) -> &mut [T] {
+        &mut self.cells[row * self.pitch * self.stride + self.padding..][..self.width]
     }
 }
 
@@ -92,42 +107,50 @@ fn keep_larger<T: Number>(old: T, new: T) -> T {
     }
 }
 
-/// The maxima of the windows along one row.
-#[inline(always)]
-fn columns<T: Number>(line: &[T], out: &mut [T], w: &Window) {
-    let (from, to) = inside(w);
-    if to > from {
-        let (n, stride) = (to - from, w.stride[2]);
-        let first = from * stride - w.padding[2];
-        let out = &mut out[from..to];
-        out.fill(T::LEAST);
-        for k in 0..w.kernel[2] {
-            let cells = &line[first + k * w.dilation[2]..][..(n - 1) * stride + 1];
-            // Strides that the compiler knows become permutations.
-            match stride {
-                1 => out
-                    .iter_mut()
-                    .zip(cells)
-                    .for_each(|(o, &x)| *o = keep_larger(*o, x)),
-                2 => {
-                    out.iter_mut()
-                        .zip(cells.chunks_exact(2))
-                        .for_each(|(o, x)| *o = keep_larger(*o, x[0]));
-                    out[n - 1] = keep_larger(out[n - 1], cells[2 * n - 2]);
+simd! {
+    fn pool_plane_values[T: Number](x: &[T], out: &mut [T], w: &Window) {
+        let ([_, height, width], [out_d, out_h, out_w]) = (w.input, w.output);
+        let mut lines = Lines::<T>::new(w);
+        let mut best = Buf::<T>::take(lines.len(lines.rows));
+        for z in 0..out_d {
+            let (z0, z1) = w.range(0, z);
+            for first in (0..out_h).step_by(lines.rows) {
+                let rows = first..(first + lines.rows).min(out_h);
+                // The maximum over the window's rows, then over its columns.
+                for y in rows.clone() {
+                    let (y0, y1) = w.range(1, y);
+                    let line = lines.row(y - first);
+                    line.fill(T::LEAST);
+                    for z in (z0..z1).step_by(w.dilation[0]) {
+                        for y in (y0..y1).step_by(w.dilation[1]) {
+                            let row = &x[(z * height + y) * width..][..line.len()];
+                            line.iter_mut().zip(row).for_each(|(m, &x)| *m = keep_larger(*m, x));
+                        }
+                    }
                 }
-                _ => out
-                    .iter_mut()
-                    .zip(cells.iter().step_by(stride))
-                    .for_each(|(o, &x)| *o = keep_larger(*o, x)),
+                let best = &mut best[..lines.len(rows.len())];
+                best.fill(T::LEAST);
+                for k in 0..w.kernel[2] {
+                    let cells = &lines.cells[k * w.dilation[2]..];
+                    // Strides that the compiler knows become permutations.
+                    match lines.stride {
+                        1 => best.iter_mut().zip(cells).for_each(|(m, &x)| *m = keep_larger(*m, x)),
+                        2 => best
+                            .iter_mut()
+                            .zip(cells.chunks_exact(2))
+                            .for_each(|(m, x)| *m = keep_larger(*m, x[0])),
+                        stride => best
+                            .iter_mut()
+                            .zip(cells.iter().step_by(stride))
+                            .for_each(|(m, &x)| *m = keep_larger(*m, x)),
+                    }
+                }
+                for y in rows {
+                    let best = &best[(y - first) * lines.pitch..][..out_w];
+                    out[(z * out_h + y) * out_w..][..out_w].copy_from_slice(best);
+                }
             }
         }
-    }
-    for at in (0..from).chain(to..out.len()) {
-        let (x0, x1) = w.range(2, at);
-        out[at] = line[x0..x1]
-            .iter()
-            .step_by(w.dilation[2])
-            .fold(T::LEAST, |m, &x| keep_larger(m, x));
     }
 }
 
@@ -135,73 +158,74 @@ simd! {
     fn pool_plane[T: Number](x: &[T], out: &mut [T], indices: &mut [i64], w: &Window) {
         let ([_, height, width], [out_d, out_h, out_w]) = (w.input, w.output);
         assert!(x.len() <= u32::MAX as usize);
-        let (from, to) = inside(w);
-        let n = to - from;
-        let stride = w.stride[2];
-        // Of each window of the row: where its maximum lies, less the window's own offset.
-        let mut offsets = Buf::<u32>::take(n);
+        let mut lines = Lines::<T>::new(w);
+        let len = lines.len(lines.rows);
+        // Of each window: where its maximum lies, less the distance that its row and its column are from the first; modulo 2³².
+        let (mut best, mut offsets) = (Buf::<T>::take(len), Buf::<u32>::take(len));
+        let (row_step, stride) = (w.stride[1] * width, w.stride[2]);
         for z in 0..out_d {
-            for y in 0..out_h {
-                let ((z0, z1), (y0, y1)) = (w.range(0, z), w.range(1, y));
-                let row_of_out = (z * out_h + y) * out_w;
-                let out = &mut out[row_of_out..][..out_w];
-                let indices = &mut indices[row_of_out..][..out_w];
-                if n > 0 {
-                    let first = from * stride - w.padding[2];
-                    let best = &mut out[from..to];
-                    best.fill(T::LEAST);
-                    offsets.fill(((z0 * height + y0) * width + first) as u32);
-                    for z in (z0..z1).step_by(w.dilation[0]) {
-                        for y in (y0..y1).step_by(w.dilation[1]) {
-                            for k in 0..w.kernel[2] {
-                                let start = (z * height + y) * width + first + k * w.dilation[2];
-                                let cells = &x[start..][..(n - 1) * stride + 1];
-                                update_row(best, &mut offsets, cells, stride, start as u32);
-                            }
-                        }
-                    }
-                    for (i, (index, &offset)) in indices[from..to].iter_mut().zip(offsets.iter()).enumerate() {
-                        *index = offset as i64 + (i * stride) as i64;
+            let (z0, z1) = w.range(0, z);
+            for first in (0..out_h).step_by(lines.rows) {
+                let rows = first..(first + lines.rows).min(out_h);
+                let len = lines.len(rows.len());
+                let (best, offsets) = (&mut best[..len], &mut offsets[..len]);
+                best.fill(T::LEAST);
+                for y in rows.clone() {
+                    let row = ((z0 * height + w.range(1, y).0) * width).wrapping_sub(y * row_step);
+                    let offsets = &mut offsets[(y - first) * lines.pitch..][..out_w];
+                    offsets.fill(row.wrapping_sub(w.padding[2]) as u32);
+                    let cut = w.padding[2].div_ceil(stride).min(out_w);
+                    for (at, offset) in offsets[..cut].iter_mut().enumerate() {
+                        *offset = row.wrapping_add(w.range(2, at).0).wrapping_sub(at * stride) as u32;
                     }
                 }
-                for at in (0..from).chain(to..out_w) {
-                    let (x0, x1) = w.range(2, at);
-                    let mut best = (T::LEAST, (z0 * height + y0) * width + x0);
-                    for z in (z0..z1).step_by(w.dilation[0]) {
-                        for y in (y0..y1).step_by(w.dilation[1]) {
-                            let row = (z * height + y) * width;
-                            for at in (row + x0..row + x1).step_by(w.dilation[2]) {
-                                if x[at] > best.0 || x[at].is_not_a_number() {
-                                    best = (x[at], at);
+                for z in (z0..z1).step_by(w.dilation[0]) {
+                    for k in 0..w.kernel[1] {
+                        for y in rows.clone() {
+                            let line = lines.row(y - first);
+                            match (y * w.stride[1] + k * w.dilation[1]).checked_sub(w.padding[1]) {
+                                Some(y) if y < height => {
+                                    line.copy_from_slice(&x[(z * height + y) * width..][..line.len()])
                                 }
+                                _ => line.fill(T::LEAST),
                             }
                         }
+                        let row = ((z * height + k * w.dilation[1]) * width).wrapping_sub(w.padding[1] * width);
+                        for k in 0..w.kernel[2] {
+                            let offset = row.wrapping_add(k * w.dilation[2]).wrapping_sub(w.padding[2]);
+                            let cells = &lines.cells[k * w.dilation[2]..];
+                            update(best, offsets, cells, stride, offset as u32);
+                        }
                     }
-                    (out[at], indices[at]) = (best.0, best.1 as i64);
+                }
+                for y in rows {
+                    let (from, to) = ((y - first) * lines.pitch, (z * out_h + y) * out_w);
+                    out[to..][..out_w].copy_from_slice(&best[from..][..out_w]);
+                    let row = (y * row_step) as u32;
+                    let indices = indices[to..][..out_w].iter_mut().zip(&offsets[from..]);
+                    for (i, (index, &offset)) in indices.enumerate() {
+                        *index = i64::from(offset.wrapping_add(row).wrapping_add((i * stride) as u32));
+                    }
                 }
             }
         }
     }
 }
 
-/// One cell of every window of a row: `cells[i · stride]` against `best[i]`.
+/// One cell of every window: `cells[i · stride]` against `best[i]`.
 #[inline(always)]
-fn update_row<T: Number>(best: &mut [T], offsets: &mut [u32], cells: &[T], stride: usize, offset: u32) {
+fn update<T: Number>(best: &mut [T], offsets: &mut [u32], cells: &[T], stride: usize, offset: u32) {
     let update = |best: &mut T, at: &mut u32, x: T| {
         let take = x > *best || x.is_not_a_number();
         *best = if take { x } else { *best };
         *at = if take { offset } else { *at };
     };
-    let n = best.len();
     let targets = best.iter_mut().zip(offsets.iter_mut());
     match stride {
         1 => targets.zip(cells).for_each(|((b, o), &x)| update(b, o, x)),
-        2 => {
-            targets
-                .zip(cells.chunks_exact(2))
-                .for_each(|((b, o), x)| update(b, o, x[0]));
-            update(&mut best[n - 1], &mut offsets[n - 1], cells[2 * n - 2]);
-        }
+        2 => targets
+            .zip(cells.chunks_exact(2))
+            .for_each(|((b, o), x)| update(b, o, x[0])),
         _ => targets
             .zip(cells.iter().step_by(stride))
             .for_each(|((b, o), &x)| update(b, o, x)),
