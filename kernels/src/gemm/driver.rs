@@ -375,7 +375,12 @@ impl<T: Real> Plan<T> {
             // While a panel is in use, the next one comes from the last cache, a part of it with each tile.
             if let Operand::Source(_) = b {
                 for p in rows.clone() {
-                    let next = Ahead::new(a_panel(p + 1), self.height * depth.len(), strips.len(), depth.len());
+                    let next = Ahead::new(
+                        a_panel(p + 1),
+                        self.height * depth.len(),
+                        strips.len(),
+                        depth.len(),
+                    );
                     for (i, strip) in strips.iter().enumerate() {
                         tile(p, strip, a_panel(p), next.part(i, depth.len()));
                     }
