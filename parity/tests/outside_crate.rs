@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// Crates that ask for what others do not, and all their features.
-const FEATURES: [(&str, &[&str]); 6] = [
-    ("audio", &[]),
-    ("data", &["gif", "webp"]),
-    ("hub", &["download"]),
-    ("tensor", &["ndarray"]),
-    ("text", &[]),
-    ("vision", &["download", "gif", "webp"]),
+/// What the whole workspace asks of crates that these programs depend on as well.
+const FEATURES: [(&str, &str, &[&str]); 8] = [
+    ("bytemuck", "1", &["extern_crate_alloc"]),
+    ("flate2", "1", &["default", "zlib-rs"]),
+    ("getrandom", "0.4", &["std", "sys_rng"]),
+    ("indexmap", "2", &["serde"]),
+    ("once_cell", "1", &["default"]),
+    ("serde_core", "1", &["default"]),
+    ("simd-adler32", "0.3", &["const-generics", "default"]),
+    ("zlib-rs", "0.6", &["std"]),
 ];
 
 fn workspace() -> PathBuf {
@@ -32,17 +34,12 @@ fn run(name: &str, manifest: &str, program: &str) -> String {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let copy = temporary.join(name);
     fs::create_dir_all(copy.join("src")).unwrap();
-    // Nothing of what is for tests is built, but by this resolver its features count.
-    let (depends, rest) = manifest.split_once("[workspace]\n").unwrap();
+    let (manifest, rest) = manifest.split_once("[workspace]\n").unwrap();
     assert!(rest.is_empty());
-    let features = FEATURES.map(|(name, features)| {
-        let path = workspace().join(name);
-        format!("flambeau-{name} = {{ path = {path:?}, features = {features:?} }}\n")
+    let features = FEATURES.map(|(name, version, features)| {
+        format!("{name} = {{ version = {version:?}, default-features = false, features = {features:?} }}\n")
     });
-    let manifest = format!(
-        "{depends}[workspace]\nresolver = \"1\"\n\n[dev-dependencies]\n{}",
-        features.concat()
-    );
+    let manifest = format!("{manifest}{}\n[workspace]\n", features.concat());
     fs::write(copy.join("Cargo.toml"), manifest).unwrap();
     fs::write(copy.join("src/main.rs"), program).unwrap();
     fs::copy(workspace().join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();
