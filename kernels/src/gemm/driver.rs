@@ -18,7 +18,7 @@ use crate::simd::Real;
 pub(crate) const DEPTH_BLOCK: usize = 384;
 /// Bytes of a private block of A or B, which must share the second-level cache with what streams past it.
 const PRIVATE_BYTES: usize = 640 << 10;
-/// Bytes of a panel of B up to which it stays in the first-level cache while A streams past.
+/// Bytes of a panel of B that stays in the first-level cache while A streams past; for a smaller one it does not pay.
 const PANEL_BYTES: RangeInclusive<usize> = 16 << 10..=32 << 10;
 /// Multiplications below which a product is one task: some microseconds.
 const SERIAL_WORK: usize = 1 << 18;
@@ -292,13 +292,15 @@ impl<T: Real> Plan<T> {
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
-        // What is packed just before its use and stays in the first-level cache: a panel of B if it is small enough, since
-        // A streams past it with less traffic than B past a panel of A.
-        let both = matches!((a, b), (Operand::Source(_), Operand::Source(_)));
-        let by_columns = both && PANEL_BYTES.contains(&(self.width * self.longest_depth() * size_of::<T>()));
-        let one_by_one = both && !by_columns;
         let cuts = self.cuts(rows.clone());
         let row_range = cuts[0]..cuts[rows.len()];
+        // What is packed just before its use and stays in the first-level cache: a panel of B, if it has the size for it and A
+        // is no larger than B, so that A streams past it with less traffic than B past a panel of A.
+        let both = matches!((a, b), (Operand::Source(_), Operand::Source(_)));
+        let panel = self.width * self.longest_depth() * size_of::<T>();
+        let by_columns =
+            both && PANEL_BYTES.contains(&panel) && row_range.len() <= columns.len() * self.width;
+        let one_by_one = both && !by_columns;
         let mut a_block: Buf<T> = match a {
             Operand::Packed(_) => Buf::take(0),
             Operand::Source(_) if one_by_one => {

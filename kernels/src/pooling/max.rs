@@ -73,7 +73,7 @@ impl<T: Number> Lines<T> {
         let (stride, padding) = (w.stride[2], w.padding[2]);
         let span = (w.kernel[2] - 1) * w.dilation[2];
         let pitch = w.output[2] + span.div_ceil(stride);
-        let rows = (BLOCK / pitch).clamp(1, w.output[1].max(1));
+        let rows = (BLOCK / pitch.max(1)).clamp(1, w.output[1].max(1));
         let mut cells = Buf::take((rows * pitch).next_multiple_of(UNROLLED) * stride + span);
         cells.fill(T::LEAST);
         Lines {
