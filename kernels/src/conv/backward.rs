@@ -5,7 +5,7 @@
 //! every stride-th tap, and is a convolution with stride 1 of its own.
 //!
 //! The gradient of the weight has a file for each of its ways: `weight` for most, `winograd/weight` for large 3 × 3
-//! convolutions of many channels, `pointwise` for 1 × 1 ones of few, `direct` for very few. What is left, such as many channels of few positions, is a
+//! convolutions, `pointwise` for 1 × 1 ones of few, `direct` for very few. What is left, such as many channels of few positions, is a
 //! product with the transpose of the unfolded image.
 
 use crate::element::instantiate;

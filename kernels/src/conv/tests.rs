@@ -283,7 +283,10 @@ fn gradients_of_the_weight_by_winograd_match_within_their_error() {
     let shapes = [
         shape(3, [33, 50], 1, [ONE, dim(21, 1, 1), dim(17, 0, 2)]),
         // Images one at a time.
-        shape(2, [34, 36], 1, [ONE, dim(130, 1, 1), dim(126, 1, 1)]),
+        shape(2, [34, 72], 1, [ONE, dim(86, 1, 1), dim(82, 1, 1)]),
+        // Bands of several images in a group, and a group's bands one at a time.
+        shape(4, [17, 20], 1, [ONE, dim(46, 1, 1), dim(49, 0, 2)]),
+        shape(1, [40, 33], 1, [ONE, dim(130, 1, 1), dim(126, 1, 1)]),
         // Block by block.
         shape(6, [150, 300], 1, [ONE, dim(7, 1, 1), dim(5, 2, 2)]),
     ];
@@ -321,6 +324,7 @@ fn the_bits_do_not_depend_on_the_threads() {
         shape(7, [16, 24], 1, [ONE, d, (28, 3, 2, 1, 1, 1)]),
         shape(3, [16, 30], 1, [ONE, (28, 1, 1, 0, 0, 1), (28, 1, 1, 0, 0, 1)]),
         shape(6, [150, 300], 1, [ONE, (7, 3, 1, 1, 1, 1), (5, 3, 1, 1, 1, 1)]),
+        shape(11, [16, 18], 1, [ONE, d, d]),
     ] {
         let (x, w) = (
             random.vec::<f32>(s.input_len()),

@@ -7,6 +7,8 @@
 //!
 //! Images are turned a few at a time, and the sum over them is cut in places that follow from the shape alone.
 
+use std::ops::Range;
+
 use super::{ConvShape, direct};
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
@@ -92,6 +94,7 @@ pub(super) fn backward_weight<T: Real>(shape: &ConvShape, x: &[T], grad_out: &[T
                         image,
                         group,
                         panel,
+                        0..layout.size[1],
                         x_base.ptr().add(task * layout.panel),
                     )
                 };
@@ -290,10 +293,10 @@ impl Layout {
         segments
     }
 
-    /// Turns a panel of the input.
+    /// Turns these rows of a panel of the input, of all of its planes.
     ///
     /// # Safety
-    /// `dst` holds a panel.
+    /// `dst` holds that part of a panel.
     pub(super) unsafe fn turn<T: Real>(
         &self,
         shape: &ConvShape,
@@ -301,6 +304,7 @@ impl Layout {
         image: usize,
         group: usize,
         panel: usize,
+        padded: Range<usize>,
         dst: *mut T,
     ) {
         let first = panel * self.pitch;
@@ -311,11 +315,10 @@ impl Layout {
         let left = shape.padding[2].min(self.size[2]);
         let count = width.min(self.size[2] - left);
         for z in 0..self.size[0] {
-            for y in 0..self.size[1] {
+            for y in padded.clone() {
+                let at = z * padded.len() + y - padded.start;
                 // SAFETY: a row of the panel.
-                let row = unsafe {
-                    std::slice::from_raw_parts_mut(dst.add((z * self.size[1] + y) * row_len), row_len)
-                };
+                let row = unsafe { std::slice::from_raw_parts_mut(dst.add(at * row_len), row_len) };
                 let from_z = (z * self.skip[0])
                     .checked_sub(shape.padding[0])
                     .filter(|&z| z < depth);
