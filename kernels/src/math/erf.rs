@@ -1,7 +1,7 @@
 //! The error function: a polynomial near 0, and `erfc(a) = exp(-a²)·erfcx(a)` with a polynomial for `erfcx` further out;
 //! and the normal distribution.
 
-use super::bits::polynomial;
+use super::bits::{polynomial, polynomial_by_halves};
 use super::exponential::{exp, power_of_two};
 use crate::unary::choose;
 
@@ -133,6 +133,6 @@ pub(super) fn normal_cdf(x: f64) -> f64 {
 #[inline(always)]
 pub(super) fn normal_cdf_f32(x: f32) -> f32 {
     let a = x.abs();
-    let tail = choose(a > 6.0, 0.0, power_of_two(polynomial(a, &TAIL_F32)));
+    let tail = choose(a > 6.0, 0.0, power_of_two(polynomial_by_halves(a, &TAIL_F32)));
     choose(x < 0.0, tail, 1.0 - tail)
 }
