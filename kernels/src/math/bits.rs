@@ -61,17 +61,18 @@ pub(super) fn polynomial<T: Bits>(x: T, coefficients: &[T]) -> T {
     value
 }
 
-/// The same by two sums, of even powers and of odd ones, that do not wait for each other: for long polynomials.
+/// The same, of degree 1 at least, as two sums that do not wait for each other, of even powers and of odd ones: for long polynomials.
 #[inline(always)]
 pub(super) fn polynomial_by_halves<T: Bits>(x: T, coefficients: &[T]) -> T {
-    let (square, last) = (x * x, coefficients.len() - 1);
-    let mut sums = [coefficients[last], coefficients[last - 1]];
-    for i in (0..last - 1).rev() {
-        let sum = &mut sums[(last - i) % 2];
-        *sum = sum.fma(square, coefficients[i]);
+    let (square, degree) = (x * x, coefficients.len() - 1);
+    let mut sums = [
+        coefficients[degree - degree % 2],
+        coefficients[degree - 1 + degree % 2],
+    ];
+    for i in (0..degree - 1).rev() {
+        sums[i % 2] = sums[i % 2].fma(square, coefficients[i]);
     }
-    let [even, odd] = if last % 2 == 0 { sums } else { [sums[1], sums[0]] };
-    odd.fma(x, even)
+    sums[1].fma(x, sums[0])
 }
 
 /// `x` bounded, where NaN stays NaN.
