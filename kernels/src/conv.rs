@@ -5,12 +5,14 @@
 //! (torch: `conv1d`, `conv2d`, `conv3d`). [`conv_backward_input`] is `conv_transpose1d`, `2d` and `3d` as well.
 //!
 //! The general way is a matrix product whose right operand, the unfolded image, is made panel by panel and never exists
-//! as a whole. Convolutions with one channel per group or few input channels run directly, and large 3 × 3 convolutions of
-//! f32 with stride 1 by Winograd's algorithm, which rounds more coarsely and can be switched off: see [`winograd`].
+//! as a whole. Convolutions with one channel per group or few input channels run directly, those of few positions by many
+//! weights as dot products with the weights where they lie, and large 3 × 3 convolutions of f32 with stride 1
+//! by Winograd's algorithm, which rounds more coarsely and can be switched off: see [`winograd`].
 
 mod backward;
 mod depthwise;
 mod direct;
+mod dots;
 mod few;
 mod fold;
 mod integer;
@@ -165,6 +167,9 @@ instantiate! {
         }
         if few::pays::<T>(shape) {
             return few::forward(shape, &window, x, w, tail, out);
+        }
+        if dots::pays(shape) {
+            return dots::forward(shape, &window, x, w, tail, out);
         }
         let (inputs, outputs, plane) = (shape.group_inputs(), shape.group_outputs(), shape.out_plane());
         let rest = tail.without_bias();

@@ -13,6 +13,7 @@ pub mod cast;
 pub mod conv;
 pub mod copy;
 pub mod ctc;
+mod dots;
 pub mod element;
 mod elementwise;
 pub mod embedding;

@@ -7,6 +7,7 @@
 //! With many channels the other ways are faster: they read each element fewer times.
 
 use super::ConvShape;
+use crate::dots::accumulate;
 use crate::mem::Buf;
 use crate::pool::{SendPtr, parallel_for};
 use crate::simd::{Real, Simd, WithSimd};
@@ -178,26 +179,7 @@ impl<T: Real> Product<'_, T> {
                     let plane = (column + j).min(self.columns - 1) * self.plane;
                     self.x.as_ptr().add(run.x + plane)
                 });
-                let mut k = 0;
-                while k + S::LANES <= run.len {
-                    let inputs = x.map(|x| s.load(x.add(k)));
-                    for i in 0..ROWS {
-                        let output = s.load(grad[i].add(k));
-                        for j in 0..COLUMNS {
-                            acc[i][j] = s.mul_add(output, inputs[j], acc[i][j]);
-                        }
-                    }
-                    k += S::LANES;
-                }
-                if k < run.len {
-                    let inputs = x.map(|x| s.load_partial(x.add(k), run.len - k));
-                    for i in 0..ROWS {
-                        let output = s.load_partial(grad[i].add(k), run.len - k);
-                        for j in 0..COLUMNS {
-                            acc[i][j] = s.mul_add(output, inputs[j], acc[i][j]);
-                        }
-                    }
-                }
+                accumulate::<S, ROWS, COLUMNS>(s, &mut acc, grad, x, run.len);
             }
         }
         let mut sums = [[T::ZERO; COLUMNS]; ROWS];

@@ -225,6 +225,7 @@ fn tails_are_passes_of_their_own() {
         shape(2, [3, 16], 1, square(64, 7, 2)),
         shape(1, [20, 20], 20, square(41, 3, 2)),
         shape(2, [33, 33], 33, square(9, 5, 1)),
+        shape(2, [40, 51], 1, square(5, 3, 1)),
     ]);
     for_every_isa(|| {
         let clamp = Finish::Clamp { low: 0.0, high: 0.5 };
@@ -239,6 +240,29 @@ fn tails_are_passes_of_their_own() {
                 Finish::Function(|x| x.iter_mut().for_each(|x| *x += 0.5)),
             ],
         );
+    });
+}
+
+#[test]
+fn dot_products_match() {
+    let dim = |size, kernel, stride| (size, kernel, stride, kernel / 2, kernel / 2, 1);
+    let shapes = [
+        // Two images in one product, panels of several widths, sums in two blocks that do not end with a vector.
+        shape(2, [141, 61], 1, [ONE, dim(5, 3, 1), dim(5, 3, 1)]),
+        // Outputs in several rounds for each task.
+        shape(1, [29, 203], 1, [ONE, dim(13, 3, 2), dim(14, 3, 2)]),
+        shape(1, [300, 9], 1, [ONE, ONE, dim(9, 1, 1)]),
+        shape(
+            3,
+            [33, 13],
+            1,
+            [(2, 2, 1, 0, 0, 1), dim(3, 2, 3), (5, 2, 1, 0, 0, 3)],
+        ),
+    ];
+    for_every_isa(|| {
+        assert!(shapes.iter().all(dots::pays));
+        convolutions_match::<f32>(&shapes, 1e-5);
+        convolutions_match::<f64>(&shapes, 1e-13);
     });
 }
 
@@ -325,6 +349,7 @@ fn the_bits_do_not_depend_on_the_threads() {
         shape(3, [16, 30], 1, [ONE, (28, 1, 1, 0, 0, 1), (28, 1, 1, 0, 0, 1)]),
         shape(6, [150, 300], 1, [ONE, (7, 3, 1, 1, 1, 1), (5, 3, 1, 1, 1, 1)]),
         shape(11, [16, 18], 1, [ONE, d, d]),
+        shape(1, [130, 200], 1, [ONE, (7, 3, 1, 1, 1, 1), (7, 3, 1, 1, 1, 1)]),
     ] {
         let (x, w) = (
             random.vec::<f32>(s.input_len()),

@@ -4,6 +4,7 @@
 //! keeps the whole tile of C in registers: 14 × 2 or 8 × 3 vectors of AVX-512, 6 × 2 or 4 × 3 of AVX2.
 
 use crate::blocked::kernel::Panel;
+use crate::dots::accumulate;
 use crate::simd::{Real, Simd, twin};
 
 /// Where a tile goes and what happens to it on the way: `C = act(alpha · acc + beta · C + biases + residual)`.
@@ -302,29 +303,9 @@ pub(crate) unsafe fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
     unsafe {
         let s = S::assume();
         let mut acc = [[s.splat(S::Elem::ZERO); COLUMNS]; ROWS];
-        let mut k = 0;
-        while k + S::LANES <= depth {
-            let mut column = [s.splat(S::Elem::ZERO); COLUMNS];
-            for j in 0..COLUMNS {
-                column[j] = s.load(w.add(j * w_stride + k));
-            }
-            for i in 0..ROWS {
-                let row = s.load(x.add(i * x_stride + k));
-                for j in 0..COLUMNS {
-                    acc[i][j] = s.mul_add(row, column[j], acc[i][j]);
-                }
-            }
-            k += S::LANES;
-        }
-        if k < depth {
-            for i in 0..ROWS {
-                let row = s.load_partial(x.add(i * x_stride + k), depth - k);
-                for j in 0..COLUMNS {
-                    let column = s.load_partial(w.add(j * w_stride + k), depth - k);
-                    acc[i][j] = s.mul_add(row, column, acc[i][j]);
-                }
-            }
-        }
+        let rows = std::array::from_fn(|i| x.add(i * x_stride));
+        let columns = std::array::from_fn(|j| w.add(j * w_stride));
+        accumulate::<S, ROWS, COLUMNS>(s, &mut acc, rows, columns, depth);
         for i in 0..ROWS {
             for j in 0..COLUMNS {
                 *out.add(i * DOTS + j) = s.reduce_sum(acc[i][j]);
