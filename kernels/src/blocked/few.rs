@@ -48,14 +48,13 @@ impl<'a> Rows<'a> {
                 continue;
             };
             let count = columns.input.min(width.saturating_sub(columns.padding));
-            for channel in 0..channels {
-                let plane = (image * channels + channel) * rows.input + y;
-                let source = &call.x[plane * columns.input..][..count];
-                let start = (columns.padding * channels + channel).min(row);
-                for (target, &x) in target[start..].iter_mut().step_by(channels).zip(source) {
-                    *target = x;
-                }
-            }
+            f32::dispatch(Interleave {
+                x: &call.x[(image * channels * rows.input + y) * columns.input..],
+                plane: rows.input * columns.input,
+                channels,
+                count,
+                to: &mut target[(columns.padding * channels).min(row)..],
+            });
         }
         Rows {
             call,
@@ -91,6 +90,40 @@ impl<'a> Rows<'a> {
             }
         }
         (unfolded, segments)
+    }
+}
+
+/// A row of every channel, element by element of all of them.
+struct Interleave<'a> {
+    /// From the row of the first channel on.
+    x: &'a [f32],
+    /// Elements from one channel to the next.
+    plane: usize,
+    channels: usize,
+    /// Elements of the row.
+    count: usize,
+    to: &'a mut [f32],
+}
+
+impl WithSimd<f32> for Interleave<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = f32>>(self, _: S) {
+        let source = |channel: usize| &self.x[channel * self.plane..][..self.count];
+        if self.channels == 3 {
+            // Colours: in this form the compiler finds vectors.
+            let (r, g, b) = (source(0), source(1), source(2));
+            let (to, _) = self.to.as_chunks_mut::<3>();
+            for (((to, &r), &g), &b) in to.iter_mut().zip(r).zip(g).zip(b) {
+                *to = [r, g, b];
+            }
+            return;
+        }
+        for channel in 0..self.channels {
+            let to = self.to.iter_mut().skip(channel).step_by(self.channels);
+            to.zip(source(channel)).for_each(|(to, &x)| *to = x);
+        }
     }
 }
 

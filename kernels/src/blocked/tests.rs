@@ -54,6 +54,9 @@ fn shapes() -> Vec<ConvShape> {
         shape(2, [32, 32], 32, square(19, 3, 1, 1)),
         shape(2, [24, 24], 24, square(14, 5, 2, 2)),
         shape(1, [7, 7], 7, [(9, 3, 1, 1, 2), (40, 3, 3, 0, 1)]),
+        // Windows that are never inside as a whole, or not at all.
+        shape(2, [20, 20], 20, [(3, 5, 1, 4, 1), (4, 7, 2, 5, 1)]),
+        shape(1, [16, 16], 16, [(6, 2, 1, 3, 1), (5, 2, 3, 4, 3)]),
     ]
 }
 
