@@ -241,6 +241,7 @@ fn products_are_within_the_stated_bounds() -> Result<()> {
     };
     let plain: Way = |x, weight, options| conv(x, weight, None, options);
     let small = convolution(plain, 1, 64, 8)?;
+    let narrow = convolution(plain, 1, 512, 7)?;
     let large = convolution(plain, 1, 64, 56)?;
     let deep = convolution(plain, 4, 256, 28)?;
     let prepared_large = convolution(prepared, 1, 64, 56)?;
@@ -259,6 +260,7 @@ fn products_are_within_the_stated_bounds() -> Result<()> {
             [single_error(&[a, b], |x| x[0].matmul(&x[1]))?],
         ),
         compare("3 × 3 convolution, 64 channels, 8 × 8", [small]),
+        compare("3 × 3 convolution, 512 channels, 7 × 7", [narrow]),
         compare("3 × 3 convolution, 64 channels, 56 × 56", [large]),
         compare("3 × 3 convolution, 256 channels, 4 × 28 × 28", [deep]),
         compare(
