@@ -1,7 +1,7 @@
 //! Convolutions of few positions by many weights, as dot products of the weights with the unfolded image.
 //!
-//! The weights of an output lie in memory as its sum runs, and are read once, where they lie: to turn them into panels would
-//! take nearly as long as to multiply them. It is the unfolded image, the smaller of the two, that is turned.
+//! The weights of an output lie in memory as its sum runs, and are read once, where they lie. To turn them into panels takes
+//! longer than to multiply them by nine positions. It is the unfolded image, the smaller of the two, that is turned.
 
 use std::ops::Range;
 
@@ -20,8 +20,9 @@ const COLUMNS: [usize; 2] = [6, 2];
 const DEPTH_BYTES: usize = 4608;
 /// Outputs that the positions of a block meet at a time: their weights stay in the second-level cache.
 const OUTPUTS: usize = 48;
-/// Elements between one position's block and the next one's, which keeps them from the same places in the caches.
-const GAP: usize = 16;
+/// Elements of the longest vector. Blocks end with whole ones, and one lies idle between a position's block and the next one's,
+/// which keeps them from the same places in the caches.
+const VECTOR: usize = 16;
 /// Positions that are turned together.
 const POSITIONS: usize = 16;
 /// Positions up to which this way is the faster one, and the elements of a sum from which on.
@@ -93,7 +94,7 @@ impl<T: Real> Unfolded<T> {
     fn new(shape: &ConvShape, window: &Window, x: &[T]) -> Self {
         let (positions, depth) = (shape.batch * shape.out_plane(), shape.in_channels * shape.taps());
         let blocks = (depth * size_of::<T>()).div_ceil(DEPTH_BYTES);
-        let stride = depth.div_ceil(blocks).next_multiple_of(GAP) + GAP;
+        let stride = depth.div_ceil(blocks).next_multiple_of(VECTOR) + VECTOR;
         let mut this: Self = Unfolded {
             data: Buf::take(blocks * positions * stride),
             positions,
@@ -118,23 +119,26 @@ impl<T: Real> Unfolded<T> {
 
     /// The elements of a position that are in a block: whole vectors, but for the last.
     fn block(&self, block: usize) -> Range<usize> {
-        let vectors = self.depth.div_ceil(GAP);
-        let start = block * vectors / self.blocks * GAP;
-        start..self.depth.min((block + 1) * vectors / self.blocks * GAP)
+        let vectors = self.depth.div_ceil(VECTOR);
+        let start = block * vectors / self.blocks * VECTOR;
+        start..self.depth.min((block + 1) * vectors / self.blocks * VECTOR)
     }
 }
 
 /// `sums[i, j] = Σ_k a[i, k] · b[j, k]`, or added to what is there.
 struct Product<'a, T> {
+    /// The weights of outputs.
     a: &'a [T],
     a_stride: usize,
     rows: usize,
+    /// Positions.
     b: &'a [T],
     b_stride: usize,
     columns: usize,
     depth: usize,
     /// `[rows, columns]`.
     sums: &'a mut [T],
+    /// Whether the sums are added to what is there.
     onto: bool,
 }
 
