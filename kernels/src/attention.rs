@@ -137,7 +137,7 @@ impl<T: Real> Kernels<T> {
     }
 
     fn height(&self) -> usize {
-        self.table.packed[1].len()
+        self.table.packed(2).len()
     }
 
     /// Packs all rows of a matrix as a left operand.
@@ -176,7 +176,7 @@ impl<T: Real> Kernels<T> {
             };
             let a = a[panel.start * depth..].as_ptr();
             // SAFETY: the lengths were checked above.
-            unsafe { self.table.packed[1][panel.len() - 1](depth, a, b.as_ptr(), self.width, &tile) };
+            unsafe { self.table.packed(2)[panel.len() - 1](depth, a, b.as_ptr(), self.width, &tile) };
         }
     }
 }

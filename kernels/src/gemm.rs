@@ -9,15 +9,19 @@
 mod driver;
 mod integer;
 mod kernel;
+mod output;
 mod pack;
+mod plan;
 mod small;
 
 pub use integer::{Integer, gemm_integer};
 pub use kernel::KernelTable;
 
-pub(crate) use driver::{DEPTH_BLOCK, Operand, Output, Plan};
+pub(crate) use driver::Operand;
 pub(crate) use kernel::{Tile, tables};
+pub(crate) use output::Output;
 pub(crate) use pack::{PackA, PackB};
+pub(crate) use plan::{DEPTH_BLOCK, Plan};
 
 use crate::element::{Pod, instantiate};
 use crate::mem::Buf;

@@ -4,6 +4,8 @@
 //! comparisons; asking for a set that the machine lacks leaves the detected one in force.
 
 use std::cell::Cell;
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// An instruction set that kernels are compiled for, in ascending order of width.
@@ -98,6 +100,22 @@ pub fn detect() -> Isa {
     {
         Isa::Scalar
     }
+}
+
+/// Whether the cores issue so few instructions beside two multiplications that it pays to save some by more loads. Those of
+/// Intel do; on others the loads are what holds up.
+#[inline]
+pub(crate) fn issues_few() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        static INTEL: LazyLock<bool> = LazyLock::new(|| {
+            let id = std::arch::x86_64::__cpuid(0);
+            [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
+        });
+        *INTEL
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Sets the instruction set of this thread and of the parallel calls that it makes, capped at what the machine has; returns the one

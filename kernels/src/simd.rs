@@ -22,8 +22,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type Vector: Copy;
     /// Elements per register.
     const LANES: usize;
-    /// Whether arithmetic can take one element of memory for all lanes.
-    const SPREADS: bool = false;
 
     /// The token.
     ///

@@ -226,9 +226,7 @@ impl<T: Real> Member<'_, T> {
                 };
                 let b = b[columns.start * queries..].as_ptr();
                 // SAFETY: panels of `queries` steps, and a tile inside `[keys, dim]`.
-                unsafe {
-                    kernels.table.packed[vectors - 1][height - 1](queries, a.as_ptr(), b, width, &tile)
-                };
+                unsafe { kernels.table.packed(vectors)[height - 1](queries, a.as_ptr(), b, width, &tile) };
             }
         }
     }

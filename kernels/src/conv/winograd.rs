@@ -150,7 +150,7 @@ impl Problem {
     fn run<T: Real>(&self, x: &[T], weights: &Weights<'_, T>, tail: &Tail<'_, T>, out: &mut [T]) {
         let table = T::kernel_table();
         let out = SendPtr(out.as_mut_ptr());
-        let panels = Panels::new(self.rows, table.packed[1].len());
+        let panels = Panels::new(self.rows, table.packed(2).len());
         let many = POINTS * self.rows * self.depth > IN_CACHE;
         if many && self.blocks(table.lanes) <= FEW_BLOCKS {
             self.channels_by_channels(table, &panels, x, weights, tail, out)
@@ -288,7 +288,7 @@ impl Problem {
                 let c = products[point * (rows.len() * tiles + GAP) + at * tiles..].as_mut_ptr();
                 let tile = Tile::plain(c, tiles, table.lanes);
                 // SAFETY: panels of `depth` steps, and a tile inside the products.
-                unsafe { table.packed[1][panel.len() - 1](self.depth, a, b, tiles, &tile) };
+                unsafe { table.packed(2)[panel.len() - 1](self.depth, a, b, tiles, &tile) };
             }
         }
         T::dispatch(TransformOutputs {
@@ -351,7 +351,7 @@ mod tests {
         let tail = Tail::bias(Some(&bias));
         for_every_isa(|| {
             let table = f32::kernel_table();
-            let panels = Panels::new(problem.rows, table.packed[1].len());
+            let panels = Panels::new(problem.rows, table.packed(2).len());
             let mut outs = [0, 1].map(|_| vec![f32::NAN; 5 * 75 * 7 * 18]);
             let [by_tiles, by_channels] = outs.each_mut().map(|out| SendPtr(out.as_mut_ptr()));
             problem.tiles_by_tiles(table, &panels, &x, &weights, &tail, by_tiles);

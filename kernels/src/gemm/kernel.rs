@@ -5,6 +5,7 @@
 
 use crate::blocked::kernel::Panel;
 use crate::dots::accumulate;
+use crate::isa;
 use crate::simd::{Real, Simd, twin};
 
 /// Where a tile goes and what happens to it on the way: `C = act(alpha · acc + beta · C + biases + residual)`.
@@ -71,7 +72,9 @@ pub struct KernelTable<T: 'static> {
     /// Elements per vector.
     pub(crate) lanes: usize,
     /// `packed[vectors - 1][rows - 1]`.
-    pub(crate) packed: [&'static [MicroKernel<T>]; 3],
+    packed: [&'static [MicroKernel<T>]; 3],
+    /// Like `packed[1]`, with fewer instructions and more loads, where the set has such.
+    rereading: &'static [MicroKernel<T>],
     /// By `rows - 1`: kernels over an unpacked B whose last vector is partial, widest first, with their vectors.
     pub(crate) unpacked: [[(usize, MicroKernel<T>); 3]; UNPACKED_ROWS],
     /// By rows of x, less one.
@@ -84,10 +87,34 @@ pub struct KernelTable<T: 'static> {
     pub(crate) segments: &'static [Panel<T>],
 }
 
+impl<T> KernelTable<T> {
+    /// The kernels over panels of `vectors` vectors, by `rows - 1`: of two ways with the same results the one that this machine's
+    /// cores are faster with.
+    pub(crate) fn packed(&self, vectors: usize) -> &'static [MicroKernel<T>] {
+        if vectors == 2 && isa::issues_few() {
+            self.rereading
+        } else {
+            self.packed[vectors - 1]
+        }
+    }
+
+    /// Those of two vectors, in both ways.
+    #[cfg(test)]
+    pub(super) fn two_ways(&self) -> (&'static [MicroKernel<T>], &'static [MicroKernel<T>]) {
+        (self.packed[1], self.rereading)
+    }
+}
+
 /// # Safety
 /// The panels hold `depth` steps, the tile's pointers cover its rows and columns, and the machine has S.
 #[inline(always)]
-pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
+pub(crate) unsafe fn micro<
+    S: Simd,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const UNPACKED: bool,
+    const REREADING: bool,
+>(
     depth: usize,
     a: *const S::Elem,
     b: *const S::Elem,
@@ -108,19 +135,19 @@ pub(crate) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, con
             s.prefetch(c);
             s.prefetch(c.wrapping_add((VECTORS - 1) * S::LANES));
             c = c.wrapping_add(tile.ldc);
-            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
-            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
+            step::<S, ROWS, VECTORS, UNPACKED, REREADING>(s, &mut at, b_stride, tile, &mut acc);
+            step::<S, ROWS, VECTORS, UNPACKED, REREADING>(s, &mut at, b_stride, tile, &mut acc);
             (at.a, at.twin) = (twin(at.a), twin(at.twin));
         }
         for _ in rows..depth / 2 {
             s.prefetch_second(ahead);
             ahead = ahead.wrapping_add(tile.requested);
-            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
-            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
+            step::<S, ROWS, VECTORS, UNPACKED, REREADING>(s, &mut at, b_stride, tile, &mut acc);
+            step::<S, ROWS, VECTORS, UNPACKED, REREADING>(s, &mut at, b_stride, tile, &mut acc);
             (at.a, at.twin) = (twin(at.a), twin(at.twin));
         }
         if depth % 2 == 1 {
-            step::<S, ROWS, VECTORS, UNPACKED>(s, &mut at, b_stride, tile, &mut acc);
+            step::<S, ROWS, VECTORS, UNPACKED, REREADING>(s, &mut at, b_stride, tile, &mut acc);
         }
         finish::<S, ROWS, VECTORS>(s, &acc, tile);
     }
@@ -136,14 +163,20 @@ struct At<T> {
 
 /// One step of the inner dimension of a tile.
 ///
-/// Where an instruction takes one element of memory for all lanes, most rows of a tile of two vectors read theirs twice, in
-/// place of spreading it in a register first: fewer instructions for as many multiplications. The rest spread it, because a
-/// core manages no more than two loads beside two multiplications.
+/// Each row's element of A is spread over a register, from which all its vectors take it. REREADING, in a tile of two vectors
+/// most rows read it once for each of them instead, in the multiplication itself: fewer instructions, and so many loads that
+/// two of them for two multiplications just suffice.
 ///
 /// # Safety
 /// As for [`micro`].
 #[inline(always)]
-unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
+unsafe fn step<
+    S: Simd,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const UNPACKED: bool,
+    const REREADING: bool,
+>(
     s: S,
     at: &mut At<S::Elem>,
     b_stride: usize,
@@ -162,7 +195,7 @@ unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED:
             };
         }
         for i in 0..ROWS {
-            if S::SPREADS && VECTORS == 2 && i < ROWS * 5 / 7 {
+            if REREADING && VECTORS == 2 && i < ROWS * 5 / 7 {
                 acc[i][0] = s.mul_add(s.splat(*at.a.add(i)), row[0], acc[i][0]);
                 acc[i][1] = s.mul_add(s.splat(*at.twin.add(i)), row[1], acc[i][1]);
                 continue;
@@ -417,7 +450,7 @@ pub(crate) mod tables {
     use std::marker::PhantomData;
 
     macro_rules! table {
-        ($(#[$meta:meta])* $name:ident, $module:ident, [$($feature:meta)?], rows [$one:tt $two:tt $three:tt], unpacked $unpacked:tt, segments [$($vectors:literal $heights:tt),*]) => {
+        ($(#[$meta:meta])* $name:ident, $module:ident, [$($feature:meta)?], rows [$one:tt $two:tt $three:tt], rereading $rereading:literal, unpacked $unpacked:tt, segments [$($vectors:literal $heights:tt),*]) => {
             $(#[$meta])*
             pub(crate) struct $name<S>(PhantomData<S>);
 
@@ -426,11 +459,13 @@ pub(crate) mod tables {
                 use super::*;
 
                 $(#[$feature])?
-                pub(super) unsafe fn micro<S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool>(
+                pub(super) unsafe fn micro<
+                    S: Simd, const ROWS: usize, const VECTORS: usize, const UNPACKED: bool, const REREADING: bool,
+                >(
                     depth: usize, a: *const S::Elem, b: *const S::Elem, b_stride: usize, tile: &Tile<S::Elem>,
                 ) {
                     // SAFETY: the caller's contract is the same.
-                    unsafe { super::super::micro::<S, ROWS, VECTORS, UNPACKED>(depth, a, b, b_stride, tile) }
+                    unsafe { super::super::micro::<S, ROWS, VECTORS, UNPACKED, REREADING>(depth, a, b, b_stride, tile) }
                 }
                 $(#[$feature])?
                 pub(super) unsafe fn segments<S: Simd, const ROWS: usize, const VECTORS: usize>(
@@ -467,10 +502,11 @@ pub(crate) mod tables {
                 pub(crate) const TABLE: &'static KernelTable<S::Elem> = &KernelTable {
                     lanes: S::LANES,
                     packed: [
-                        table!(@packed $module, 1, $one),
-                        table!(@packed $module, 2, $two),
-                        table!(@packed $module, 3, $three),
+                        table!(@packed $module, 1, false, $one),
+                        table!(@packed $module, 2, false, $two),
+                        table!(@packed $module, 3, false, $three),
                     ],
+                    rereading: table!(@packed $module, 2, $rereading, $two),
                     unpacked: table!(@unpacked $module, $unpacked),
                     dots: [
                         $module::dots::<S, 1, 4> as DotKernel<S::Elem>, $module::dots::<S, 2, 4>,
@@ -486,17 +522,17 @@ pub(crate) mod tables {
                 };
             }
         };
-        (@packed $module:ident, $vectors:literal, [$($rows:literal)*]) => {
-            &[$($module::micro::<S, $rows, $vectors, false> as MicroKernel<S::Elem>),*]
+        (@packed $module:ident, $vectors:literal, $rereading:literal, [$($rows:literal)*]) => {
+            &[$($module::micro::<S, $rows, $vectors, false, $rereading> as MicroKernel<S::Elem>),*]
         };
         (@segments $module:ident, $vectors:literal, [$($rows:literal)*]) => {
             &[$($module::segments::<S, $rows, $vectors> as SegmentKernel<S::Elem>),*]
         };
         (@unpacked $module:ident, [$($rows:literal $vectors:literal),*]) => {
             [$([
-                ($vectors, $module::micro::<S, $rows, $vectors, true> as MicroKernel<S::Elem>),
-                (2, $module::micro::<S, $rows, 2, true> as MicroKernel<S::Elem>),
-                (1, $module::micro::<S, $rows, 1, true> as MicroKernel<S::Elem>),
+                ($vectors, $module::micro::<S, $rows, $vectors, true, false> as MicroKernel<S::Elem>),
+                (2, $module::micro::<S, $rows, 2, true, false> as MicroKernel<S::Elem>),
+                (1, $module::micro::<S, $rows, 1, true, false> as MicroKernel<S::Elem>),
             ]),*]
         };
     }
@@ -505,7 +541,7 @@ pub(crate) mod tables {
     table! {
         /// 32 registers of 512 bits.
         Avx512, avx512, [target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")],
-        rows [[1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8]],
+        rows [[1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8]], rereading true,
         unpacked [1 8, 2 8, 3 8, 4 6, 5 4, 6 4, 7 3, 8 3],
         segments [1 [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2 [1 2 3 4 5 6 7 8 9 10 11 12 13 14]]
     }
@@ -513,14 +549,14 @@ pub(crate) mod tables {
     table! {
         /// 16 registers of 256 bits.
         Avx2, avx2, [target_feature(enable = "avx2,fma,bmi2")],
-        rows [[1 2 3 4 5 6] [1 2 3 4 5 6] [1 2 3 4]],
+        rows [[1 2 3 4 5 6] [1 2 3 4 5 6] [1 2 3 4]], rereading false,
         unpacked [1 8, 2 6, 3 4, 4 3, 5 2, 6 2, 7 1, 8 1],
         segments [2 [1 2 3 4 5 6]]
     }
     table! {
         /// At least 16 registers of 128 bits.
         Baseline, baseline, [],
-        rows [[1 2 3 4] [1 2 3 4] [1 2 3 4]],
+        rows [[1 2 3 4] [1 2 3 4] [1 2 3 4]], rereading false,
         unpacked [1 8, 2 4, 3 3, 4 3, 5 2, 6 2, 7 1, 8 1],
         segments [4 [1 2 3]]
     }

@@ -26,7 +26,7 @@ fn view<T: Real>(data: &[T], rows: usize, columns: usize, layout: usize) -> MatR
     }
 }
 
-const SIZES: [(usize, usize, usize); 28] = [
+const SIZES: [(usize, usize, usize); 29] = [
     (0, 3, 4),
     (3, 0, 4),
     (3, 4, 0),
@@ -55,6 +55,7 @@ const SIZES: [(usize, usize, usize); 28] = [
     (130, 131, 132),
     (33, 600, 45),
     (600, 33, 45),
+    (31, 70, 1700),
 ];
 
 fn products_match<T: Real>(tolerance: f64) {
@@ -181,6 +182,29 @@ fn packed_once() {
 }
 
 #[test]
+fn a_kernel_that_reads_twice_gives_the_same_bits() {
+    for_every_isa(|| {
+        let (mut random, depth) = (Lcg::new(6), 37);
+        let table = f32::kernel_table();
+        let width = 2 * table.lanes;
+        let (spreading, rereading) = table.two_ways();
+        assert_eq!(spreading.len(), rereading.len());
+        for (rows, kernels) in spreading.iter().zip(rereading).enumerate() {
+            let rows = rows + 1;
+            let (a, b) = (random.vec::<f32>(depth * rows), random.vec::<f32>(depth * width));
+            let [one, other] = [kernels.0, kernels.1].map(|kernel| {
+                let mut c = vec![f32::NAN; rows * width];
+                let tile = Tile::plain(c.as_mut_ptr(), width, table.lanes);
+                // SAFETY: the panels hold `depth` steps and the tile covers C.
+                unsafe { kernel(depth, a.as_ptr(), b.as_ptr(), width, &tile) };
+                c.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            });
+            assert_eq!(one, other, "{rows} rows");
+        }
+    });
+}
+
+#[test]
 fn integers_wrap() {
     let a: Vec<i8> = (0..15).map(|i| (i * 37 % 251) as u8 as i8).collect();
     let b: Vec<i8> = (0..20).map(|i| (i * 53 % 241) as u8 as i8).collect();
@@ -204,6 +228,8 @@ fn the_bits_do_not_depend_on_the_threads() {
         (40, 40, 30_000),
         (20, 3000, 100),
         (64, 128, 128),
+        (170, 160, 1300),
+        (150, 170, 1400),
     ] {
         let (a, b) = (random.vec::<f32>(m * k), random.vec::<f32>(n * k));
         for layout in 0..2 {

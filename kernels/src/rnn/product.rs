@@ -106,7 +106,7 @@ pub(super) fn product<T: Real>(a: &[T], a_stride: usize, b: &Packed<T>, c: &mut 
     } else {
         (a, a_stride)
     };
-    let height = T::kernel_table().packed[VECTORS - 1].len();
+    let height = T::kernel_table().packed(VECTORS).len();
     let (groups, panels) = (rows.div_ceil(height), b.columns.div_ceil(b.width));
     // Rows are only split where there are too few panels for the threads.
     let is_serial = rows * b.rows * b.columns < SERIAL_WORK;

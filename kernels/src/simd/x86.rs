@@ -108,7 +108,6 @@ impl Simd for Avx512F32 {
     type Elem = f32;
     type Vector = __m512;
     const LANES: usize = 16;
-    const SPREADS: bool = true;
 
     #[inline(always)]
     unsafe fn assume() -> Self {
@@ -279,7 +278,6 @@ impl Simd for Avx512F64 {
     type Elem = f64;
     type Vector = __m512d;
     const LANES: usize = 8;
-    const SPREADS: bool = true;
 
     #[inline(always)]
     unsafe fn assume() -> Self {
