@@ -211,6 +211,13 @@ impl<T: Real> Plan<T> {
             Operand::Packed(_) => 0,
             Operand::Source(_) => width * longest,
         });
+        // While a panel is in use, the next one comes from the last cache, a part of it with each tile.
+        let by_rows = matches!(b, Operand::Source(_));
+        let (lines, tiles) = if by_rows {
+            (self.height, columns.len())
+        } else {
+            (self.width, rows.len())
+        };
         for round in 0..self.rounds() {
             let blocks = self.blocks(round);
             let start = self.depth(blocks.start).start;
@@ -245,6 +252,7 @@ impl<T: Real> Plan<T> {
                         depth: depth.len(),
                         a,
                         b,
+                        requested: requested::<T>(lines * depth.len(), tiles, depth.len()),
                     }
                 })
                 .collect();
@@ -268,15 +276,12 @@ impl<T: Real> Plan<T> {
                     .a
                     .wrapping_add((self.row(p) - row_range.start) * panels.depth)
             };
-            // While a panel is in use, the next one comes from the last cache, a part of it with each tile.
-            if let Operand::Source(_) = b {
+            if by_rows {
                 for p in rows.clone() {
                     for (i, strips) in strips.chunks(blocks.len()).enumerate() {
                         for (strip, panels) in strips.iter().zip(&panels) {
-                            let (next, len) = (a_panel(panels, p + 1), self.height * panels.depth);
-                            let next = Ahead::new(next, len, columns.len(), panels.depth);
-                            let next = next.part(i, panels.depth);
-                            self.tile(strip, p, a_panel(panels, p), next, out, epilogue);
+                            let ahead = panels.ahead(a_panel(panels, p + 1), i);
+                            self.tile(strip, p, a_panel(panels, p), ahead, out, epilogue);
                         }
                     }
                 }
@@ -284,10 +289,9 @@ impl<T: Real> Plan<T> {
                 for strips in strips.chunks(blocks.len()) {
                     for (i, p) in rows.clone().enumerate() {
                         for (strip, panels) in strips.iter().zip(&panels) {
-                            let len = self.width * panels.depth;
-                            let next = Ahead::new(strip.b.wrapping_add(len), len, rows.len(), panels.depth);
-                            let next = next.part(i, panels.depth);
-                            self.tile(strip, p, a_panel(panels, p), next, out, epilogue);
+                            let next = strip.b.wrapping_add(self.width * panels.depth);
+                            let ahead = panels.ahead(next, i);
+                            self.tile(strip, p, a_panel(panels, p), ahead, out, epilogue);
                         }
                     }
                 }
@@ -398,6 +402,24 @@ struct Panels<T> {
     depth: usize,
     a: *const T,
     b: *const T,
+    /// Elements of the panel after the one in use for which a tile asks with every two steps.
+    requested: usize,
+}
+
+impl<T> Panels<T> {
+    /// What tile `i` asks for of the panel `next`, which need not be there.
+    fn ahead(&self, next: *const T, i: usize) -> Ahead<T> {
+        Ahead {
+            from: next.wrapping_add(i * self.requested * (self.depth / 2)),
+            requested: self.requested,
+        }
+    }
+}
+
+/// For how many elements each of so many tiles of `depth` steps asks with every two, to have asked for `len` in the end.
+fn requested<T>(len: usize, tiles: usize, depth: usize) -> usize {
+    len.div_ceil((tiles * (depth / 2)).max(1))
+        .min(MOST_REQUESTED / size_of::<T>())
 }
 
 /// What the tiles of one panel of B have in common, in one block of the inner dimension.
@@ -421,29 +443,11 @@ struct Ahead<T> {
     requested: usize,
 }
 
-impl<T: Real> Ahead<T> {
+impl<T> Ahead<T> {
     const NOTHING: Self = Ahead {
         from: std::ptr::null(),
         requested: 0,
     };
-
-    /// A panel of `len` elements from `from` on, which need not be there, spread over tiles of `depth` steps.
-    fn new(from: *const T, len: usize, tiles: usize, depth: usize) -> Self {
-        Ahead {
-            from,
-            requested: len
-                .div_ceil((tiles * (depth / 2)).max(1))
-                .min(MOST_REQUESTED / size_of::<T>()),
-        }
-    }
-
-    /// What tile `i` asks for.
-    fn part(self, i: usize, depth: usize) -> Self {
-        Ahead {
-            from: self.from.wrapping_add(i * self.requested * (depth / 2)),
-            ..self
-        }
-    }
 }
 
 /// The values from `offset` on, if there are any and the block is the last one.
