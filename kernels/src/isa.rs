@@ -102,10 +102,9 @@ pub fn detect() -> Isa {
     }
 }
 
-/// Whether the cores issue so few instructions beside two multiplications that it pays to save some by more loads. Those of
-/// Intel do; on others the loads are what holds up.
+/// Whether the cores are Intel's, for what only the vendor tells.
 #[inline]
-pub(crate) fn issues_few() -> bool {
+pub(crate) fn intel() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         static INTEL: LazyLock<bool> = LazyLock::new(|| {

@@ -69,6 +69,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writes of `LANES` elements.
     unsafe fn store(self, p: *mut Self::Elem, v: Self::Vector);
+    /// Stores past the caches where the set can, so that the thread does not wait for the caches that hold what was there before.
+    /// A [`fence`] must follow before other threads read it.
+    ///
+    /// # Safety
+    /// `p` is valid for writes of `LANES` elements and aligned to as many.
+    #[inline(always)]
+    unsafe fn store_past(self, p: *mut Self::Elem, v: Self::Vector) {
+        // SAFETY: as the caller vouches.
+        unsafe { self.store(p, v) }
+    }
     /// Writes the first `count` lanes.
     ///
     /// # Safety
@@ -228,6 +238,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = p;
+    }
+}
+
+/// What this thread stored past the caches comes before whatever it stores from now on.
+pub(crate) fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every machine of this target has the instruction.
+    unsafe {
+        std::arch::x86_64::_mm_sfence()
     }
 }
 

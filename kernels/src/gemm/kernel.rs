@@ -83,15 +83,18 @@ pub struct KernelTable<T: 'static> {
     pub(crate) dot: [DotKernel<T>; 4],
     pub(crate) pack_transposed: PackKernel<T>,
     pub(crate) pack_rows: PackKernel<T>,
+    /// Stores past the caches.
+    pub(super) pack_rows_past: PackKernel<T>,
     /// Of convolutions in the blocked layout, by width of the panel.
     pub(crate) segments: &'static [Panel<T>],
 }
 
 impl<T> KernelTable<T> {
-    /// The kernels over panels of `vectors` vectors, by `rows - 1`: of two ways with the same results the one that this machine's
-    /// cores are faster with.
+    /// The kernels over panels of `vectors` vectors, by `rows - 1`: of two ways with the same results the faster one. Intel's cores
+    /// issue so few instructions beside two multiplications that it pays to save some by more loads; on others it is the loads
+    /// that hold up.
     pub(crate) fn packed(&self, vectors: usize) -> &'static [MicroKernel<T>] {
-        if vectors == 2 && isa::issues_few() {
+        if vectors == 2 && isa::intel() {
             self.rereading
         } else {
             self.packed[vectors - 1]
@@ -386,12 +389,13 @@ pub(crate) unsafe fn pack_transposed<S: Simd>(
     }
 }
 
-/// `dst[k, i] = src[k, i]` for `depth` rows of `rows` contiguous elements, zero from there to `width`.
+/// `dst[k, i] = src[k, i]` for `depth` rows of `rows` contiguous elements, zero from there to `width`. PAST, whole vectors are
+/// stored past the caches: then `dst` is aligned to a vector, `dst_stride` is a number of them, and a fence must follow.
 ///
 /// # Safety
 /// The blocks are readable and writable, and the machine has S.
 #[inline(always)]
-pub(crate) unsafe fn pack_rows<S: Simd>(
+pub(crate) unsafe fn pack_rows<S: Simd, const PAST: bool>(
     src: *const S::Elem,
     src_stride: usize,
     rows: usize,
@@ -403,6 +407,14 @@ pub(crate) unsafe fn pack_rows<S: Simd>(
     // SAFETY: blocks inside those that the caller vouches for.
     unsafe {
         let s = S::assume();
+        let put = |to: *mut S::Elem, x: S::Vector| {
+            if PAST {
+                s.store_past(to, x);
+            } else {
+                s.store(to, x);
+            }
+        };
+        // Pieces of rows that are far from each other are not foreseen by the machine.
         let far = src_stride * size_of::<S::Elem>() >= 1024;
         if rows == 2 * S::LANES && width == rows {
             for k in 0..depth {
@@ -413,13 +425,11 @@ pub(crate) unsafe fn pack_rows<S: Simd>(
                 }
                 let (from, to) = (src.wrapping_add(k * src_stride), dst.add(k * dst_stride));
                 let x = [s.load(from), s.load(from.add(S::LANES))];
-                s.store(to, x[0]);
-                s.store(to.add(S::LANES), x[1]);
+                put(to, x[0]);
+                put(to.add(S::LANES), x[1]);
             }
             return;
         }
-        // Pieces of rows that are far from each other are not foreseen by the machine.
-        let far = src_stride * size_of::<S::Elem>() >= 1024;
         for k in 0..depth {
             let (from, to) = (src.wrapping_add(k * src_stride), dst.add(k * dst_stride));
             if far {
@@ -430,7 +440,7 @@ pub(crate) unsafe fn pack_rows<S: Simd>(
             }
             let mut i = 0;
             while i + S::LANES <= rows {
-                s.store(to.add(i), s.load(from.add(i)));
+                put(to.add(i), s.load(from.add(i)));
                 i += S::LANES;
             }
             while i < width {
@@ -489,11 +499,11 @@ pub(crate) mod tables {
                     unsafe { super::super::pack_transposed::<S>(src, src_stride, rows, depth, dst, dst_stride, width) }
                 }
                 $(#[$feature])?
-                pub(super) unsafe fn pack_rows<S: Simd>(
+                pub(super) unsafe fn pack_rows<S: Simd, const PAST: bool>(
                     src: *const S::Elem, src_stride: usize, rows: usize, depth: usize, dst: *mut S::Elem, dst_stride: usize, width: usize,
                 ) {
                     // SAFETY: the caller's contract is the same.
-                    unsafe { super::super::pack_rows::<S>(src, src_stride, rows, depth, dst, dst_stride, width) }
+                    unsafe { super::super::pack_rows::<S, PAST>(src, src_stride, rows, depth, dst, dst_stride, width) }
                 }
             }
 
@@ -517,7 +527,8 @@ pub(crate) mod tables {
                         $module::dots::<S, 3, 1>, $module::dots::<S, 4, 1>,
                     ],
                     pack_transposed: $module::pack_transposed::<S> as PackKernel<S::Elem>,
-                    pack_rows: $module::pack_rows::<S> as PackKernel<S::Elem>,
+                    pack_rows: $module::pack_rows::<S, false> as PackKernel<S::Elem>,
+                    pack_rows_past: $module::pack_rows::<S, true> as PackKernel<S::Elem>,
                     segments: &[$(Panel { vectors: $vectors, by_rows: table!(@segments $module, $vectors, $heights) }),*],
                 };
             }

@@ -27,6 +27,15 @@ pub(crate) trait PackB<T: Real>: Sync {
     /// # Safety
     /// The ranges lie inside the operand and `dst` holds the panels.
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T);
+
+    /// The same, past the caches where the operand has a way to.
+    ///
+    /// # Safety
+    /// As for `pack`; `dst` is aligned to a cache line, and a [`fence`](crate::simd::fence) follows.
+    unsafe fn pack_past(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
+        // SAFETY: as the caller vouches.
+        unsafe { self.pack(depth, columns, width, dst) }
+    }
 }
 
 impl<T: Real> PackA<T> for MatRef<'_, T> {
@@ -44,7 +53,7 @@ impl<T: Real> PackA<T> for MatRef<'_, T> {
                 // SAFETY: the ranges lie inside the matrix, hence inside its slice, and the panel inside `dst`.
                 unsafe {
                     let (src, dst) = (self.at(panel[0], k), dst.add(offset));
-                    pack_panel(
+                    pack_panel::<T, false>(
                         self.row_stride,
                         self.column_stride,
                         src,
@@ -61,6 +70,28 @@ impl<T: Real> PackA<T> for MatRef<'_, T> {
 
 impl<T: Real> PackB<T> for MatRef<'_, T> {
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
+        // SAFETY: as the caller vouches.
+        unsafe { self.pack_columns::<false>(depth, columns, width, dst) }
+    }
+
+    unsafe fn pack_past(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
+        // SAFETY: as the caller vouches.
+        unsafe { self.pack_columns::<true>(depth, columns, width, dst) }
+    }
+}
+
+impl<T: Real> MatRef<'_, T> {
+    /// [`PackB::pack`] or [`PackB::pack_past`].
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn pack_columns<const PAST: bool>(
+        &self,
+        depth: Range<usize>,
+        columns: Range<usize>,
+        width: usize,
+        dst: *mut T,
+    ) {
         let step = if self.column_stride == 1 && columns.len() > width {
             STEPS
         } else {
@@ -73,7 +104,7 @@ impl<T: Real> PackB<T> for MatRef<'_, T> {
                 // SAFETY: the ranges lie inside the matrix, hence inside its slice, and the panel inside `dst`.
                 unsafe {
                     let dst = dst.add((q * depth.len() + k - depth.start) * width);
-                    pack_panel(
+                    pack_panel::<T, PAST>(
                         self.column_stride,
                         self.row_stride,
                         self.at(k, column),
@@ -91,8 +122,8 @@ impl<T: Real> PackB<T> for MatRef<'_, T> {
 /// `dst[k · width + i] = src[i · stride + k · depth_stride]` for `i < count`, zero from there to `width`.
 ///
 /// # Safety
-/// Those elements of `src` exist and `dst` holds `depth · width`.
-unsafe fn pack_panel<T: Real>(
+/// Those elements of `src` exist and `dst` holds `depth · width`. PAST, it is aligned to a cache line and a fence follows.
+unsafe fn pack_panel<T: Real, const PAST: bool>(
     stride: usize,
     depth_stride: usize,
     src: *const T,
@@ -105,7 +136,12 @@ unsafe fn pack_panel<T: Real>(
     // SAFETY: the kernels read and write what the caller vouches for.
     unsafe {
         if stride == 1 || count == 1 {
-            (table.pack_rows)(src, depth_stride, count, depth, dst, width, width)
+            let pack = if PAST {
+                table.pack_rows_past
+            } else {
+                table.pack_rows
+            };
+            pack(src, depth_stride, count, depth, dst, width, width)
         } else if depth_stride == 1 {
             (table.pack_transposed)(src, stride, count, depth, dst, width, width)
         } else {

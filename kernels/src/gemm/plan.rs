@@ -9,9 +9,10 @@ use smallvec::SmallVec;
 
 use super::kernel::KernelTable;
 use super::pack::{PackA, PackB};
+use crate::isa;
 use crate::mem::Buf;
 use crate::pool::{SendPtr, num_threads, parallel_for};
-use crate::simd::Real;
+use crate::simd::{Real, fence};
 
 /// The longest block of the inner dimension, in elements of 4 bytes: part of what defines a result's bits.
 pub(crate) const DEPTH_BLOCK: usize = 384;
@@ -19,6 +20,9 @@ pub(crate) const DEPTH_BLOCK: usize = 384;
 pub(super) const BLOCKS_AT_ONCE: usize = 2;
 /// Bytes of a private block of A or B, which must share the second-level cache with what streams past it.
 const PRIVATE_BYTES: usize = 640 << 10;
+/// Bytes of B from which on it is packed past the caches. Its panels lie where the last ones lay, which all threads have read, and
+/// to write there takes long where the threads have no cache in common, as on AMD's larger processors.
+const PAST_BYTES: usize = 1 << 20;
 /// Multiplications below which a product is one task: some microseconds.
 const SERIAL_WORK: usize = 1 << 18;
 /// Elements that are packed in about the time that it takes to fork.
@@ -138,12 +142,22 @@ impl<T: Real> Plan<T> {
     /// Packs B as a whole: block by block of the inner dimension, panel by panel of columns.
     pub(crate) fn pack_b(&self, b: &dyn PackB<T>) -> Buf<T> {
         let mut packed = Buf::<T>::take(self.column_panels * self.width * self.k);
+        let past = size_of_val(&packed[..]) >= PAST_BYTES && num_threads() > 1 && !isa::intel();
         let base = SendPtr(packed.as_mut_ptr());
         self.pack_all(self.n * self.k, self.column_panels, &|block, panels| {
             let depth = self.depth(block);
             let offset = self.width * (self.column_panels * depth.start + panels.start * depth.len());
-            // SAFETY: panels are disjoint and inside the buffer; the ranges lie inside B.
-            unsafe { b.pack(depth, self.columns(panels), self.width, base.ptr().add(offset)) }
+            let columns = self.columns(panels);
+            // SAFETY: panels are disjoint and inside the buffer, which is aligned, and whole vectors wide; the ranges lie inside B.
+            unsafe {
+                let dst = base.ptr().add(offset);
+                if past {
+                    b.pack_past(depth, columns, self.width, dst);
+                    fence();
+                } else {
+                    b.pack(depth, columns, self.width, dst);
+                }
+            }
         });
         packed
     }

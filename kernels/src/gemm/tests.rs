@@ -26,7 +26,7 @@ fn view<T: Real>(data: &[T], rows: usize, columns: usize, layout: usize) -> MatR
     }
 }
 
-const SIZES: [(usize, usize, usize); 29] = [
+const SIZES: [(usize, usize, usize); 30] = [
     (0, 3, 4),
     (3, 0, 4),
     (3, 4, 0),
@@ -56,6 +56,7 @@ const SIZES: [(usize, usize, usize); 29] = [
     (33, 600, 45),
     (600, 33, 45),
     (31, 70, 1700),
+    (140, 140, 1900),
 ];
 
 fn products_match<T: Real>(tolerance: f64) {
@@ -230,6 +231,7 @@ fn the_bits_do_not_depend_on_the_threads() {
         (64, 128, 128),
         (170, 160, 1300),
         (150, 170, 1400),
+        (140, 140, 1900),
     ] {
         let (a, b) = (random.vec::<f32>(m * k), random.vec::<f32>(n * k));
         for layout in 0..2 {

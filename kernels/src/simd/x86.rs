@@ -70,7 +70,7 @@ macro_rules! arithmetic {
 }
 
 macro_rules! memory {
-    ($t:ty, $v:ty, $load:ident, $store:ident) => {
+    ($t:ty, $v:ty, $load:ident, $store:ident, $stream:ident) => {
         #[inline(always)]
         unsafe fn load(self, p: *const $t) -> $v {
             // SAFETY: the caller vouches for the memory, the token for the instruction set.
@@ -80,6 +80,11 @@ macro_rules! memory {
         unsafe fn store(self, p: *mut $t, v: $v) {
             // SAFETY: the caller vouches for the memory, the token for the instruction set.
             unsafe { $store(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn store_past(self, p: *mut $t, v: $v) {
+            // SAFETY: the caller vouches for the memory, its alignment and the fence, the token for the instruction set.
+            unsafe { $stream(p, v) }
         }
     };
 }
@@ -116,7 +121,7 @@ impl Simd for Avx512F32 {
     arithmetic!(f32, __m512, _mm512_set1_ps, add = _mm512_add_ps, sub = _mm512_sub_ps, mul = _mm512_mul_ps,
         div = _mm512_div_ps, max = _mm512_max_ps, min = _mm512_min_ps, scale_by_power_of_two = _mm512_scalef_ps,
         scale_by_any_power_of_two = _mm512_scalef_ps; _mm512_fmadd_ps);
-    memory!(f32, __m512, _mm512_loadu_ps, _mm512_storeu_ps);
+    memory!(f32, __m512, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_stream_ps);
     avx512_masked!(
         f32,
         __m512,
@@ -286,7 +291,7 @@ impl Simd for Avx512F64 {
     arithmetic!(f64, __m512d, _mm512_set1_pd, add = _mm512_add_pd, sub = _mm512_sub_pd, mul = _mm512_mul_pd,
         div = _mm512_div_pd, max = _mm512_max_pd, min = _mm512_min_pd, scale_by_power_of_two = _mm512_scalef_pd,
         scale_by_any_power_of_two = _mm512_scalef_pd; _mm512_fmadd_pd);
-    memory!(f64, __m512d, _mm512_loadu_pd, _mm512_storeu_pd);
+    memory!(f64, __m512d, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_stream_pd);
     avx512_masked!(
         f64,
         __m512d,
@@ -325,7 +330,7 @@ impl Simd for Avx2F32 {
     }
     arithmetic!(f32, __m256, _mm256_set1_ps, add = _mm256_add_ps, sub = _mm256_sub_ps, mul = _mm256_mul_ps,
         div = _mm256_div_ps, max = _mm256_max_ps, min = _mm256_min_ps; _mm256_fmadd_ps);
-    memory!(f32, __m256, _mm256_loadu_ps, _mm256_storeu_ps);
+    memory!(f32, __m256, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_stream_ps);
 
     #[inline(always)]
     fn scale_by_power_of_two(self, x: __m256, n: __m256) -> __m256 {
@@ -367,7 +372,7 @@ impl Simd for Avx2F64 {
     }
     arithmetic!(f64, __m256d, _mm256_set1_pd, add = _mm256_add_pd, sub = _mm256_sub_pd, mul = _mm256_mul_pd,
         div = _mm256_div_pd, max = _mm256_max_pd, min = _mm256_min_pd; _mm256_fmadd_pd);
-    memory!(f64, __m256d, _mm256_loadu_pd, _mm256_storeu_pd);
+    memory!(f64, __m256d, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_stream_pd);
 
     #[inline(always)]
     fn scale_by_power_of_two(self, x: __m256d, n: __m256d) -> __m256d {
