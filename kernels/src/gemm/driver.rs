@@ -211,6 +211,7 @@ impl<T: Real> Plan<T> {
             Operand::Packed(_) => 0,
             Operand::Source(_) => width * longest,
         });
+        let (a_block, b_block) = (a_block.as_mut_ptr(), b_block.as_mut_ptr());
         // While a panel is in use, the next one comes from the last cache, a part of it with each tile.
         let by_rows = matches!(b, Operand::Source(_));
         let (lines, tiles) = if by_rows {
@@ -229,10 +230,10 @@ impl<T: Real> Plan<T> {
                             whole[self.m * depth.start + row_range.start * depth.len()..].as_ptr()
                         }
                         Operand::Source(a) => {
-                            let part = &mut a_block[row_range.len() * (depth.start - start)..];
+                            let part = a_block.wrapping_add(row_range.len() * (depth.start - start));
                             // SAFETY: the panels lie inside A and fill their part of the private block.
-                            unsafe { a.pack(&cuts, depth.clone(), part.as_mut_ptr()) };
-                            part.as_ptr()
+                            unsafe { a.pack(&cuts, depth.clone(), part) };
+                            part.cast_const()
                         }
                     };
                     let b = match b {
@@ -241,11 +242,11 @@ impl<T: Real> Plan<T> {
                             whole[self.width * offset..].as_ptr()
                         }
                         Operand::Source(b) => {
-                            let part = &mut b_block[width * (depth.start - start)..];
+                            let part = b_block.wrapping_add(width * (depth.start - start));
                             let range = self.columns(columns.clone());
                             // SAFETY: the panels lie inside B and fill their part of the private block.
-                            unsafe { b.pack(depth.clone(), range, self.width, part.as_mut_ptr()) };
-                            part.as_ptr()
+                            unsafe { b.pack(depth.clone(), range, self.width, part) };
+                            part.cast_const()
                         }
                     };
                     Panels {
@@ -257,20 +258,15 @@ impl<T: Real> Plan<T> {
                 })
                 .collect();
             // By column panel, and for each of them by block.
-            let strips: SmallVec<[Strip<T>; 16]> = (columns.clone())
-                .flat_map(|q| {
-                    blocks
-                        .clone()
-                        .zip(&panels)
-                        .map(move |(block, panels)| (q, block, panels))
-                })
-                .map(|(q, block, panels)| {
+            let mut strips = SmallVec::<[Strip<T>; 16]>::new();
+            for q in columns.clone() {
+                for (block, panels) in blocks.clone().zip(&panels) {
                     let b = panels
                         .b
                         .wrapping_add((q - columns.start) * self.width * panels.depth);
-                    self.strip(block, q, b, epilogue)
-                })
-                .collect();
+                    strips.push(self.strip(block, q, b, epilogue));
+                }
+            }
             let a_panel = |panels: &Panels<T>, p: usize| {
                 panels
                     .a
