@@ -70,7 +70,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `p` is valid for writes of `LANES` elements.
     unsafe fn store(self, p: *mut Self::Elem, v: Self::Vector);
     /// Stores past the caches where the set can, so that the thread does not wait for the caches that hold what was there before.
-    /// A [`fence`] must follow before other threads read it.
+    /// A fence of stores must follow before other threads read it.
     ///
     /// # Safety
     /// `p` is valid for writes of `LANES` elements and aligned to as many.
