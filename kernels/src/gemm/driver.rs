@@ -147,7 +147,7 @@ impl<T: Real> Plan<T> {
         let (a_rows, b_panels) = if by_columns {
             (row_range.len(), 1)
         } else {
-            (self.m.div_ceil(self.row_panels), columns.len())
+            (self.greatest_height(), columns.len())
         };
         let mut a_block = Buf::<T>::take(a_rows * self.longest_depth());
         let mut b_block = Buf::<T>::take(b_panels * self.width * self.longest_depth());
@@ -161,10 +161,9 @@ impl<T: Real> Plan<T> {
                     // SAFETY: the panel lies inside B and fits in the buffer.
                     unsafe { b.pack(depth.clone(), range, self.width, b_block.as_mut_ptr()) };
                     let strip = self.strip(block, q, b_block.as_ptr(), epilogue);
-                    for p in rows.clone() {
-                        let offset = (self.row(p) - row_range.start) * depth.len();
-                        let a = a_block[offset..].as_ptr();
-                        self.tile(&strip, p, a, Ahead::NOTHING, out, epilogue);
+                    for cut in cuts.windows(2) {
+                        let a = a_block[(cut[0] - row_range.start) * depth.len()..].as_ptr();
+                        self.tile(&strip, cut[0]..cut[1], a, Ahead::NOTHING, out, epilogue);
                     }
                 }
                 continue;
@@ -178,11 +177,18 @@ impl<T: Real> Plan<T> {
                     self.strip(block, q, b, epilogue)
                 })
                 .collect();
-            for (i, p) in rows.clone().enumerate() {
+            for cut in cuts.windows(2) {
                 // SAFETY: the panel lies inside A and fits in the buffer.
-                unsafe { a.pack(&cuts[i..i + 2], depth.clone(), a_block.as_mut_ptr()) };
+                unsafe { a.pack(cut, depth.clone(), a_block.as_mut_ptr()) };
                 for strip in &strips {
-                    self.tile(strip, p, a_block.as_ptr(), Ahead::NOTHING, out, epilogue);
+                    self.tile(
+                        strip,
+                        cut[0]..cut[1],
+                        a_block.as_ptr(),
+                        Ahead::NOTHING,
+                        out,
+                        epilogue,
+                    );
                 }
             }
         }
@@ -267,27 +273,27 @@ impl<T: Real> Plan<T> {
                     strips.push(self.strip(block, q, b, epilogue));
                 }
             }
-            let a_panel = |panels: &Panels<T>, p: usize| {
-                panels
-                    .a
-                    .wrapping_add((self.row(p) - row_range.start) * panels.depth)
+            let a_panel = |panels: &Panels<T>, row: usize| {
+                panels.a.wrapping_add((row - row_range.start) * panels.depth)
             };
             if by_rows {
-                for p in rows.clone() {
+                for cut in cuts.windows(2) {
                     for (i, strips) in strips.chunks(blocks.len()).enumerate() {
                         for (strip, panels) in strips.iter().zip(&panels) {
-                            let ahead = panels.ahead(a_panel(panels, p + 1), i);
-                            self.tile(strip, p, a_panel(panels, p), ahead, out, epilogue);
+                            let ahead = panels.ahead(a_panel(panels, cut[1]), i);
+                            let a = a_panel(panels, cut[0]);
+                            self.tile(strip, cut[0]..cut[1], a, ahead, out, epilogue);
                         }
                     }
                 }
             } else {
                 for strips in strips.chunks(blocks.len()) {
-                    for (i, p) in rows.clone().enumerate() {
+                    for (i, cut) in cuts.windows(2).enumerate() {
                         for (strip, panels) in strips.iter().zip(&panels) {
                             let next = strip.b.wrapping_add(self.width * panels.depth);
                             let ahead = panels.ahead(next, i);
-                            self.tile(strip, p, a_panel(panels, p), ahead, out, epilogue);
+                            let a = a_panel(panels, cut[0]);
+                            self.tile(strip, cut[0]..cut[1], a, ahead, out, epilogue);
                         }
                     }
                 }
@@ -301,11 +307,10 @@ impl<T: Real> Plan<T> {
         let columns = self.columns(q..q + 1);
         let vectors = columns.len().div_ceil(self.table.lanes);
         let kernels = self.table.packed(vectors);
-        let taller = self.height + usize::from(self.taller > 0);
         Strip {
             b,
             depth: self.depth(block).len(),
-            kernels: [kernels[self.height - 1], kernels[taller - 1]],
+            kernels: [kernels[self.height - 1], kernels[self.greatest_height() - 1]],
             last,
             tile: Tile {
                 last: columns.len() - (vectors - 1) * self.table.lanes,
@@ -319,18 +324,17 @@ impl<T: Real> Plan<T> {
         }
     }
 
-    /// The tile of panel `p` of A, which lies at `a`.
+    /// The tile of a panel of A, which holds these rows and lies at `a`.
     #[inline]
     fn tile(
         &self,
         strip: &Strip<T>,
-        p: usize,
+        rows: Range<usize>,
         a: *const T,
         ahead: Ahead<T>,
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
-        let rows = self.row(p)..self.row(p + 1);
         let mut tile = Tile {
             row_bias: pointer(epilogue.row_bias, strip.last, rows.start),
             // Without requests, what is at hand.
@@ -345,7 +349,7 @@ impl<T: Real> Plan<T> {
         tile.ldc = out.ldc;
         tile.residual = pointer(epilogue.residual, strip.last, offset);
         // SAFETY: the panels hold `depth` steps and the tile lies inside C, of which this task alone writes it.
-        unsafe { strip.kernels[usize::from(p < self.taller)](strip.depth, a, strip.b, self.width, &tile) };
+        unsafe { strip.kernels[rows.len() - self.height](strip.depth, a, strip.b, self.width, &tile) };
     }
 
     /// A tile that crosses from one segment to the next: it is made in a buffer and copied piece by piece.

@@ -62,6 +62,8 @@ const LINE: usize = 64;
 /// Steps of the inner dimension that are packed for all panels before the next ones, where a step's elements are
 /// contiguous across panels: few enough that their cache lines stay.
 pub(super) const STEPS: usize = 8;
+/// Bytes from one row to the next from which on the machine does not foresee that pieces of rows follow each other.
+const FAR: usize = 1024;
 /// Columns of one call of a dot kernel.
 pub(crate) const DOTS: usize = 4;
 /// The greatest height of a micro-kernel that reads B where it lies.
@@ -367,12 +369,20 @@ pub(crate) unsafe fn pack_transposed<S: Simd>(
     // SAFETY: blocks inside those that the caller vouches for.
     unsafe {
         let s = S::assume();
+        let far = src_stride * size_of::<S::Elem>() >= FAR;
         let mut i = 0;
         while i < width {
             let block = (width - i).min(S::LANES);
             let present = rows.saturating_sub(i).min(block);
             let mut k = 0;
             while k < depth {
+                if far {
+                    // The same columns of the rows that are packed next.
+                    let next = src.wrapping_add((i + rows) * src_stride + k);
+                    for row in 0..present {
+                        s.prefetch(next.wrapping_add(row * src_stride));
+                    }
+                }
                 s.transpose(
                     src.wrapping_add(i * src_stride + k),
                     src_stride,
@@ -414,8 +424,7 @@ pub(crate) unsafe fn pack_rows<S: Simd, const PAST: bool>(
                 s.store(to, x);
             }
         };
-        // Pieces of rows that are far from each other are not foreseen by the machine.
-        let far = src_stride * size_of::<S::Elem>() >= 1024;
+        let far = src_stride * size_of::<S::Elem>() >= FAR;
         if rows == 2 * S::LANES && width == rows {
             for k in 0..depth {
                 if far {

@@ -38,9 +38,8 @@ pub(crate) struct Plan<T: 'static> {
     pub(super) table: &'static KernelTable<T>,
     pub(crate) width: usize,
     pub(super) row_panels: usize,
-    /// Rows of a panel: so many at least, and one more for the first few.
+    /// Rows of a panel: so many, or one more.
     pub(super) height: usize,
-    pub(super) taller: usize,
     pub(super) column_panels: usize,
     pub(super) depth_blocks: usize,
 }
@@ -60,7 +59,7 @@ impl<T: Real> Plan<T> {
         let table = T::kernel_table();
         let width = vectors * table.lanes;
         let depth_block = DEPTH_BLOCK * 4 / size_of::<T>();
-        let row_panels = m.div_ceil(table.packed(vectors).len()).max(1);
+        let row_panels = shared_evenly(m.div_ceil(table.packed(vectors).len()).max(1));
         Plan {
             m,
             n,
@@ -69,15 +68,14 @@ impl<T: Real> Plan<T> {
             width,
             row_panels,
             height: m / row_panels,
-            taller: m % row_panels,
             column_panels: n.div_ceil(width).max(1),
             depth_blocks: k.div_ceil(depth_block).max(1),
         }
     }
 
-    /// The first row of panel `p`; panels are of nearly equal height.
+    /// The first row of panel `p`. Panels of either height take turns, so that as many panels are as many rows.
     pub(super) fn row(&self, p: usize) -> usize {
-        p * self.height + p.min(self.taller)
+        p * self.m / self.row_panels
     }
 
     pub(super) fn depth(&self, block: usize) -> Range<usize> {
@@ -119,6 +117,11 @@ impl<T: Real> Plan<T> {
     /// Where the rows of these panels begin, and where the last one ends.
     pub(super) fn cuts(&self, panels: Range<usize>) -> SmallVec<[usize; 16]> {
         (panels.start..=panels.end).map(|p| self.row(p)).collect()
+    }
+
+    /// No panel has more rows.
+    pub(super) fn greatest_height(&self) -> usize {
+        self.m.div_ceil(self.row_panels)
     }
 
     /// The columns of these panels.
@@ -166,7 +169,8 @@ impl<T: Real> Plan<T> {
         const TOGETHER: usize = 16;
         let tasks = self.tasks().min(elements.div_ceil(SERIAL_PACK));
         let enough = tasks.div_ceil(self.depth_blocks).min(panels);
-        let groups = panels.div_ceil(TOGETHER).max(enough);
+        let groups = even(panels.div_ceil(TOGETHER).max(enough), self.depth_blocks);
+        let groups = groups.min(panels);
         let total = groups * self.depth_blocks;
         let tasks = tasks.min(total);
         parallel_for(tasks, |t| {
@@ -192,8 +196,9 @@ impl<T: Real> Plan<T> {
         if pack_b {
             least_columns = self.column_panels.div_ceil(fitting(PRIVATE_BYTES, self.width));
         } else if pack_a {
-            let height = self.m.div_ceil(self.row_panels);
-            least_rows = self.row_panels.div_ceil(fitting(PRIVATE_BYTES / 2, height));
+            least_rows = self
+                .row_panels
+                .div_ceil(fitting(PRIVATE_BYTES / 2, self.greatest_height()));
         }
         let mut tasks = self.tasks();
         if pack_a && pack_b {
@@ -203,12 +208,10 @@ impl<T: Real> Plan<T> {
         let traffic = |rows: usize, columns: usize| {
             ((columns * self.m) << usize::from(pack_a)) + ((rows * self.n) << usize::from(pack_b))
         };
-        let threads = if tasks == 1 { 1 } else { num_threads() };
         let groups = |columns: usize| {
             let rows = tasks.div_ceil(columns).clamp(least_rows, self.row_panels);
-            // Nine equal tasks take two threads as long as ten would.
-            let even = (rows..rows + threads).find(|rows| (rows * columns).is_multiple_of(threads));
-            (even.unwrap_or(rows).min(self.row_panels), columns)
+            let rows = if tasks == 1 { rows } else { even(rows, columns) };
+            (rows.min(self.row_panels), columns)
         };
         (least_columns..=self.column_panels.min(least_columns + 64))
             .map(groups)
@@ -218,4 +221,23 @@ impl<T: Real> Plan<T> {
             })
             .unwrap_or((least_rows, least_columns))
     }
+}
+
+/// Panels in place of so many, which all threads can share without one having a panel more, if that takes few more.
+fn shared_evenly(panels: usize) -> usize {
+    const FEW: usize = 16;
+    let even = panels.next_multiple_of(num_threads());
+    if even - panels <= panels / FEW {
+        even
+    } else {
+        panels
+    }
+}
+
+/// At least so many groups that all threads have as many of `per_group · groups` equal tasks: nine take two threads as long as ten
+/// would.
+fn even(groups: usize, per_group: usize) -> usize {
+    let threads = num_threads();
+    let more = (groups..groups + threads).find(|groups| (groups * per_group).is_multiple_of(threads));
+    more.unwrap_or(groups)
 }
