@@ -329,9 +329,6 @@ fn check<T: Real>(
     (m, n)
 }
 
-/// Multiplications up to which each task packs what it reads of both operands itself: one fork in place of two, and no panel
-/// that another core has just written.
-const SMALL_WORK: usize = 1 << 25;
 /// Elements of an operand up to which it is packed as a whole for all tasks.
 const SHARED_ELEMENTS: usize = 1 << 27;
 
@@ -352,7 +349,7 @@ fn product<T: Real>(
         ldc,
         segment: None,
     };
-    if plan.work() <= SMALL_WORK {
+    if plan.packs_in_tasks() {
         return plan.run(Operand::Source(&a), Operand::Source(&b), out, epilogue);
     }
     if a.rows >= b.columns && b.columns * a.columns <= SHARED_ELEMENTS {

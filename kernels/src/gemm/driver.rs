@@ -4,9 +4,9 @@ use std::ops::{Range, RangeInclusive};
 
 use smallvec::SmallVec;
 
-use super::kernel::{MicroKernel, Tile};
+use super::kernel::{LINE, MicroKernel, Tile};
 use super::output::Output;
-use super::pack::{PackA, PackB};
+use super::pack::{Lines, PackA, PackB};
 use super::plan::{BLOCKS_AT_ONCE, Plan};
 use super::{Activation, Epilogue};
 use crate::mem::Buf;
@@ -17,8 +17,6 @@ use crate::simd::Real;
 const PANEL_BYTES: RangeInclusive<usize> = 16 << 10..=32 << 10;
 /// Tiles' widths below which a segment of C is short: then a good part of the tiles crosses its end.
 const SHORT_SEGMENT: usize = 4;
-/// Bytes that a tile asks for with every two steps at most: a line.
-const MOST_REQUESTED: usize = 64;
 /// The tallest and the widest tile of any instruction set, in elements.
 const MAX_TILE: usize = 14 * 64;
 
@@ -138,36 +136,80 @@ impl<T: Real> Plan<T> {
         out: Output<T>,
         epilogue: &Epilogue<'_, T>,
     ) {
-        let cuts = self.cuts(rows.clone());
-        let row_range = cuts[0]..cuts[rows.len()];
-        // What is packed just before its use and stays in the first-level cache: a panel of B, if it has the size for it and A
-        // is no larger than B, so that A streams past it with less traffic than B past a panel of A.
+        let cuts = self.cuts(rows);
+        // What is packed just before its use: a panel of B, if A has been cut for that, or if the panel has the size to stay in the
+        // first-level cache and A is no larger than B, so that A streams past it with less traffic than B past a panel of A.
         let panel = self.width * self.longest_depth() * size_of::<T>();
-        let by_columns = PANEL_BYTES.contains(&panel) && row_range.len() <= columns.len() * self.width;
-        let (a_rows, b_panels) = if by_columns {
-            (row_range.len(), 1)
+        let no_larger = cuts[cuts.len() - 1] - cuts[0] <= columns.len() * self.width;
+        if self.apart.is_some() || (PANEL_BYTES.contains(&panel) && no_larger) {
+            self.sources_by_columns(a, b, &cuts, columns, out, epilogue);
         } else {
-            (self.greatest_height(), columns.len())
-        };
-        let mut a_block = Buf::<T>::take(a_rows * self.longest_depth());
-        let mut b_block = Buf::<T>::take(b_panels * self.width * self.longest_depth());
+            self.sources_by_rows(a, b, &cuts, columns, out, epilogue);
+        }
+    }
+
+    /// Packs the rows of A, and panel by panel of B what they stream past.
+    fn sources_by_columns(
+        &self,
+        a: &(dyn PackA<T> + '_),
+        b: &(dyn PackB<T> + '_),
+        cuts: &[usize],
+        columns: Range<usize>,
+        out: Output<T>,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let (first, last) = (cuts[0], cuts[cuts.len() - 1]);
+        let mut a_block = Buf::<T>::take((last - first) * self.longest_depth());
+        let mut b_panel = Buf::<T>::take(self.width * self.longest_depth());
         for block in 0..self.depth_blocks {
             let depth = self.depth(block);
-            if by_columns {
-                // SAFETY: the panels lie inside A and fill the private block.
-                unsafe { a.pack(&cuts, depth.clone(), a_block.as_mut_ptr()) };
-                for q in columns.clone() {
-                    let range = self.columns(q..q + 1);
-                    // SAFETY: the panel lies inside B and fits in the buffer.
-                    unsafe { b.pack(depth.clone(), range, self.width, b_block.as_mut_ptr()) };
-                    let strip = self.strip(block, q, b_block.as_ptr(), epilogue);
-                    for cut in cuts.windows(2) {
-                        let a = a_block[(cut[0] - row_range.start) * depth.len()..].as_ptr();
-                        self.tile(&strip, cut[0]..cut[1], a, Ahead::NOTHING, out, epilogue);
-                    }
+            // SAFETY: the panels lie inside A and fill the private block.
+            unsafe { a.pack(cuts, depth.clone(), a_block.as_mut_ptr()) };
+            for q in columns.clone() {
+                // SAFETY: the panel lies inside B and fits in the buffer.
+                unsafe {
+                    b.pack(
+                        depth.clone(),
+                        self.columns(q..q + 1),
+                        self.width,
+                        b_panel.as_mut_ptr(),
+                    )
+                };
+                let strip = self.strip(block, q, b_panel.as_ptr(), epilogue);
+                // While a panel is in use, the next one comes from the last cache.
+                let next = if q + 1 < columns.end {
+                    b.lines(depth.clone(), self.columns(q + 1..q + 2))
+                } else if block + 1 < self.depth_blocks {
+                    b.lines(
+                        self.depth(block + 1),
+                        self.columns(columns.start..columns.start + 1),
+                    )
+                } else {
+                    None
+                };
+                for (i, cut) in cuts.windows(2).enumerate() {
+                    let ahead = next.map_or(Ahead::NOTHING, |lines| self.ahead_of(lines, depth.len(), i));
+                    let a = a_block[(cut[0] - first) * depth.len()..].as_ptr();
+                    self.tile(&strip, cut[0]..cut[1], a, ahead, out, epilogue);
                 }
-                continue;
             }
+        }
+    }
+
+    /// Packs the columns of B, and panel by panel of A what they stream past.
+    fn sources_by_rows(
+        &self,
+        a: &(dyn PackA<T> + '_),
+        b: &(dyn PackB<T> + '_),
+        cuts: &[usize],
+        columns: Range<usize>,
+        out: Output<T>,
+        epilogue: &Epilogue<'_, T>,
+    ) {
+        let mut a_panel = Buf::<T>::take(self.greatest_height() * self.longest_depth());
+        let mut b_block = Buf::<T>::take(columns.len() * self.width * self.longest_depth());
+        for block in 0..self.depth_blocks {
+            let depth = self.depth(block);
             let range = self.columns(columns.clone());
             // SAFETY: the panels lie inside B and fill the private block.
             unsafe { b.pack(depth.clone(), range, self.width, b_block.as_mut_ptr()) };
@@ -179,16 +221,10 @@ impl<T: Real> Plan<T> {
                 .collect();
             for cut in cuts.windows(2) {
                 // SAFETY: the panel lies inside A and fits in the buffer.
-                unsafe { a.pack(cut, depth.clone(), a_block.as_mut_ptr()) };
+                unsafe { a.pack(cut, depth.clone(), a_panel.as_mut_ptr()) };
                 for strip in &strips {
-                    self.tile(
-                        strip,
-                        cut[0]..cut[1],
-                        a_block.as_ptr(),
-                        Ahead::NOTHING,
-                        out,
-                        epilogue,
-                    );
+                    let a = a_panel.as_ptr();
+                    self.tile(strip, cut[0]..cut[1], a, Ahead::NOTHING, out, epilogue);
                 }
             }
         }
@@ -298,6 +334,21 @@ impl<T: Real> Plan<T> {
                     }
                 }
             }
+        }
+    }
+
+    /// What tile `i` of so many steps asks for of these lines.
+    fn ahead_of(&self, lines: Lines<T>, depth: usize, i: usize) -> Ahead<T> {
+        let requests = (depth / 2).saturating_sub(self.height).max(1);
+        let parts = lines.count.div_ceil(requests);
+        let (run, part) = (i / parts, i % parts);
+        if run >= lines.runs {
+            return Ahead::NOTHING;
+        }
+        let offset = run * (LINE / size_of::<T>()) + part * requests * lines.stride;
+        Ahead {
+            from: lines.from.wrapping_add(offset),
+            requested: lines.stride,
         }
     }
 
@@ -419,7 +470,7 @@ impl<T> Panels<T> {
 /// For how many elements each of so many tiles of `depth` steps asks with every two, to have asked for `len` in the end.
 fn requested<T>(len: usize, tiles: usize, depth: usize) -> usize {
     len.div_ceil((tiles * (depth / 2)).max(1))
-        .min(MOST_REQUESTED / size_of::<T>())
+        .min(LINE / size_of::<T>())
 }
 
 /// What the tiles of one panel of B have in common, in one block of the inner dimension.

@@ -58,7 +58,7 @@ pub(crate) type DotKernel<T> = unsafe fn(usize, *const T, usize, *const T, usize
 pub(crate) type PackKernel<T> = unsafe fn(*const T, usize, usize, usize, *mut T, usize, usize);
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 /// Steps of the inner dimension that are packed for all panels before the next ones, where a step's elements are
 /// contiguous across panels: few enough that their cache lines stay.
 pub(super) const STEPS: usize = 8;

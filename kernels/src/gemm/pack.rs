@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::MatRef;
-use super::kernel::STEPS;
+use super::kernel::{LINE, STEPS};
 use crate::simd::Real;
 
 /// A left operand.
@@ -19,6 +19,15 @@ pub(crate) trait PackA<T: Real>: Sync {
     unsafe fn pack(&self, cuts: &[usize], depth: Range<usize>, dst: *mut T);
 }
 
+/// Cache lines: `count` of them with `stride` elements from one to the next, and `runs` times so, each time one line further.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<T> {
+    pub(super) from: *const T,
+    pub(super) count: usize,
+    pub(super) stride: usize,
+    pub(super) runs: usize,
+}
+
 /// A right operand.
 pub(crate) trait PackB<T: Real>: Sync {
     /// Fills the panels of `width` columns each that cover `columns`, for rows `depth`: row k, column j of panel q at
@@ -27,6 +36,11 @@ pub(crate) trait PackB<T: Real>: Sync {
     /// # Safety
     /// The ranges lie inside the operand and `dst` holds the panels.
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T);
+
+    /// Where that lies which `pack` will read, if there is a way to ask for it before.
+    fn lines(&self, _depth: Range<usize>, _columns: Range<usize>) -> Option<Lines<T>> {
+        None
+    }
 
     /// The same, past the caches where the operand has a way to.
     ///
@@ -72,6 +86,23 @@ impl<T: Real> PackB<T> for MatRef<'_, T> {
     unsafe fn pack(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {
         // SAFETY: as the caller vouches.
         unsafe { self.pack_columns::<false>(depth, columns, width, dst) }
+    }
+
+    fn lines(&self, depth: Range<usize>, columns: Range<usize>) -> Option<Lines<T>> {
+        let runs = |len: usize| (len * size_of::<T>()).div_ceil(LINE);
+        let (count, stride, runs) = if self.column_stride == 1 {
+            (depth.len(), self.row_stride, runs(columns.len()))
+        } else if self.row_stride == 1 {
+            (columns.len(), self.column_stride, runs(depth.len()))
+        } else {
+            return None;
+        };
+        Some(Lines {
+            from: self.at(depth.start, columns.start),
+            count,
+            stride,
+            runs,
+        })
     }
 
     unsafe fn pack_past(&self, depth: Range<usize>, columns: Range<usize>, width: usize, dst: *mut T) {

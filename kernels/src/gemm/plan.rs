@@ -11,7 +11,7 @@ use super::kernel::KernelTable;
 use super::pack::{PackA, PackB};
 use crate::isa;
 use crate::mem::Buf;
-use crate::pool::{SendPtr, num_threads, parallel_for};
+use crate::pool::{SendPtr, available_threads, num_threads, parallel_for};
 use crate::simd::{Real, fence};
 
 /// The longest block of the inner dimension, in elements of 4 bytes: part of what defines a result's bits.
@@ -23,6 +23,9 @@ const PRIVATE_BYTES: usize = 640 << 10;
 /// Bytes of B from which on it is packed past the caches. Its panels lie where the last ones lay, which all threads have read, and
 /// to write there takes long where the threads have no cache in common, as on AMD's larger processors.
 const PAST_BYTES: usize = 1 << 20;
+/// Multiplications up to which each task packs what it reads of both operands itself: one fork in place of two, and no panel
+/// that another core has just written.
+const SMALL_WORK: usize = 1 << 25;
 /// Multiplications below which a product is one task: some microseconds.
 const SERIAL_WORK: usize = 1 << 18;
 /// Elements that are packed in about the time that it takes to fork.
@@ -42,6 +45,8 @@ pub(crate) struct Plan<T: 'static> {
     pub(super) height: usize,
     pub(super) column_panels: usize,
     pub(super) depth_blocks: usize,
+    /// How rows and columns are cut if tasks share no panels.
+    pub(super) apart: Option<(usize, usize)>,
 }
 
 impl<T: Real> Plan<T> {
@@ -60,6 +65,7 @@ impl<T: Real> Plan<T> {
         let width = vectors * table.lanes;
         let depth_block = DEPTH_BLOCK * 4 / size_of::<T>();
         let row_panels = shared_evenly(m.div_ceil(table.packed(vectors).len()).max(1));
+        let depth_blocks = k.div_ceil(depth_block).max(1);
         Plan {
             m,
             n,
@@ -69,7 +75,8 @@ impl<T: Real> Plan<T> {
             row_panels,
             height: m / row_panels,
             column_panels: n.div_ceil(width).max(1),
-            depth_blocks: k.div_ceil(depth_block).max(1),
+            depth_blocks,
+            apart: apart(m, n, k, k.div_ceil(depth_blocks) * size_of::<T>()),
         }
     }
 
@@ -103,7 +110,7 @@ impl<T: Real> Plan<T> {
 
     /// Multiplications.
     pub(crate) fn work(&self) -> usize {
-        self.m.saturating_mul(self.n).saturating_mul(self.k)
+        work(self.m, self.n, self.k)
     }
 
     /// The number of tasks worth making.
@@ -181,6 +188,11 @@ impl<T: Real> Plan<T> {
         });
     }
 
+    /// Whether tasks pack both operands themselves.
+    pub(super) fn packs_in_tasks(&self) -> bool {
+        self.work() <= SMALL_WORK || self.apart.is_some()
+    }
+
     /// Into how many groups of panels rows and columns are cut: enough tasks, blocks that fit in the caches, and the
     /// least traffic, given which operand is still to be packed. Each column group reads all of A, each row group all
     /// of B.
@@ -199,6 +211,9 @@ impl<T: Real> Plan<T> {
             least_rows = self
                 .row_panels
                 .div_ceil(fitting(PRIVATE_BYTES / 2, self.greatest_height()));
+        }
+        if let (true, Some(groups)) = (pack_a && pack_b, self.apart) {
+            return groups;
         }
         let mut tasks = self.tasks();
         if pack_a && pack_b {
@@ -221,6 +236,26 @@ impl<T: Real> Plan<T> {
             })
             .unwrap_or((least_rows, least_columns))
     }
+}
+
+fn work(m: usize, n: usize, k: usize) -> usize {
+    m.saturating_mul(n).saturating_mul(k)
+}
+
+/// Into how many groups rows and columns are cut for tasks that share no panels: one for each thread, which packs its rows of A as a
+/// whole, of which one has so many bytes in a block, and its columns of B panel by panel. That pays if the rows fit in the cache and
+/// nothing is packed more than twice, and where it takes long to write what another thread has read: see [`PAST_BYTES`].
+fn apart(m: usize, n: usize, k: usize, row_bytes: usize) -> Option<(usize, usize)> {
+    const MOST: usize = 2;
+    let threads = available_threads();
+    if work(m, n, k) <= SMALL_WORK || threads == 1 || isa::intel() {
+        return None;
+    }
+    (1..=MOST)
+        .map(|rows| (rows, threads / rows))
+        .filter(|&(rows, columns)| rows * columns == threads && columns <= MOST)
+        .filter(|&(rows, _)| m.div_ceil(rows).saturating_mul(row_bytes) <= PRIVATE_BYTES)
+        .min_by_key(|&(rows, columns)| rows * n + columns * m)
 }
 
 /// Panels in place of so many, which all threads can share without one having a panel more, if that takes few more.
