@@ -343,7 +343,7 @@ fn product<T: Real>(
     if small::run(a, b, c, ldc, epilogue) {
         return;
     }
-    let plan = Plan::new(a.rows, b.columns, a.columns);
+    let plan = Plan::new(a.rows, b.columns, a.columns).apart();
     let out = Output {
         c,
         ldc,

@@ -30,6 +30,8 @@ const SMALL_WORK: usize = 1 << 25;
 const SERIAL_WORK: usize = 1 << 18;
 /// Elements that are packed in about the time that it takes to fork.
 const SERIAL_PACK: usize = 1 << 13;
+/// One in so many is few.
+const FEW: usize = 16;
 /// Tasks per thread, so that a thread that is late leaves its share to the others.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -65,7 +67,6 @@ impl<T: Real> Plan<T> {
         let width = vectors * table.lanes;
         let depth_block = DEPTH_BLOCK * 4 / size_of::<T>();
         let row_panels = shared_evenly(m.div_ceil(table.packed(vectors).len()).max(1));
-        let depth_blocks = k.div_ceil(depth_block).max(1);
         Plan {
             m,
             n,
@@ -75,8 +76,35 @@ impl<T: Real> Plan<T> {
             row_panels,
             height: m / row_panels,
             column_panels: n.div_ceil(width).max(1),
-            depth_blocks,
-            apart: apart(m, n, k, k.div_ceil(depth_blocks) * size_of::<T>()),
+            depth_blocks: k.div_ceil(depth_block).max(1),
+            apart: None,
+        }
+    }
+
+    /// The same plan with tasks that share no panels, where that pays: one for each thread, which packs its rows of A as a whole and its
+    /// columns of B panel by panel. The rows must fit in the cache, nothing may be packed more than twice, no thread may have much more
+    /// to do than the others, and it must take long to write what another thread has read: see [`PAST_BYTES`]. B must be cheap to pack
+    /// by the panel.
+    pub(super) fn apart(self) -> Self {
+        const MOST: usize = 2;
+        let threads = available_threads();
+        if self.work() <= SMALL_WORK || threads == 1 || isa::intel() {
+            return self;
+        }
+        let fits =
+            |rows: usize| self.m.div_ceil(rows) * self.longest_depth() * size_of::<T>() <= PRIVATE_BYTES;
+        let fair = |rows: usize, columns: usize| {
+            let tiles = self.row_panels.div_ceil(rows) * self.column_panels.div_ceil(columns) * threads;
+            tiles - self.row_panels * self.column_panels <= tiles / FEW
+        };
+        let groups = (1..=MOST)
+            .map(|rows| (rows, threads / rows))
+            .filter(|&(rows, columns)| rows * columns == threads && columns <= MOST)
+            .filter(|&(rows, columns)| fits(rows) && fair(rows, columns))
+            .min_by_key(|&(rows, columns)| rows * self.n + columns * self.m);
+        Plan {
+            apart: groups,
+            ..self
         }
     }
 
@@ -110,7 +138,7 @@ impl<T: Real> Plan<T> {
 
     /// Multiplications.
     pub(crate) fn work(&self) -> usize {
-        work(self.m, self.n, self.k)
+        self.m.saturating_mul(self.n).saturating_mul(self.k)
     }
 
     /// The number of tasks worth making.
@@ -238,29 +266,8 @@ impl<T: Real> Plan<T> {
     }
 }
 
-fn work(m: usize, n: usize, k: usize) -> usize {
-    m.saturating_mul(n).saturating_mul(k)
-}
-
-/// Into how many groups rows and columns are cut for tasks that share no panels: one for each thread, which packs its rows of A as a
-/// whole, of which one has so many bytes in a block, and its columns of B panel by panel. That pays if the rows fit in the cache and
-/// nothing is packed more than twice, and where it takes long to write what another thread has read: see [`PAST_BYTES`].
-fn apart(m: usize, n: usize, k: usize, row_bytes: usize) -> Option<(usize, usize)> {
-    const MOST: usize = 2;
-    let threads = available_threads();
-    if work(m, n, k) <= SMALL_WORK || threads == 1 || isa::intel() {
-        return None;
-    }
-    (1..=MOST)
-        .map(|rows| (rows, threads / rows))
-        .filter(|&(rows, columns)| rows * columns == threads && columns <= MOST)
-        .filter(|&(rows, _)| m.div_ceil(rows).saturating_mul(row_bytes) <= PRIVATE_BYTES)
-        .min_by_key(|&(rows, columns)| rows * n + columns * m)
-}
-
 /// Panels in place of so many, which all threads can share without one having a panel more, if that takes few more.
 fn shared_evenly(panels: usize) -> usize {
-    const FEW: usize = 16;
     let even = panels.next_multiple_of(num_threads());
     if even - panels <= panels / FEW {
         even
