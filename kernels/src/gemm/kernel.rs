@@ -84,6 +84,8 @@ pub struct KernelTable<T: 'static> {
     /// The same for a single row of w.
     pub(crate) dot: [DotKernel<T>; 4],
     pub(crate) pack_transposed: PackKernel<T>,
+    /// Asks for the same part of the rows after these, where they are far apart: they are packed next.
+    pub(super) pack_transposed_ahead: PackKernel<T>,
     pub(crate) pack_rows: PackKernel<T>,
     /// Stores past the caches.
     pub(super) pack_rows_past: PackKernel<T>,
@@ -352,12 +354,12 @@ pub(crate) unsafe fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
     }
 }
 
-/// `dst[k, i] = src[i, k]` for `rows` rows of `depth` elements; see [`PackKernel`].
+/// `dst[k, i] = src[i, k]` for `rows` rows of `depth` elements; see [`PackKernel`]. AHEAD, the rows after these are packed next.
 ///
 /// # Safety
 /// The blocks are readable and writable, and the machine has S.
 #[inline(always)]
-pub(crate) unsafe fn pack_transposed<S: Simd>(
+pub(crate) unsafe fn pack_transposed<S: Simd, const AHEAD: bool>(
     src: *const S::Elem,
     src_stride: usize,
     rows: usize,
@@ -369,7 +371,7 @@ pub(crate) unsafe fn pack_transposed<S: Simd>(
     // SAFETY: blocks inside those that the caller vouches for.
     unsafe {
         let s = S::assume();
-        let far = src_stride * size_of::<S::Elem>() >= FAR;
+        let far = AHEAD && src_stride * size_of::<S::Elem>() >= FAR;
         let mut i = 0;
         while i < width {
             let block = (width - i).min(S::LANES);
@@ -377,7 +379,6 @@ pub(crate) unsafe fn pack_transposed<S: Simd>(
             let mut k = 0;
             while k < depth {
                 if far {
-                    // The same columns of the rows that are packed next.
                     let next = src.wrapping_add((i + rows) * src_stride + k);
                     for row in 0..present {
                         s.prefetch(next.wrapping_add(row * src_stride));
@@ -501,11 +502,11 @@ pub(crate) mod tables {
                     unsafe { super::super::dots::<S, ROWS, COLUMNS>(depth, x, x_stride, w, w_stride, out) }
                 }
                 $(#[$feature])?
-                pub(super) unsafe fn pack_transposed<S: Simd>(
+                pub(super) unsafe fn pack_transposed<S: Simd, const AHEAD: bool>(
                     src: *const S::Elem, src_stride: usize, rows: usize, depth: usize, dst: *mut S::Elem, dst_stride: usize, width: usize,
                 ) {
                     // SAFETY: the caller's contract is the same.
-                    unsafe { super::super::pack_transposed::<S>(src, src_stride, rows, depth, dst, dst_stride, width) }
+                    unsafe { super::super::pack_transposed::<S, AHEAD>(src, src_stride, rows, depth, dst, dst_stride, width) }
                 }
                 $(#[$feature])?
                 pub(super) unsafe fn pack_rows<S: Simd, const PAST: bool>(
@@ -535,7 +536,8 @@ pub(crate) mod tables {
                         $module::dots::<S, 1, 1> as DotKernel<S::Elem>, $module::dots::<S, 2, 1>,
                         $module::dots::<S, 3, 1>, $module::dots::<S, 4, 1>,
                     ],
-                    pack_transposed: $module::pack_transposed::<S> as PackKernel<S::Elem>,
+                    pack_transposed: $module::pack_transposed::<S, false> as PackKernel<S::Elem>,
+                    pack_transposed_ahead: $module::pack_transposed::<S, true> as PackKernel<S::Elem>,
                     pack_rows: $module::pack_rows::<S, false> as PackKernel<S::Elem>,
                     pack_rows_past: $module::pack_rows::<S, true> as PackKernel<S::Elem>,
                     segments: &[$(Panel { vectors: $vectors, by_rows: table!(@segments $module, $vectors, $heights) }),*],

@@ -174,7 +174,7 @@ unsafe fn pack_panel<T: Real, const PAST: bool>(
             };
             pack(src, depth_stride, count, depth, dst, width, width)
         } else if depth_stride == 1 {
-            (table.pack_transposed)(src, stride, count, depth, dst, width, width)
+            (table.pack_transposed_ahead)(src, stride, count, depth, dst, width, width)
         } else {
             for k in 0..depth {
                 for i in 0..width {
